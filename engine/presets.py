@@ -1,0 +1,125 @@
+"""Named sets of numbers, each with its source. Whatever a preset does not name keeps `PaintingSpec`'s default."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.prompts import Prompt
+from engine.spec import Augmentations, BadSpecError, Cutouts, PaintingSpec, Penalty
+
+_PAPER_AUGMENTATIONS = Augmentations(
+    brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1
+)  # the kinds are the paper's (2.3); the amounts, which it does not print, nerdyrodent's and the notebooks'
+_NOTEBOOK_AUGMENTATIONS = Augmentations()  # EleutherAI/notebooks, "MSE regularized" by jbustter
+_NONE = Augmentations(flip=0, affine=0, perspective=0, jitter=0, noise=0)
+
+PUBLISHED: Mapping[str, Mapping[str, Any]] = {
+    # Crowson, Biderman et al. 2022, section 2: Adam at 0.15 for 400 steps, alpha * mean(z^2), falling by 0.005 in all.
+    "paper": {
+        "steps": 400,
+        "learning_rate": 0.15,
+        "cutouts": Cutouts(count=32),
+        "augmentations": _PAPER_AUGMENTATIONS,
+        "penalties": (Penalty(weight=0.1, schedule="linear", rate=0.005),),
+    },
+    # Crowson's z+quantize notebook (EleutherAI/notebooks).
+    "notebook": {
+        "width": 480,
+        "height": 480,
+        "steps": 500,
+        "learning_rate": 0.05,
+        "cutouts": Cutouts(count=64),
+        "augmentations": _NONE,
+    },
+    # nerdyrodent/VQGAN-CLIP generate.py, as most people ran it.
+    "nerdyrodent": {
+        "steps": 500,
+        "learning_rate": 0.1,
+        "cutouts": Cutouts(method="pooled", count=32),
+        "augmentations": Augmentations(
+            flip=0,
+            affine=0.7,
+            degrees=15,
+            shear=5,
+            perspective=0.7,
+            distortion=0.7,
+            padding="zeros",
+            brightness=0.1,
+            contrast=0.1,
+            saturation=0.1,
+            hue=0.1,
+            erasing=0.7,
+        ),
+    },
+    # EleutherAI/notebooks, "MSE regularized" by jbustter: high rate, strong pull to grey that falls away, no clamp.
+    "mse": {
+        "width": 640,
+        "height": 512,
+        "steps": 500,
+        "learning_rate": 0.95,
+        "cutouts": Cutouts(count=64),
+        "augmentations": _NOTEBOOK_AUGMENTATIONS,
+        "penalties": (Penalty(weight=1.5, schedule="staircase", rate=0.2),),
+        "clamp_latent": False,
+    },
+}
+
+OURS: Mapping[str, Mapping[str, Any]] = {
+    "draft": {
+        "width": 256,
+        "height": 256,
+        "steps": 120,
+        "learning_rate": 0.2,
+        "cutouts": Cutouts(count=16, overview=4),
+        "augmentations": _NOTEBOOK_AUGMENTATIONS,
+        "penalties": (Penalty(weight=0.2, schedule="linear", rate=1.0),),
+        "learning_rate_schedule": "cosine",
+        "average": 0.9,
+    },
+    "normal": {
+        "steps": 300,
+        "learning_rate": 0.2,
+        "cutouts": Cutouts(count=32, overview=4),
+        "augmentations": _NOTEBOOK_AUGMENTATIONS,
+        "penalties": (Penalty(weight=0.2, schedule="linear", rate=1.0),),
+        "learning_rate_schedule": "cosine",
+        "average": 0.95,
+        "start": "best-of",
+        "candidates": 16,
+        "coarse": 0.3,
+    },
+    "fine": {
+        "steps": 600,
+        "learning_rate": 0.15,
+        "cutouts": Cutouts(count=64, overview=8),
+        "augmentations": _NOTEBOOK_AUGMENTATIONS,
+        "penalties": (Penalty(weight=0.2, schedule="linear", rate=1.0),),
+        "learning_rate_schedule": "cosine",
+        "average": 0.97,
+        "start": "best-of",
+        "candidates": 32,
+        "coarse": 0.3,
+    },
+}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {**PUBLISHED, **OURS}
+
+EMBEDDED: Mapping[str, Mapping[str, Any]] = {
+    # The embedded pair paints at 128 pixels, from its own prior.
+    "draft": {"width": 128, "height": 128, "steps": 30, "start": "prior", "candidates": 4, "coarse": 0.0},
+    "normal": {"width": 128, "height": 128, "steps": 80, "start": "prior", "candidates": 8, "coarse": 0.0},
+    "fine": {"width": 256, "height": 256, "steps": 200, "start": "prior", "candidates": 16, "coarse": 0.0},
+}
+
+
+def spec_from_preset(
+    prompts: tuple[Prompt, ...], preset: str = "normal", generator: str = "embedded", **changes: Any
+) -> PaintingSpec:
+    """Build the spec of `preset` for `generator`, with `changes` on top; raise `BadSpecError` for an unknown preset."""
+    if preset not in PRESETS:
+        raise BadSpecError(f"There is no preset '{preset}'; there are {', '.join(PRESETS)}.")
+    numbers = dict(PRESETS[preset])
+    if generator == "embedded":
+        numbers |= EMBEDDED.get(preset, {})
+        numbers.setdefault("width", 128)
+        numbers.setdefault("height", 128)
+    return PaintingSpec.checked(**{**numbers, "prompts": prompts, "preset": preset, "generator": generator, **changes})

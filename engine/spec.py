@@ -1,0 +1,168 @@
+"""`PaintingSpec`: everything that decides a picture. The only word spoken between the bot and the engine."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from engine.prompts import Prompt
+
+Start = Literal["noise", "pixels", "gradient", "best-of", "prior"]
+LARGEST_SEED = 2**32 - 1
+
+
+class BadSpecError(ValueError):
+    """A painting that cannot be asked for; its text is one sentence for the person who asked."""
+
+
+class _Numbers(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PerceptorChoice(_Numbers):
+    """Name one perceptor of an ensemble and its share of the loss (paper section 2.5)."""
+
+    name: str
+    weight: float = Field(default=1.0, gt=0)
+
+
+class Augmentations(_Numbers):
+    """What happens to each cutout (paper section 2.3). Probabilities are per cutout; zero switches a transform off."""
+
+    flip: float = Field(default=0.5, ge=0, le=1)
+    affine: float = Field(default=0.8, ge=0, le=1)
+    degrees: float = Field(default=30.0, ge=0, le=180)
+    translate: float = Field(default=0.1, ge=0, le=1)
+    """Largest shift, as a share of the cutout's side."""
+    shear: float = Field(default=0.0, ge=0, le=60)
+    """Largest shear along x, in degrees."""
+    perspective: float = Field(default=0.4, ge=0, le=1)
+    distortion: float = Field(default=0.2, ge=0, le=1)
+    """Farthest that perspective moves a corner, as a share of half the side."""
+    padding: Literal["zeros", "border"] = "border"
+    jitter: float = Field(default=0.7, ge=0, le=1)
+    brightness: float = Field(default=0.0, ge=0, le=1)
+    contrast: float = Field(default=0.0, ge=0, le=1)
+    saturation: float = Field(default=0.01, ge=0, le=1)
+    hue: float = Field(default=0.01, ge=0, le=0.5)
+    """In turns of the colour circle."""
+    greyscale: float = Field(default=0.0, ge=0, le=1)
+    erasing: float = Field(default=0.0, ge=0, le=1)
+    """Probability of one random box, the same in every cutout of a step."""
+    noise: float = Field(default=0.1, ge=0, le=1)
+    """Gaussian noise; its deviation is drawn per cutout from 0 to this."""
+
+
+class Cutouts(_Numbers):
+    """Say which parts of the picture the perceptor sees at each step."""
+
+    method: Literal["crops", "pooled"] = "crops"
+    """`crops`: Crowson's random squares. `pooled`: the whole picture, mean and max pooled (nerdyrodent's default)."""
+    count: int = Field(default=32, ge=1, le=512)
+    power: float = Field(default=1.0, gt=0, le=10)
+    """Crop side = min + (max - min) * u**power: above 1 favours small crops."""
+    overview: int = Field(default=0, ge=0, le=512)
+    """How many of the cutouts show the whole picture."""
+
+
+class Penalty(_Numbers):
+    """Pull the latent: `weight / 2 * mean((z - target)^2)`, the weight falling by a published schedule."""
+
+    target: Literal["zero", "start"] = "zero"
+    weight: float = Field(gt=0)
+    schedule: Literal["constant", "linear", "inverse", "staircase"] = "constant"
+    """linear: minus `rate` of it in all over the run (paper 2.4). inverse: / (2i + 1) (nerdyrodent).
+    staircase: minus a `rate` of it every 50 steps, with a fresh Adam each time (the regularised notebook)."""
+    rate: float = Field(default=0.0, ge=0, le=1)
+
+
+class PaintingSpec(_Numbers):
+    """Describe one painting completely: equal specs on equal devices give equal pictures."""
+
+    version: Literal[1] = 1
+    prompts: tuple[Prompt, ...] = Field(min_length=1, max_length=32)
+    width: int = Field(default=512, ge=32, le=4096)
+    height: int = Field(default=512, ge=32, le=4096)
+    """Asked for, in pixels; the picture is this, rounded down to whole latent cells."""
+    steps: int = Field(default=400, ge=1, le=10_000)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+    preset: str = "paper"
+    generator: str = "embedded"
+    perceptors: tuple[PerceptorChoice, ...] = Field(default=(PerceptorChoice(name="embedded"),), min_length=1)
+
+    start: Start = "noise"
+    candidates: int = Field(default=1, ge=1, le=256)
+    """How many starts `best-of` and `prior` propose; the perceptors pick one."""
+    init_image: str | None = None
+    """Path of the picture to start from; it takes the place of `start`."""
+    edit_from: str | None = None
+    """What the picture shows now: makes the edit directional (paper section 4, EleutherAI's editing notebook)."""
+    mask: str | None = None
+    """Path of a mask: white may change, black stays."""
+    mask_text: str | None = None
+    """Words for the region that may change; CLIP finds it (paper appendix H)."""
+    strength: float = Field(default=1.0, gt=0, le=1)
+    """How far an edit may leave its picture: below 1 the latent is pulled back to its start."""
+
+    learning_rate: float = Field(default=0.15, gt=0, le=10)
+    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    cutouts: Cutouts = Cutouts()
+    augmentations: Augmentations = Augmentations()
+    penalties: tuple[Penalty, ...] = ()
+    total_variation: float = Field(default=0.0, ge=0)
+    clamp_latent: bool = True
+    """Keep z inside the codebook's range, channel by channel, after each step."""
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of the moving average of z whose picture is shown; 0 shows z itself."""
+    coarse: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the steps painted at half size first."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if sum(prompt.weight for prompt in self.prompts) <= 0:
+            raise ValueError("the weights of all prompts must add up to more than zero")
+        if self.mask and self.mask_text:
+            raise ValueError("give either a mask picture or mask words, not both")
+        if self.init_image is None and (self.mask or self.mask_text or self.edit_from):
+            raise ValueError("masks and `edit_from` need a picture to edit")
+        if self.cutouts.overview > self.cutouts.count:
+            raise ValueError("there cannot be more overview cutouts than cutouts")
+        return self
+
+    @field_validator("perceptors", mode="before")
+    @classmethod
+    def _names_are_choices(cls, value: Any) -> Any:
+        return [{"name": item} if isinstance(item, str) else item for item in value]
+
+    @classmethod
+    def checked(cls, **fields: Any) -> Self:
+        """Build a spec; raise `BadSpecError` with one sentence naming the field that is wrong."""
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            raise BadSpecError(_sentence(error)) from None
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote; raise `BadSpecError` for anything else."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise BadSpecError(_sentence(error)) from None
+
+    def to_json(self) -> str:
+        """Write the spec as one line of JSON that a later version still reads."""
+        return self.model_dump_json()
+
+    def but(self, **changes: Any) -> Self:
+        """Return a checked copy with some fields changed."""
+        return self.checked(**{**self.model_dump(), **changes})
+
+
+def _sentence(error: ValidationError) -> str:
+    """Turn pydantic's first complaint into one sentence for people."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"There is no setting called '{where}'."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[0].lower()}{message[1:]}." if where else f"{message[0].upper()}{message[1:]}."

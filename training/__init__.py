@@ -1,0 +1,1 @@
+"""How models/ was made."""

@@ -65,14 +65,14 @@ class Cutouts(_Numbers):
 
 
 class Penalty(_Numbers):
-    """Pull the latent: `weight / 2 * mean((z - target)^2)`, the weight falling by a published schedule."""
+    """Pull the latent: `weight * mean((z - target)^2)`, the weight falling by a published schedule."""
 
     target: Literal["zero", "start"] = "zero"
     weight: float = Field(gt=0)
     schedule: Literal["constant", "linear", "inverse", "staircase"] = "constant"
-    """linear: minus `rate` of it in all over the run (paper 2.4). inverse: / (2i + 1) (nerdyrodent).
-    staircase: minus a `rate` of it every 50 steps, with a fresh Adam each time (the regularised notebook)."""
-    rate: float = Field(default=0.0, ge=0, le=1)
+    """linear: loses `rate` evenly over the run (paper 2.4). inverse: / (2i + 1) (nerdyrodent).
+    staircase: loses `rate` every 50 steps, with a fresh Adam each time (the regularised notebook)."""
+    rate: float = Field(default=0.0, ge=0)
 
 
 class PaintingSpec(_Numbers):
@@ -94,6 +94,10 @@ class PaintingSpec(_Numbers):
     """How many starts `best-of` and `prior` propose; the perceptors pick one."""
     init_image: str | None = None
     """Path of the picture to start from; it takes the place of `start`."""
+    init_latent: str | None = None
+    """Path of another painting's latent (`Painting.save_latent`) to start from; it takes the place of `start`."""
+    init_noise: float = Field(default=0.0, ge=0, le=1)
+    """Share of the starting latent's cells that are replaced by random codes, for variations."""
     edit_from: str | None = None
     """What the picture shows now: makes the edit directional (paper section 4, EleutherAI's editing notebook)."""
     mask: str | None = None
@@ -124,6 +128,8 @@ class PaintingSpec(_Numbers):
             raise ValueError("give either a mask picture or mask words, not both")
         if self.init_image is None and (self.mask or self.mask_text or self.edit_from):
             raise ValueError("masks and `edit_from` need a picture to edit")
+        if self.init_image is not None and self.init_latent is not None:
+            raise ValueError("give either a picture or a latent to start from, not both")
         if self.cutouts.overview > self.cutouts.count:
             raise ValueError("there cannot be more overview cutouts than cutouts")
         return self

@@ -1,8 +1,39 @@
-"""The prompt language: one grammar for the command line and for Discord."""
+"""The prompt language: one grammar for the command line and for Discord.
 
+a lighthouse | storm:0.5 | text:-0.3        parts between bars, a weight after a colon
+a lighthouse::2 storm::0.5 --no text, fog   Midjourney's: `::weight` ends a part; `--no` pushes away
+storm:0.5:0.8                               weight and stop
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+MOST_PARTS = 32
+LONGEST = 2000
+"""Characters of all words together; a perceptor reads some 300 of each part."""
+LARGEST_WEIGHT = 100.0
+FARTHEST = 4.9348
+"""Largest squared spherical distance, pi^2 / 2, rounded down."""
+NO_WEIGHT = -0.5
+"""What `--no` words weigh, as in Midjourney."""
+
+_NUMBER = r"[+-]?(?:(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:e[+-]?[0-9]+)?|nan|inf(?:inity)?)"
+_DOUBLE = re.compile(rf":{{2,}}(?:({_NUMBER})(?::({_NUMBER}))?(?=[\s,;]|$))?", re.IGNORECASE)
+_SINGLE = re.compile(rf"(?<=[^\s\d:]):({_NUMBER})(?::({_NUMBER}))?$", re.IGNORECASE)
+_ONLY_WEIGHT = re.compile(rf":{_NUMBER}(?::{_NUMBER})?", re.IGNORECASE)
+_NO = re.compile(r"(?<![\w-])--no(?![\w-])", re.IGNORECASE)
+_PHONE_NO = re.compile(r"(?<![\w-])[‒–—―]no(?![\w-])", re.IGNORECASE)
+_PHONE_MINUS = re.compile(r"(?<=:)[‒–—―−](?=[0-9.])")
+_QUOTES = str.maketrans("‘’‚‛“”„‟", "''''\"\"\"\"")
+_JOINERS = "\u200c\u200d"  # what holds compound emoji and some scripts together
+
+
+class BadPromptError(ValueError):
+    """A prompt that cannot be painted; its text is one sentence for the person who wrote it."""
 
 
 class Prompt(BaseModel):
@@ -16,4 +47,128 @@ class Prompt(BaseModel):
     weight: float = 1.0
     """Negative pushes away."""
     stop: float | None = None
-    """Cutouts nearer to the target than this (squared spherical distance, 0 to 4.93) are left alone; None: never."""
+    """Cutouts nearer to the target than this (squared spherical distance, 0 to 4.93) are left alone; None: never.
+
+    The plain distance whatever the weight's sign, where Crowson's notebook wants a negative stop for a negative weight.
+    """
+
+
+def parse_prompts(text: str, negative: str = "") -> tuple[Prompt, ...]:
+    """Read a prompt, and words to push away, into text prompts; raise `BadPromptError` with one sentence.
+
+    `:weight` or `:weight:stop` counts at the end of a part only, and only straight after a character that is neither
+    space nor digit, in a word that is no web address: so "at 9:30", "16:9" and "chapter 3:2" are text.
+    `::weight` or `::weight:stop` always ends a part; a `::` with no number directly after it means weight 1.
+    """
+    wanted, *unwanted = _NO.split(_mended(text))
+    if any("|" in words for words in unwanted):
+        raise BadPromptError("Put `--no` last: everything after it is pushed away, separated by commas.")
+    if any(not words.strip(" ,;:") for words in unwanted):
+        raise BadPromptError("Write after `--no` what the picture should not show.")
+    prompts = [prompt for part in wanted.split("|") for prompt in _parts(part)]
+    if not prompts:
+        raise BadPromptError("Write what the picture should show.")
+    for words in (*unwanted, *_NO.split(_mended(negative))):
+        prompts += _pushed_away(words)
+    _check_together(prompts)
+    return tuple(prompts)
+
+
+def format_prompts(prompts: tuple[Prompt, ...]) -> str:
+    """Write text prompts so that `parse_prompts` reads the same ones; image prompts are no text and left out."""
+    return " | ".join(_written(prompt) for prompt in prompts if prompt.kind == "text")
+
+
+def _mended(text: str) -> str:
+    """Undo what phones do to dashes and quotes, and drop invisible characters."""
+    if len(text) > 10 * LONGEST:
+        raise _too_long()
+    visible = "".join(_shown(character) for character in text.translate(_QUOTES))
+    visible = _PHONE_NO.sub("--no", " ".join(visible.split()))
+    return _PHONE_MINUS.sub("-", visible)
+
+
+def _shown(character: str) -> str:
+    """Return "" for a control, a bidirectional override, half of a surrogate pair; a space for a line break."""
+    if character.isspace():
+        return " "
+    is_flag_tag = "\U000e0020" <= character <= "\U000e007f"
+    hidden = unicodedata.category(character) in {"Cc", "Cf", "Cs"} and character not in _JOINERS and not is_flag_tag
+    return "" if hidden else character
+
+
+def _parts(text: str, weight: float = 1.0) -> Iterator[Prompt]:
+    """Read what stands between two bars; `weight` is for words that name none."""
+    start = 0
+    for double in _DOUBLE.finditer(text):
+        words = _trimmed(text[start : double.start()])
+        start = double.end()
+        if words:
+            yield _prompt(words, double[1], double[2], weight)
+        elif double[1]:
+            raise BadPromptError(f"The weight '{double[0]}' needs words before it.")
+    rest = text[start:].strip()
+    if _ONLY_WEIGHT.fullmatch(rest):
+        raise BadPromptError(f"The weight '{rest}' needs words before it.")
+    single = None if "://" in rest.rpartition(" ")[2] else _SINGLE.search(rest)
+    words = _trimmed(rest[: single.start()] if single else rest)
+    if words:
+        yield _prompt(words, single and single[1], single and single[2], weight)
+    elif single:
+        raise BadPromptError(f"The weight '{single[0]}' needs words before it.")
+
+
+def _pushed_away(text: str) -> Iterator[Prompt]:
+    """Read words separated by commas or bars; their weights, where given, count as negative."""
+    for item in re.split(r"[,|](?![0-9])", text):
+        for prompt in _parts(item, NO_WEIGHT):
+            yield prompt.model_copy(update={"weight": -abs(prompt.weight)})
+
+
+def _trimmed(words: str) -> str:
+    return words.lstrip(" ,;").rstrip(" ,;:")
+
+
+def _prompt(words: str, weight: str | None, stop: str | None, default: float) -> Prompt:
+    pull = _number(weight) if weight else default
+    if not abs(pull) <= LARGEST_WEIGHT:
+        raise BadPromptError(f"The weight '{weight}' must be a number from {-LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}.")
+    if stop is None:
+        return Prompt(content=words, weight=pull)
+    distance = _number(stop)
+    if not 0 <= distance <= FARTHEST:
+        raise BadPromptError(f"The stop '{stop}' must be a distance from 0 to {FARTHEST:.2f}.")
+    return Prompt(content=words, weight=pull, stop=distance)
+
+
+def _number(text: str) -> float:
+    """Read a number, with a decimal comma if need be; zero has no sign."""
+    return float(text.replace(",", ".")) + 0.0
+
+
+def _check_together(prompts: list[Prompt]) -> None:
+    if len(prompts) > MOST_PARTS:
+        raise BadPromptError(f"A prompt can have at most {MOST_PARTS} parts, this one has {len(prompts)}.")
+    if sum(len(prompt.content) for prompt in prompts) > LONGEST:
+        raise _too_long()
+    if sum(prompt.weight for prompt in prompts) <= 0:
+        raise BadPromptError("The weights of all parts must add up to more than zero.")
+
+
+def _too_long() -> BadPromptError:
+    return BadPromptError(f"A prompt can have at most {LONGEST} characters.")
+
+
+def _written(prompt: Prompt) -> str:
+    weight = repr(prompt.weight).removesuffix(".0")
+    if prompt.stop is not None:
+        return f"{prompt.content}::{weight}:{prompt.stop!r}"
+    return prompt.content if _reads_alone(prompt) else f"{prompt.content}::{weight}"
+
+
+def _reads_alone(prompt: Prompt) -> bool:
+    """Say whether the words alone read as this prompt, as they do unless they look like they end in a weight."""
+    try:
+        return list(_parts(prompt.content)) == [prompt]
+    except BadPromptError:
+        return False

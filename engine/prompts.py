@@ -25,8 +25,8 @@ _NUMBER = r"[+-]?(?:(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:e[+-]?[0-9]+)?|nan|in
 _DOUBLE = re.compile(rf":{{2,}}(?:({_NUMBER})(?::({_NUMBER}))?(?=[\s,;]|$))?", re.IGNORECASE)
 _SINGLE = re.compile(rf"(?<=[^\s\d:]):({_NUMBER})(?::({_NUMBER}))?$", re.IGNORECASE)
 _ONLY_WEIGHT = re.compile(rf":{_NUMBER}(?::{_NUMBER})?", re.IGNORECASE)
-_NO = re.compile(r"(?<![\w-])--no(?![\w-])", re.IGNORECASE)
-_PHONE_NO = re.compile(r"(?<![\w-])[‒–—―]no(?![\w-])", re.IGNORECASE)
+_NO = re.compile(r"(?<![\w-])--no(?![\w‒–—―-])", re.IGNORECASE)
+_PHONE_NO = re.compile(r"(?<![\w-])[‒–—―]no(?![\w‒–—―-])", re.IGNORECASE)
 _PHONE_MINUS = re.compile(r"(?<=:)[‒–—―−](?=[0-9.])")
 _QUOTES = str.maketrans("‘’‚‛“”„‟", "''''\"\"\"\"")
 _JOINERS = "\u200c\u200d"  # what holds compound emoji and some scripts together
@@ -106,21 +106,21 @@ def _parts(text: str, weight: float = 1.0) -> Iterator[Prompt]:
         if words:
             yield _prompt(words, double[1], double[2], weight)
         elif double[1]:
-            raise BadPromptError(f"The weight '{double[0]}' needs words before it.")
+            raise BadPromptError(f"The weight '{double[0]:.20}' needs words before it.")
     rest = text[start:].strip()
     if _ONLY_WEIGHT.fullmatch(rest):
-        raise BadPromptError(f"The weight '{rest}' needs words before it.")
+        raise BadPromptError(f"The weight '{rest:.20}' needs words before it.")
     single = None if "://" in rest.rpartition(" ")[2] else _SINGLE.search(rest)
     words = _trimmed(rest[: single.start()] if single else rest)
     if words:
         yield _prompt(words, single and single[1], single and single[2], weight)
     elif single:
-        raise BadPromptError(f"The weight '{single[0]}' needs words before it.")
+        raise BadPromptError(f"The weight '{single[0]:.20}' needs words before it.")
 
 
 def _pushed_away(text: str) -> Iterator[Prompt]:
     """Read words separated by commas or bars; their weights, where given, count as negative."""
-    for item in re.split(r"[,|](?![0-9])", text):
+    for item in re.split(r"\||,(?![0-9])", text):
         for prompt in _parts(item, NO_WEIGHT):
             yield prompt.model_copy(update={"weight": -abs(prompt.weight)})
 
@@ -132,12 +132,12 @@ def _trimmed(words: str) -> str:
 def _prompt(words: str, weight: str | None, stop: str | None, default: float) -> Prompt:
     pull = _number(weight) if weight else default
     if not abs(pull) <= LARGEST_WEIGHT:
-        raise BadPromptError(f"The weight '{weight}' must be a number from {-LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}.")
+        raise BadPromptError(f"The weight '{weight:.20}' must be from {-LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}.")
     if stop is None:
         return Prompt(content=words, weight=pull)
     distance = _number(stop)
     if not 0 <= distance <= FARTHEST:
-        raise BadPromptError(f"The stop '{stop}' must be a distance from 0 to {FARTHEST:.2f}.")
+        raise BadPromptError(f"The stop '{stop:.20}' must be a distance from 0 to {FARTHEST:.2f}.")
     return Prompt(content=words, weight=pull, stop=distance)
 
 

@@ -67,6 +67,7 @@ def test_a_double_colon_weighs_what_a_single_one_leaves_alone() -> None:
         ("a castle::3 –NO fog", "people"),
         ("a castle::3", "fog, people"),
         ("a castle::3", "fog | people"),
+        ("a castle::3", "|fog|people"),
     ],
 )
 def test_unwanted_words_are_pushed_away_by_half(text: str, negative: str) -> None:
@@ -98,10 +99,11 @@ def test_phones_and_invisible_characters_are_mended() -> None:
         ("::2 ::3", "needs words before it"),
         ("a | :0.5", "needs words before it"),
         ("a | ,:0.5", "needs words before it"),
-        ("a:nan", "'nan' must be a number"),
-        ("a::inf", "'inf' must be a number"),
-        ("a:-Infinity", "'-Infinity' must be a number"),
-        ("a:1e309", "'1e309' must be a number"),
+        ("a:nan", "'nan' must be from"),
+        ("a::inf", "'inf' must be from"),
+        ("a:-Infinity", "'-Infinity' must be from"),
+        ("a:1e309", "'1e309' must be from"),
+        ("a:" + "1" * 5000, "from -100 to 100"),
         ("a::101", "from -100 to 100"),
         ("a:1:-0.5", "a distance from 0 to 4.93"),
         ("a:1:5", "a distance from 0 to 4.93"),
@@ -122,6 +124,7 @@ def test_refusals_are_one_clear_sentence(text: str, words: str) -> None:
         parse_prompts(text)
     assert str(refusal.value).endswith(".")
     assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 100
 
 
 TRICKY = st.text("ab ñ0123456789:.,;-+|–—−eE'\"\n\u202e\u200d") | st.lists(
@@ -151,6 +154,10 @@ def test_weights_survive_a_round_trip(parts: list[tuple[str, float]]) -> None:
     if sum(prompt.weight for prompt in prompts) <= 0:
         prompts += (Prompt(content="more"),)
     assert parse_prompts(format_prompts(prompts)) == prompts
+
+
+def test_words_to_push_away_are_split_before_digits_too() -> None:
+    assert read("a::3", "|0") == [("a", 3, None), ("0", -0.5, None)]
 
 
 def test_image_prompts_are_no_text() -> None:

@@ -1,0 +1,175 @@
+"""Pictures from strangers, read safely; pictures of ours, written whole and carrying their spec."""
+
+import io
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, PngImagePlugin
+
+from engine.prompts import format_prompts
+from engine.spec import BadSpecError, PaintingSpec
+
+SPEC_KEY = "vqgan-clip-spec"
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+# Every picture opened here is measured against stricter limits than Pillow's own.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class BadPictureError(ValueError):
+    """A picture that cannot be used; its text is one sentence for the person who sent it."""
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """Say what is refused before it is decoded."""
+
+    file_bytes: int = 25 * 2**20
+    pixels: int = 64 * 10**6
+    """Width times height: decoded, four bytes each."""
+    smallest_side: int = 8
+    ratio: float = 20.0
+    """Longer side over shorter side."""
+
+
+def read_picture(source: Path | bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:
+    """Read a PNG, JPEG, WebP or GIF as plain upright RGB; raise `BadPictureError` with one sentence.
+
+    The format is told by content, not by name. Of an animation the first frame is read, transparency shows white, and
+    colour profiles are ignored. Nothing of the file but its pixels is kept.
+    """
+    return _plain(_decoded(source, limits), "RGB")
+
+
+def read_mask(source: Path | bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:
+    """Read a mask as 8-bit grey, white where the picture may change; transparent counts as white."""
+    return _plain(_decoded(source, limits), "L")
+
+
+def save_png(image: Image.Image, path: Path, spec: PaintingSpec) -> None:
+    """Write a PNG that carries its spec; the file appears whole or not at all, in folders made as needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        image.save(file, "PNG", pnginfo=_texts(spec))
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def spec_of(path: Path) -> PaintingSpec:
+    """Return the spec that a PNG of ours carries; raise `BadPictureError` where there is none to be read."""
+    image = _opened(_bytes_of(path, PictureLimits().file_bytes))
+    text = image.info.get(SPEC_KEY)
+    if not isinstance(text, str):
+        raise BadPictureError(
+            f"{path} carries no painting: only PNGs saved by this program do, unless re-encoded since."
+        )
+    try:
+        return PaintingSpec.from_json(text)
+    except BadSpecError as error:
+        raise BadPictureError(f"{path} carries a painting that this version cannot read: {error}") from None
+
+
+def encode_within(image: Image.Image, limit_bytes: int, spec: PaintingSpec | None = None) -> tuple[bytes, str]:
+    """Encode for an upload limit as PNG (with `spec`), WebP, JPEG or ever smaller; return bytes and extension."""
+    png = _encoded(image, "PNG", pnginfo=_texts(spec) if spec else None)
+    if len(png) <= limit_bytes:
+        return png, "png"
+    while True:
+        for name, extension, quality in (("WEBP", "webp", 90), ("JPEG", "jpg", 90), ("JPEG", "jpg", 75)):
+            data = _encoded(image, name, quality=quality)
+            if len(data) <= limit_bytes:
+                return data, extension
+        if max(image.size) <= 32:
+            raise BadPictureError(f"No picture fits in {limit_bytes} bytes.")
+        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)), Image.Resampling.LANCZOS)
+
+
+def preview_jpeg(image: Image.Image, side: int) -> bytes:
+    """Encode a small JPEG whose longer side is at most `side` pixels."""
+    small = image.copy()
+    small.thumbnail((side, side), Image.Resampling.BICUBIC)
+    return _encoded(small, "JPEG", quality=80)
+
+
+def _decoded(source: Path | bytes, limits: PictureLimits) -> Image.Image:
+    """Check the header against the limits, then decode."""
+    data = source if isinstance(source, bytes) else _bytes_of(source, limits.file_bytes)
+    if len(data) > limits.file_bytes:
+        raise _too_heavy(limits.file_bytes)
+    image = _opened(data)
+    _check_size(image.width, image.height, limits)
+    try:
+        image.load()
+        return ImageOps.exif_transpose(image)
+    except Exception as error:  # decoders fail in a dozen ways of their own
+        raise BadPictureError("The picture is damaged or cut short; send it again or save it anew.") from error
+
+
+def _bytes_of(path: Path, limit: int) -> bytes:
+    if not path.is_file():
+        raise BadPictureError(f"There is no file {path}.")
+    try:
+        if path.stat().st_size > limit:
+            raise _too_heavy(limit)
+        return path.read_bytes()
+    except OSError as error:
+        raise BadPictureError(f"{path} cannot be read: {error.strerror or 'not a file'}.") from None
+
+
+def _too_heavy(limit: int) -> BadPictureError:
+    return BadPictureError(f"The picture's file is larger than {limit / 2**20:g} MiB; send a smaller one.")
+
+
+def _opened(data: bytes) -> Image.Image:
+    """Read the header only."""
+    if not data:
+        raise BadPictureError("The picture's file is empty.")
+    try:
+        return Image.open(io.BytesIO(data), formats=_FORMATS)
+    except Image.UnidentifiedImageError:
+        raise BadPictureError("This is no picture that can be read; use a PNG, JPEG, WebP or GIF.") from None
+    except Image.DecompressionBombError:
+        raise BadPictureError("The picture has far too many pixels; send a smaller one.") from None
+    except Exception as error:  # a hostile header fails in as many ways as a hostile body
+        raise BadPictureError("The picture's file is damaged or holds more than a picture; save it anew.") from error
+
+
+def _check_size(width: int, height: int, limits: PictureLimits) -> None:
+    measured = f"The picture is {width}x{height} pixels"
+    if width * height > limits.pixels:
+        raise BadPictureError(f"{measured}; at most {limits.pixels / 1e6:g} million are read, so send a smaller one.")
+    if min(width, height) < limits.smallest_side:
+        raise BadPictureError(f"{measured}; each side needs at least {limits.smallest_side}.")
+    if max(width, height) > limits.ratio * min(width, height):
+        raise BadPictureError(f"{measured}; one side may be at most {limits.ratio:g} times the other.")
+
+
+def _plain(image: Image.Image, mode: str) -> Image.Image:
+    """Convert any mode to 8-bit RGB or grey on white, without what else the file said."""
+    if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip to white
+        deep = np.asarray(image).astype(np.float32) / 257
+        image = Image.fromarray(deep.round().clip(0, 255).astype(np.uint8))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    plain = image.convert(mode)
+    plain.info.clear()
+    return plain
+
+
+def _texts(spec: PaintingSpec) -> PngImagePlugin.PngInfo:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("Description", format_prompts(spec.prompts))
+    texts.add_itxt("Software", "vqgan-clip-bot")
+    texts.add_itxt(SPEC_KEY, spec.to_json())
+    return texts
+
+
+def _encoded(image: Image.Image, name: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, name, **options)
+    return file.getvalue()

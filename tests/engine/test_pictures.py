@@ -1,0 +1,245 @@
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, PngImagePlugin
+
+from engine.pictures import (
+    SPEC_KEY,
+    BadPictureError,
+    PictureLimits,
+    encode_within,
+    preview_jpeg,
+    read_mask,
+    read_picture,
+    save_png,
+    spec_of,
+)
+from engine.prompts import parse_prompts
+from engine.spec import PaintingSpec
+
+RED, BLUE = (220, 20, 20), (20, 20, 220)
+
+
+def spec(text: str = "ein Leuchtturm, größer::2 --no Nebel") -> PaintingSpec:
+    return PaintingSpec(prompts=parse_prompts(text))
+
+
+def left_red_right_blue(mode: str = "RGB", size: tuple[int, int] = (64, 32)) -> Image.Image:
+    image = Image.new("RGB", size, RED)
+    image.paste(BLUE, (size[0] // 2, 0, *size))
+    return image.convert(mode)
+
+
+def file_of(image: Image.Image, name: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, name, **options)
+    return file.getvalue()
+
+
+def near(image: Image.Image, xy: tuple[int, int], colour: tuple[int, ...], tolerance: int = 12) -> bool:
+    pixel = image.getpixel(xy)
+    assert isinstance(pixel, tuple)
+    return max(abs(a - b) for a, b in zip(pixel, colour, strict=True)) <= tolerance
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 9999))
+        + chunk(b"IEND", b"")
+    )
+
+
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        file_of(left_red_right_blue()),
+        file_of(left_red_right_blue(), icc_profile=ICC),
+        file_of(left_red_right_blue(), icc_profile=b"no profile at all"),
+        file_of(left_red_right_blue(), "JPEG", quality=95),
+        file_of(left_red_right_blue(), "JPEG", quality=95, exif=b"Exif\0\0 and then rubbish"),
+        file_of(left_red_right_blue(), "JPEG", quality=95, progressive=True),
+        file_of(left_red_right_blue("CMYK"), "JPEG", quality=95),
+        file_of(left_red_right_blue(), "WEBP", quality=95),
+        file_of(
+            left_red_right_blue(), "WEBP", lossless=True, save_all=True, append_images=[Image.new("RGB", (64, 32))]
+        ),
+        file_of(left_red_right_blue(), "GIF", save_all=True, append_images=[Image.new("RGB", (64, 32))], duration=50),
+        file_of(left_red_right_blue(), "PNG", save_all=True, append_images=[Image.new("RGB", (64, 32))], duration=50),
+        file_of(left_red_right_blue(), "MPO", quality=95, save_all=True, append_images=[Image.new("RGB", (64, 32))]),
+        file_of(left_red_right_blue().quantize(8)),
+        file_of(left_red_right_blue("RGBA")),
+        file_of(left_red_right_blue()) + b"<script>alert('and more')</script>" * 100,
+    ],
+)
+def test_good_pictures_are_read_right(data: bytes) -> None:
+    image = read_picture(data)
+    assert (image.mode, image.size) == ("RGB", (64, 32))
+    assert near(image, (8, 16), RED, tolerance=30)
+    assert near(image, (56, 16), BLUE, tolerance=30)
+
+
+def test_exif_turns_the_picture_and_does_not_stay() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by 90 degrees clockwise
+    exif[0x010E] = "where I live"
+    image = read_picture(file_of(left_red_right_blue(), "JPEG", quality=95, exif=exif, icc_profile=ICC))
+    assert image.size == (32, 64)
+    assert near(image, (16, 8), RED)
+    assert near(image, (16, 56), BLUE)
+    assert image.info == {}
+    again = file_of(image)
+    assert b"where I live" not in again
+    assert b"iCCP" not in again
+
+
+def test_transparency_shows_white() -> None:
+    clear = left_red_right_blue("RGBA")
+    clear.paste((0, 0, 0, 0), (0, 0, 32, 32))
+    grey = Image.new("LA", (32, 32), (0, 0))
+    palette = Image.new("P", (32, 32), 1)
+    palette.putpalette([9, 9, 9, 200, 0, 0])
+    half = Image.new("RGBA", (32, 32), (0, 0, 0, 128))
+    assert near(read_picture(file_of(clear)), (8, 8), (255, 255, 255), 0)
+    assert near(read_picture(file_of(clear)), (56, 8), BLUE, 0)
+    assert near(read_picture(file_of(grey)), (8, 8), (255, 255, 255), 0)
+    assert near(read_picture(file_of(palette, transparency=1)), (8, 8), (255, 255, 255), 0)
+    assert near(read_picture(file_of(palette, transparency=0)), (8, 8), (200, 0, 0), 0)
+    assert near(read_picture(file_of(half)), (8, 8), (127, 127, 127), 1)
+    assert near(read_picture(file_of(clear, "WEBP", lossless=True)), (8, 8), (255, 255, 255), 0)
+
+
+def test_16_bit_grey_is_scaled_not_clipped() -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    read = np.asarray(read_picture(file_of(Image.fromarray(ramp))))[..., 0]
+    assert np.abs(read.astype(float) - ramp / 257).max() <= 0.5
+    mask = np.asarray(read_mask(file_of(Image.fromarray(ramp))))
+    assert (mask == read).all()
+
+
+def test_a_one_bit_and_a_grey_picture_are_read() -> None:
+    assert near(read_picture(file_of(Image.new("1", (9, 9), 1))), (4, 4), (255, 255, 255), 0)
+    assert near(read_picture(file_of(Image.new("L", (9, 9), 77))), (4, 4), (77, 77, 77), 0)
+
+
+def test_a_mask_is_white_where_it_may_change() -> None:
+    mask = Image.new("RGBA", (32, 32), (0, 0, 0, 255))
+    mask.paste((255, 255, 255, 255), (8, 0, 16, 32))
+    mask.paste((0, 0, 0, 0), (16, 0, 32, 32))
+    read = read_mask(file_of(mask))
+    assert read.mode == "L"
+    assert [read.getpixel((x, 4)) for x in (4, 12, 24)] == [0, 255, 255]
+
+
+def huge_text_png(compressed: bool) -> bytes:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("comment", "x" * 80 * 2**20, zip=compressed)
+    return file_of(left_red_right_blue(), pnginfo=texts)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "is empty"),
+        (b"\0" * 5000, "no picture that can be read"),
+        (b"<html>404</html>", "no picture that can be read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "no picture that can be read"),
+        (file_of(left_red_right_blue(), "BMP"), "no picture that can be read"),
+        (file_of(left_red_right_blue(), "TIFF"), "no picture that can be read"),
+        (file_of(Image.effect_noise((64, 64), 50))[:800], "damaged or cut short"),
+        (file_of(Image.effect_noise((64, 64), 50), "JPEG")[:-300], "damaged or cut short"),
+        (file_of(Image.effect_noise((64, 64), 50), "GIF")[:-500], "damaged or cut short"),
+        (file_of(Image.effect_noise((64, 64), 50), "WEBP")[:-300], "damaged|cut short|no picture"),
+        (file_of(left_red_right_blue())[:20], "no picture that can be read|damaged"),
+        (file_of(Image.new("RGB", (1, 20000))), "1x20000 pixels; each side needs at least 8"),
+        (file_of(Image.new("RGB", (20000, 10))), "20000x10 pixels; one side may be at most 20 times"),
+        (file_of(Image.new("RGB", (1, 1))), "1x1 pixels"),
+        (png_that_claims(9000, 8000), "9000x8000 pixels; at most 64 million"),
+        (png_that_claims(50000, 50000), "far too many pixels"),
+        (png_that_claims(4000, 4000), "damaged or cut short"),
+        (huge_text_png(compressed=True), "damaged or holds more than a picture"),
+        (huge_text_png(compressed=False), "larger than 25 MiB"),
+    ],
+)
+def test_bad_pictures_are_refused_in_one_sentence(data: bytes, words: str) -> None:
+    with pytest.raises(BadPictureError, match=words) as refusal:
+        read_picture(data)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_file_that_is_not_there_or_too_heavy_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadPictureError, match=r"no file .*missing\.png"):
+        read_picture(tmp_path / "missing.png")
+    with pytest.raises(BadPictureError, match="no file"):
+        read_picture(tmp_path)
+    path = tmp_path / "heavy.png"
+    path.write_bytes(file_of(left_red_right_blue()))
+    with pytest.raises(BadPictureError, match="larger than"):
+        read_picture(path, PictureLimits(file_bytes=50))
+    with pytest.raises(BadPictureError, match="larger than"):
+        read_picture(path.read_bytes(), PictureLimits(file_bytes=50))
+
+
+def test_a_saved_picture_carries_its_spec(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.png"
+    save_png(left_red_right_blue(), path, spec())
+    assert spec_of(path) == spec()
+    assert [file.name for file in path.parent.iterdir()] == ["a.png"]
+    with Image.open(path) as image:
+        assert image.info["Description"] == "ein Leuchtturm, größer::2 | Nebel::-0.5"
+        assert near(image, (8, 8), RED, 0)
+
+
+def test_saving_over_a_picture_keeps_the_old_one_until_the_new_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    save_png(left_red_right_blue(), path, spec())
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="cannot write mode"):
+        save_png(Image.new("F", (8, 8)), path, spec())
+    assert path.read_bytes() == before
+
+
+def test_a_picture_without_a_spec_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(file_of(left_red_right_blue()))
+    with pytest.raises(BadPictureError, match="carries no painting"):
+        spec_of(path)
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt(SPEC_KEY, '{"version": 1, "prompts": [{"content": "a"}], "glitter": 3}')
+    path.write_bytes(file_of(left_red_right_blue(), pnginfo=texts))
+    with pytest.raises(BadPictureError, match="There is no setting called 'glitter'"):
+        spec_of(path)
+
+
+def test_a_picture_is_encoded_within_any_limit() -> None:
+    noise = Image.merge("RGB", [Image.effect_noise((256, 256), 90)] * 3)
+    data, extension = encode_within(noise, 10**6, spec())
+    assert extension == "png"
+    assert Image.open(io.BytesIO(data)).info[SPEC_KEY] == spec().to_json()
+    seen = []
+    for limit in (60_000, 20_000, 5_000, 900):
+        data, extension = encode_within(noise, limit)
+        seen.append((extension, Image.open(io.BytesIO(data)).size))
+        assert len(data) <= limit
+    assert seen[0] == ("webp", (256, 256))
+    assert seen[-1][1] < (256, 256)
+    with pytest.raises(BadPictureError, match="No picture fits"):
+        encode_within(noise, 10)
+
+
+def test_a_preview_is_a_small_jpeg() -> None:
+    image = Image.open(io.BytesIO(preview_jpeg(left_red_right_blue(size=(640, 320)), 128)))
+    assert (image.format, image.size) == ("JPEG", (128, 64))

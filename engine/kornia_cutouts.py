@@ -6,10 +6,11 @@ numbers: the reference that the fast path is held to.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import kornia.augmentation as K
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from engine.cutouts import ERASED_AREA, ERASED_RATIO, draw_boxes, pool
@@ -26,7 +27,7 @@ class KorniaDraw:
 
 def kornia_chain(numbers: Augmentations) -> K.AugmentationSequential:
     """Build the paper's chain of augmentations (section 2.3) from kornia's own modules."""
-    transforms: list[nn.Module] = [
+    transforms: list[Any] = [
         K.RandomHorizontalFlip(p=numbers.flip),
         K.RandomAffine(
             degrees=numbers.degrees,

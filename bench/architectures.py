@@ -1,0 +1,85 @@
+"""The published networks at their real sizes with random weights: what a step costs does not depend on their values."""
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine import third_party
+from engine.devices import Device
+from engine.generators import Generator, build_generator
+from engine.models import ModelStore
+from engine.perceptors import Perceptor, build_perceptor
+
+F16 = {
+    "double_z": False,
+    "z_channels": 256,
+    "resolution": 256,
+    "in_channels": 3,
+    "out_ch": 3,
+    "ch": 128,
+    "ch_mult": [1, 1, 2, 2, 4],
+    "num_res_blocks": 2,
+    "attn_resolutions": [16],
+    "dropout": 0.0,
+}
+VQGAN: dict[str, dict[str, Any]] = {
+    "imagenet-16384": {"kind": "vqgan", "embed_dim": 256, "n_embed": 16384, "ddconfig": F16},
+    "imagenet-1024": {"kind": "vqgan", "embed_dim": 256, "n_embed": 1024, "ddconfig": F16},
+}
+CLIP: dict[str, dict[str, Any]] = {
+    "ViT-B/32": {"image_resolution": 224, "vision_layers": 12, "vision_width": 768, "vision_patch_size": 32},
+    "ViT-B/16": {"image_resolution": 224, "vision_layers": 12, "vision_width": 768, "vision_patch_size": 16},
+    "RN50": {
+        "embed_dim": 1024,
+        "image_resolution": 224,
+        "vision_layers": (3, 4, 6, 3),
+        "vision_width": 64,
+        "vision_patch_size": None,
+    },
+}
+_TEXT = {
+    "embed_dim": 512,
+    "context_length": 77,
+    "vocab_size": 49408,
+    "transformer_width": 512,
+    "transformer_heads": 8,
+    "transformer_layers": 12,
+}
+
+
+def random_vqgan(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return the config and random tensors of a published VQGAN, named as in its checkpoint."""
+    torch.manual_seed(0)
+    config = VQGAN[name]
+    with contextlib.redirect_stdout(io.StringIO()):
+        parts = {
+            "encoder": third_party.Encoder(**config["ddconfig"]),
+            "decoder": third_party.Decoder(**config["ddconfig"]),
+        }
+    parts["quant_conv"], parts["post_quant_conv"] = nn.Conv2d(256, 256, 1), nn.Conv2d(256, 256, 1)
+    tensors = {f"{part}.{key}": value for part, net in parts.items() for key, value in net.state_dict().items()}
+    return config, tensors | {"quantize.embedding.weight": torch.randn(config["n_embed"], config["embed_dim"])}
+
+
+def random_clip(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return the config and random tensors of a published CLIP, named as in its checkpoint."""
+    torch.manual_seed(0)
+    config = {**_TEXT, **CLIP[name]}
+    return config, third_party.CLIP(**config).state_dict()
+
+
+class RandomModels(ModelStore):
+    """A `ModelStore` whose published models hold random weights."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(Path(), device)
+
+    def _load_generator(self, name: str) -> Generator:
+        return build_generator(*random_vqgan(name), self.device) if name in VQGAN else super()._load_generator(name)
+
+    def _load_perceptor(self, name: str) -> Perceptor:
+        return build_perceptor(*random_clip(name), self.device) if name in CLIP else super()._load_perceptor(name)

@@ -1,0 +1,77 @@
+"""Masks: which part of a picture an edit may change. 1 may change, 0 stays."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine.losses import clamp_with_grad
+from engine.perceptors import Perceptor
+
+CROPS = 2048
+BATCH = 128
+WIDEST, NARROWEST = 0.4, 0.1
+"""EleutherAI's editing notebook: crop sides anneal from 0.4 to 0.1 of the picture, each drawn between half and full."""
+FEATHER = 1 / 32
+"""Softness of a mask's inner edge, as a share of the picture's shorter side."""
+
+
+def feather(mask: Tensor) -> Tensor:
+    """Soften a mask (1, 1, h, w) inwards only: what was 0 is exactly 0 still, so the outside stays pixel-true."""
+    radius = max(1, round(min(mask.shape[-2:]) * FEATHER))
+    window = 2 * radius + 1
+    shrunk = -F.max_pool2d(-mask, window, stride=1, padding=radius)
+    soft = F.avg_pool2d(F.pad(shrunk, (radius,) * 4, mode="replicate"), window, stride=1)
+    return torch.where(mask > 0, torch.maximum(soft, shrunk), 0.0).minimum(mask)
+
+
+def to_latent(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """Shrink a mask to the latent's grid (1, 1, *size); a cell may change as far as its pixels may."""
+    return F.adaptive_avg_pool2d(mask, size)
+
+
+def share_inside(mask: Tensor, boxes: Tensor) -> Tensor:
+    """Return how much of each box (n, 4: left, top, width, height in whole pixels) a mask (1, 1, h, w) lets change."""
+    corner = F.pad(mask[0, 0].cumsum(0).cumsum(1), (1, 0, 1, 0))  # the sum of all that is above and to the left
+    left, top, width, height = boxes.long().unbind(1)
+    right, bottom = left + width, top + height
+    inside = corner[bottom, right] - corner[top, right] - corner[bottom, left] + corner[top, left]
+    return inside / (width * height)
+
+
+@torch.no_grad()
+def find_region(picture: Tensor, words: str, perceptors: Sequence[Perceptor], generator: torch.Generator) -> Tensor:
+    """Find where a picture (1, 3, h, w) shows what the words say, as a hard mask (1, 1, h, w): the self-mask.
+
+    Monte-Carlo saliency of paper appendix H as EleutherAI's editing notebook computes it: many random crops, each
+    pixel's mean of exp(scale * cos(crop, words)), normalised and squared, cut at the mean of what is above zero.
+    """
+    total = torch.zeros_like(picture[:, :1])
+    for perceptor in perceptors:
+        text = perceptor.embed_text([words])
+        heat, seen = torch.zeros_like(total), torch.zeros_like(total)
+        for done in range(0, CROPS, BATCH):
+            share = WIDEST + (NARROWEST - WIDEST) * done / CROPS
+            boxes = _draw_squares(picture.shape[-2:], share, generator)
+            crops = [_resize(picture[..., y : y + s, x : x + s], perceptor.size) for x, y, s in boxes]
+            likeness = (perceptor.embed_pictures(torch.cat(crops)) @ text.T)[:, 0] * perceptor.logit_scale
+            for (x, y, s), value in zip(boxes, likeness.exp(), strict=True):
+                heat[..., y : y + s, x : x + s] += value
+                seen[..., y : y + s, x : x + s] += 1
+        heat = heat / seen.clamp(min=1)
+        total += ((heat - heat.min()) / heat.max()).square()
+    return (total >= total[total > 0].mean()).float()
+
+
+def _draw_squares(shape: torch.Size, share: float, generator: torch.Generator) -> list[tuple[int, int, int]]:
+    """Draw one batch of squares (left, top, side), each between half and all of `share` of the shorter side."""
+    height, width = shape
+    uniform = torch.rand(BATCH, 3, generator=generator, device=generator.device).cpu()
+    side = (min(height, width) * share * (0.5 + uniform[:, 0] / 2)).clamp(min=8).floor().clamp(max=min(height, width))
+    left, top = (uniform[:, 1] * (width - side + 1)).floor(), (uniform[:, 2] * (height - side + 1)).floor()
+    return [(int(x), int(y), int(s)) for x, y, s in zip(left, top, side, strict=True)]
+
+
+def _resize(crop: Tensor, size: int) -> Tensor:
+    return clamp_with_grad(F.interpolate(crop, (size, size), mode="bicubic", antialias=True))

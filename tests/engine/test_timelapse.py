@@ -1,0 +1,57 @@
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+from PIL import Image
+
+from engine.timelapse import write_timelapse
+
+
+def fading(count: int, size: tuple[int, int] = (64, 48)) -> list[Image.Image]:
+    return [Image.new("RGB", size, (255 - 255 * i // (count - 1), 0, 255 * i // (count - 1))) for i in range(count)]
+
+
+def film_of(path: Path) -> tuple[av.VideoStream, list[Image.Image]]:
+    with av.open(str(path)) as film:
+        return film.streams.video[0], [frame.to_image() for frame in film.decode(video=0)]
+
+
+def test_frames_come_back_in_order_with_the_ends_held(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_timelapse(fading(10), path, fps=10)
+    stream, frames = film_of(path)
+    assert (stream.codec_context.name, stream.codec_context.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 10)
+    assert len(frames) == 5 + 10 + 20
+    reds = [frame.getpixel((32, 24))[0] for frame in frames]  # type: ignore[index]
+    assert reds[0] > 240
+    assert reds[-1] < 15
+    assert all(later <= earlier + 3 for earlier, later in pairwise(reds))
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_odd_and_mixed_sizes_and_files_become_one_even_film(tmp_path: Path) -> None:
+    saved = tmp_path / "frame.jpg"
+    fading(2, (32, 24))[0].save(saved)
+    write_timelapse([saved, *fading(3, (65, 49))], tmp_path / "a.mp4", fps=10)
+    _, frames = film_of(tmp_path / "a.mp4")
+    assert {frame.size for frame in frames} == {(64, 48)}
+
+
+def test_a_film_fits_its_limit_even_when_it_must_shrink(tmp_path: Path) -> None:
+    noise = [Image.merge("RGB", [Image.effect_noise((128, 128), 100)] * 3) for _ in range(30)]
+    sizes = []
+    for limit in (10**6, 60_000, 6_000):
+        write_timelapse(noise, tmp_path / "a.mp4", fps=15, limit_bytes=limit)
+        assert (tmp_path / "a.mp4").stat().st_size <= limit
+        sizes.append(film_of(tmp_path / "a.mp4")[1][0].size[0])
+    assert sizes[0] == 128
+    assert sizes[-1] < 128
+
+
+def test_what_cannot_be_filmed_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one frame"):
+        write_timelapse([], tmp_path / "a.mp4")
+    with pytest.raises(ValueError, match="No film of 3 frames fits"):
+        write_timelapse(fading(3), tmp_path / "a.mp4", limit_bytes=100)
+    assert list(tmp_path.iterdir()) == []

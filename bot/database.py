@@ -1,0 +1,116 @@
+"""One SQLite file: opened safely, migrated, and moved aside when it is damaged."""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+class LedgerError(Exception):
+    """A database that cannot be used; the text is one sentence for the owner."""
+
+
+class Database:
+    """Hold the one connection. Writers take turns, so that nobody's statement lands in somebody else's transaction."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, path: Path) -> "Database":
+        """Open `path`, moved aside first if it is damaged, and bring it up to date; raise `LedgerError`."""
+        await asyncio.to_thread(_set_aside_if_damaged, path)
+        connection = await aiosqlite.connect(path, isolation_level=None)
+        try:
+            connection.row_factory = sqlite3.Row
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 5000"):
+                await connection.execute_fetchall(f"PRAGMA {pragma}")
+            database = cls(connection)
+            await database._migrate()
+        except BaseException:
+            await connection.close()
+            raise
+        return database
+
+    async def close(self) -> None:
+        """Finish what is under way and close the file."""
+        async with self._turn:
+            await self._connection.close()
+
+    async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return all rows of a SELECT."""
+        return list(await self._connection.execute_fetchall(sql, parameters))
+
+    async def write(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Run one statement, durable when this returns, and return the rows of its RETURNING clause."""
+        async with self._turn:
+            return await self.read(sql, parameters)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Make every `read` inside, whatever it does, one durable whole or nothing. Only `read` may be used inside."""
+        async with self._turn:
+            await self.read("BEGIN IMMEDIATE")
+            try:
+                yield
+                await self.read("COMMIT")
+            except BaseException:
+                await asyncio.shield(self.read("ROLLBACK"))
+                raise
+
+    async def _migrate(self) -> None:
+        version = (await self.read("PRAGMA user_version"))[0][0]
+        steps = sorted(MIGRATIONS.glob("[0-9]*.sql"))
+        if version > len(steps):
+            raise LedgerError("The ledger was written by a later version of the bot: update the bot, or choose another data folder.")
+        for number, step in enumerate(steps[version:], start=version + 1):
+            async with self.transaction():
+                for statement in _statements(await asyncio.to_thread(step.read_text, encoding="utf-8")):
+                    await self.read(statement)
+                await self.read(f"PRAGMA user_version = {number}")
+
+
+def _statements(script: str) -> Iterable[str]:
+    """Split a script as SQLite would: `executescript` commits first, which would break the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _set_aside_if_damaged(path: Path) -> None:
+    if not path.exists() or (complaint := _complaint(path)) is None:
+        return
+    aside = path.with_name(f"{path.stem}.damaged-{time.time_ns()}{path.suffix}")
+    for ending in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + ending)
+        if part.exists():
+            part.replace(aside.with_name(aside.name + ending))
+    log.error("The ledger %s is damaged (%s). It was moved to %s and a new one is started.", path, complaint, aside)
+
+
+def _complaint(path: Path) -> str | None:
+    """Return what SQLite finds wrong with the file, or None; raise `LedgerError` when it cannot be looked at."""
+    connection = sqlite3.connect(path)
+    try:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError as error:  # locked, unreadable: not the content's fault
+        raise LedgerError(f"The ledger {path} cannot be opened ({error}): check who uses it and its permissions.") from None
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    finally:
+        connection.close()
+    return None if found == "ok" else found

@@ -1,0 +1,151 @@
+"""`Job`: one request in the ledger, and the states it goes through."""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from engine.spec import PaintingSpec
+
+Kind = Literal["imagine", "edit", "rerun", "vary", "refine", "timelapse"]
+
+
+class JobState(StrEnum):
+    """Say where a job is on its way."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RENDERED = "rendered"
+    """Its picture is on disk; its channel has not shown it yet."""
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+TERMINAL = frozenset({JobState.DELIVERED, JobState.CANCELLED, JobState.FAILED})
+
+COMES_FROM: Mapping[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset(),
+    JobState.RUNNING: frozenset({JobState.QUEUED}),
+    JobState.RENDERED: frozenset({JobState.RUNNING}),
+    JobState.DELIVERED: frozenset({JobState.RENDERED}),
+    JobState.CANCELLED: frozenset({JobState.QUEUED, JobState.RUNNING, JobState.RENDERED}),
+    JobState.FAILED: frozenset({JobState.QUEUED, JobState.RUNNING, JobState.RENDERED}),
+}
+"""From which states each state may be reached. Nothing leaves a terminal one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Hold what somebody asks for, before it has a place in the ledger."""
+
+    interaction_id: int
+    """Discord's id of the interaction, or `reaction_key`: the same one twice is the same job."""
+    kind: Kind
+    spec: PaintingSpec
+    prompt: str
+    """The words as they were typed."""
+    user_id: int
+    guild_id: int | None
+    channel_id: int
+    parent_id: str | None = None
+    notify: bool = False
+    """Mention the requester when the picture is done."""
+    once: bool = False
+    """Answer with the unfinished job of the same user, parent and kind, if there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Mirror one row of the ledger. Times are unix seconds."""
+
+    id: str
+    interaction_id: int
+    kind: Kind
+    spec: PaintingSpec
+    """Paths in it are relative to the data folder."""
+    prompt: str
+    user_id: int
+    guild_id: int | None
+    channel_id: int
+    message_id: int | None
+    parent_id: str | None
+    state: JobState
+    notify: bool
+    error: str | None
+    """One sentence for the requester of a failed job."""
+    notices: tuple[str, ...]
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    delivered_at: float | None
+    """When the channel showed how the job ended, whatever the end."""
+    step: int
+    """The last checkpointed step, or the last painted one once there is a picture."""
+    attempts: int
+    """Starts since the last progress that was saved."""
+    seconds: float | None
+    """How long the painting took."""
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether no work is left but telling the channel."""
+        return self.state in TERMINAL or self.state is JobState.RENDERED
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Name who asks, and where."""
+
+    user_id: int
+    guild_id: int | None
+    channel_id: int
+    role_ids: tuple[int, ...] = ()
+
+
+def new_job_id() -> str:
+    """Draw an id of 8 letters and digits (40 random bits, base32)."""
+    return base64.b32encode(secrets.token_bytes(5)).decode().lower()
+
+
+def reaction_key(message_id: int, user_id: int, emoji: str, occasion: int = 0) -> int:
+    """Stand in for the interaction id that a reaction lacks: negative, so that it never meets a real one."""
+    digest = hashlib.blake2b(f"{message_id}:{user_id}:{emoji}:{occasion}".encode(), digest_size=8).digest()
+    return -1 - (int.from_bytes(digest) >> 1)
+
+
+def rerun(parent: PaintingSpec, seed: int) -> PaintingSpec:
+    """Ask for the same painting from another seed."""
+    return parent.but(seed=seed)
+
+
+def vary(parent: PaintingSpec, seed: int, latent: str) -> PaintingSpec:
+    """Go on from the parent's last latent with another seed; `latent` is its path."""
+    return parent.but(
+        seed=seed,
+        init_latent=latent,
+        candidates=1,
+        coarse=0.0,  # the latent has its full size already
+        steps=max(1, parent.steps // 2),
+    )
+
+
+def refine(parent: PaintingSpec, picture: str, largest_side: int) -> PaintingSpec:
+    """Paint the parent's picture on at twice the size (at most `largest_side` pixels) and with half as many steps more."""
+    scale = min(2.0, largest_side / max(parent.width, parent.height))
+    return parent.but(
+        init_image=picture,
+        init_latent=None,
+        edit_from=None,  # the picture shows the edit by now
+        width=max(32, round(parent.width * scale)),
+        height=max(32, round(parent.height * scale)),
+        steps=min(10_000, parent.steps * 3 // 2),
+        strength=min(parent.strength, 0.6),
+        learning_rate=parent.learning_rate / 2,
+        start="noise",
+        candidates=1,
+        coarse=0.0,
+    )

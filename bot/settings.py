@@ -1,0 +1,221 @@
+"""`config.yaml` and the environment, read into typed settings. Secrets come from the environment only."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "PAINTER__"
+"""`PAINTER__WORKER__DEVICE=cpu` in the environment is `worker.device: cpu` in config.yaml, and wins over it."""
+
+Action = Literal["rerun", "same-seed", "vary", "refine", "timelapse", "send", "stop"]
+_Seconds = Annotated[float, Field(gt=0)]
+
+
+class BadSettingsError(Exception):
+    """Settings that cannot be used; the text is one line naming the key and what is expected."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DiscordSettings(_Section):
+    """How the bot meets Discord."""
+
+    api_base: str = Field(default="https://discord.com/api/v10", pattern=r"^https?://")
+    cdn_hosts: tuple[str, ...] = ("cdn.discordapp.com", "media.discordapp.net")
+    guild_ids: tuple[int, ...] = ()
+    preview_seconds: _Seconds = 3.0
+    edit_age_seconds: _Seconds = 3300.0
+    longest_rate_limit: Annotated[float, Field(ge=30)] = 30.0
+
+
+class LimitSettings(_Section):
+    """How much may be asked for."""
+
+    per_user: int = Field(default=3, ge=0)
+    per_guild: int = Field(default=50, ge=0)
+    per_role: dict[int, int] = {}
+    total: int = Field(default=1000, ge=1)
+    largest_side: int = Field(default=1024, ge=32, le=4096)
+    most_steps: int = Field(default=2000, ge=1, le=10_000)
+
+
+class WorkerSettings(_Section):
+    """How the one worker paints."""
+
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    checkpoint_seconds: _Seconds = 15.0
+    first_preview_step: int = Field(default=4, ge=1)
+    preview_side: int = Field(default=768, ge=64, le=4096)
+    frames: int = Field(default=120, ge=0, le=2000)
+    attempts: int = Field(default=3, ge=1)
+
+
+class ModelSettings(_Section):
+    """Which networks there are, and which are used when nobody says."""
+
+    folder: Path = Path("data/models")
+    generator: str = "embedded"
+    perceptors: tuple[str, ...] = ("embedded",)
+    preset: str = "normal"
+    size: str | None = Field(default=None, pattern=r"^\d{2,4}x\d{2,4}$")
+    allowed: tuple[str, ...] = ()
+
+
+class StorageSettings(_Section):
+    """Where things lie, and for how long."""
+
+    folder: Path = Path("data")
+    keep_days: float = Field(default=30.0, gt=0)
+    keep_gigabytes: float = Field(default=20.0, gt=0)
+
+
+class ModerationSettings(_Section):
+    """What may not be asked for, in any guild."""
+
+    blocked_words: tuple[str, ...] = ()
+    blocked_users: tuple[int, ...] = ()
+
+
+class HealthSettings(_Section):
+    """Where `/healthz` and `/metrics` listen."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+
+
+class LogSettings(_Section):
+    """How the log looks."""
+
+    format: Literal["auto", "human", "json"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class ReactionSettings(_Section):
+    """Which emoji does what."""
+
+    actions: dict[str, Action] = {
+        "🔁": "rerun",
+        "🔂": "same-seed",
+        "🎲": "vary",
+        "⬆️": "refine",
+        "🎞️": "timelapse",
+        "✉️": "send",
+        "❌": "stop",
+    }
+    seeded: tuple[str, ...] = ("🔁", "🎲", "❌")
+
+
+class Settings(BaseSettings):
+    """Everything the owner may set. Each key is explained in config.yaml."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    discord: DiscordSettings = DiscordSettings()
+    limits: LimitSettings = LimitSettings()
+    worker: WorkerSettings = WorkerSettings()
+    models: ModelSettings = ModelSettings()
+    storage: StorageSettings = StorageSettings()
+    reactions: ReactionSettings = ReactionSettings()
+    moderation: ModerationSettings = ModerationSettings()
+    health: HealthSettings = HealthSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, whose content comes as arguments."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read the settings from `path` (None: defaults) and the environment; raise `BadSettingsError`."""
+    _refuse_unknown_variables()
+    try:
+        return Settings(**_read_yaml(path))
+    except ValidationError as error:
+        raise BadSettingsError(_line(error)) from None
+    except ValueError as error:  # pydantic-settings: a variable that should hold JSON and does not
+        raise BadSettingsError(f"{error.args[0]}: expected JSON, such as [1, 2] or {{}}.") from None
+
+
+def read_token(environment: Mapping[str, str] = os.environ) -> SecretStr | None:
+    """Take the bot's token from DISCORD_TOKEN, or from the file that DISCORD_TOKEN_FILE names; None if neither is set."""
+    token = environment.get("DISCORD_TOKEN", "").strip()
+    file = environment.get("DISCORD_TOKEN_FILE", "").strip()
+    if token and file:
+        raise BadSettingsError("DISCORD_TOKEN and DISCORD_TOKEN_FILE are both set: keep one of them.")
+    if file:
+        try:
+            token = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise BadSettingsError(f"DISCORD_TOKEN_FILE: expected a readable text file, found {file}.") from None
+        if not token:
+            raise BadSettingsError(f"DISCORD_TOKEN_FILE: expected the bot's token in {file}, found an empty file.")
+    if any(character.isspace() for character in token):
+        raise BadSettingsError("DISCORD_TOKEN: expected the bot's token alone, found spaces inside it.")
+    return SecretStr(token) if token else None
+
+
+def require_token(environment: Mapping[str, str] = os.environ) -> SecretStr:
+    """Take the bot's token as `read_token` does; raise `BadSettingsError` when there is none."""
+    token = read_token(environment)
+    if token is None:
+        raise BadSettingsError(
+            "DISCORD_TOKEN: expected the bot's token in the environment (or its file in DISCORD_TOKEN_FILE)."
+        )
+    return token
+
+
+def _read_yaml(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise BadSettingsError(f"{path}: expected a readable text file.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" near line {mark.line + 1}" if mark else ""
+        raise BadSettingsError(f"{path}: expected YAML, which ends{where}.") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise BadSettingsError(f"{path}: expected sections such as `worker:` at the top.")
+    return {str(key): value for key, value in content.items() if value is not None}
+
+
+def _refuse_unknown_variables() -> None:
+    """Catch what pydantic-settings lets pass: a variable with our prefix and a section that does not exist."""
+    for name in os.environ:
+        section = name.upper().removeprefix(PREFIX).split("__")[0].lower()
+        if name.upper().startswith(PREFIX) and section not in Settings.model_fields:
+            sections = ", ".join(Settings.model_fields)
+            raise BadSettingsError(f"{name}: there is no section '{section}'; there are {sections}.")
+
+
+def _line(error: ValidationError) -> str:
+    """Say in one line which key is wrong and what is expected there."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        hint = " Secrets belong in the environment." if "token" in key else ""
+        return f"{key}: there is no such setting; config.yaml of the repository lists all of them.{hint}"
+    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{key}: expected {expected}, found {first['input']!r}."

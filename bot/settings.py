@@ -44,6 +44,7 @@ class LimitSettings(_Section):
     total: int = Field(default=1000, ge=1)
     largest_side: int = Field(default=1024, ge=32, le=4096)
     most_steps: int = Field(default=2000, ge=1, le=10_000)
+    upload_bytes: int = Field(default=25 * 2**20, ge=1024)
 
 
 class WorkerSettings(_Section):

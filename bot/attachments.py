@@ -1,0 +1,71 @@
+"""Uploads: from Discord's own hosts only, size checked before reading, decoded in a child process with limits."""
+
+import asyncio
+import io
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import discord
+from PIL import Image
+
+from bot.refusals import Refusal
+from bot.settings import Settings
+
+Purpose = Literal["picture", "mask"]
+_ROOT = Path(__file__).resolve().parent.parent
+_DECODING_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A picture that was sent, checked: `png` holds its pixels and nothing else of what came."""
+
+    png: bytes
+    width: int
+    height: int
+
+
+async def fetch(attachment: discord.Attachment, settings: Settings, purpose: Purpose = "picture") -> Upload:
+    """Download and check an attachment; raise `Refusal` with one sentence."""
+    check_source(attachment, settings)
+    try:
+        content = await attachment.read()
+    except discord.HTTPException:
+        raise Refusal("Discord did not hand out that file; send it again.") from None
+    if len(content) > settings.limits.upload_bytes:
+        raise _too_large(settings)
+    return await asyncio.to_thread(decode, content, purpose, settings.limits.upload_bytes)
+
+
+def check_source(attachment: discord.Attachment, settings: Settings) -> None:
+    """Refuse what need not be downloaded to be refused: foreign hosts and large files."""
+    address = urlsplit(attachment.url)
+    if address.scheme != "https" or address.hostname not in settings.discord.cdn_hosts:
+        raise Refusal("Only files uploaded to Discord itself can be used; attach the picture to your message.")
+    if attachment.size > settings.limits.upload_bytes:
+        raise _too_large(settings)
+
+
+def decode(content: bytes, purpose: Purpose, file_bytes: int) -> Upload:
+    """Decode a stranger's file in a child process; raise `Refusal`. Blocks: not for the loop."""
+    command = [sys.executable, "-m", "bot.decoding", purpose, str(file_bytes)]
+    try:
+        done = subprocess.run(  # noqa: S603, our own interpreter and words of ours
+            command, input=content, capture_output=True, timeout=_DECODING_SECONDS, cwd=_ROOT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Refusal("That picture takes too long to read; save it anew as a PNG.") from None
+    if done.returncode == 0:
+        with Image.open(io.BytesIO(done.stdout), formats=["PNG"]) as image:
+            return Upload(done.stdout, *image.size)
+    if done.returncode == 3:
+        raise Refusal(done.stderr.decode("utf-8", "replace").strip())
+    raise Refusal("That picture cannot be read; save it anew as a PNG.")
+
+
+def _too_large(settings: Settings) -> Refusal:
+    return Refusal(f"That file is too large: at most {settings.limits.upload_bytes / 2**20:g} MiB are taken.")

@@ -1,0 +1,43 @@
+"""Try again where discord.py gives up: Linux's connection reset (104), 503, 520 and cut connections."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import aiohttp
+import discord
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 30.0
+
+
+def may_pass(error: Exception) -> bool:
+    """Tell whether the same call may succeed later: server faults, rate limits and broken connections."""
+    if isinstance(error, discord.HTTPException):
+        return error.status >= 500 or error.status == 429
+    # ServerDisconnectedError and connection resets are ClientError and OSError; a slow answer is a TimeoutError.
+    return isinstance(error, discord.RateLimited | aiohttp.ClientError | OSError | TimeoutError)
+
+
+async def retried(call: Callable[[], Awaitable[T]], *, tries: int = 8, first_pause: float = _FIRST_PAUSE) -> T:
+    """Await `call()` until it works; raise at once what will never pass, and the last error after `tries`.
+
+    A broken connection may have been an applied call, so `call` must be one that may happen twice:
+    an edit, or a send with a nonce.
+    """
+    pause = first_pause
+    for left in reversed(range(tries)):
+        try:
+            return await call()
+        except Exception as error:
+            if left == 0 or not may_pass(error):
+                raise
+            wait = error.retry_after if isinstance(error, discord.RateLimited) else pause
+            log.warning("Discord call failed (%s), trying again in %.0f s", type(error).__name__, wait)
+            await asyncio.sleep(wait)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+    raise AssertionError("unreachable: the loop returns or raises")

@@ -40,6 +40,9 @@ def _clip_submodule(name: str) -> ModuleType:
 
 _clip = _clip_submodule("model")
 CLIP: Any = _clip.CLIP
+QuickGELU: Any = _clip.QuickGELU
+ClipLayerNorm: Any = _clip.LayerNorm
+AttentionPool2d: Any = _clip.AttentionPool2d
 
 
 @cache

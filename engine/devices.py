@@ -1,0 +1,125 @@
+"""Where networks run and in which precision; how much memory is left there."""
+
+import ctypes
+import math
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+_CGROUP = Path("/sys/fs/cgroup")
+_USABLE = 0.6  # of the free memory: the rest is for the decoder's own activations and for fragmentation
+
+
+class BadDeviceError(ValueError):
+    """A device that this machine does not have; its text is one sentence for people."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Say where and in which precision the frozen networks run; latents and losses stay fp32 everywhere."""
+
+    torch_device: torch.device
+    dtype: torch.dtype
+    name: str
+    """The chip, for people."""
+
+    @property
+    def is_cuda(self) -> bool:
+        """Tell a GPU from a CPU."""
+        return self.torch_device.type == "cuda"
+
+    def free_memory(self) -> int:
+        """Return the bytes that this process could still take, counting what torch holds but does not use."""
+        if self.is_cuda:
+            free, _ = torch.cuda.mem_get_info(self.torch_device)
+            cached = torch.cuda.memory_reserved(self.torch_device) - torch.cuda.memory_allocated(self.torch_device)
+            return free + cached
+        return _free_host_memory()
+
+    def at_once(self, count: int, bytes_each: int) -> int:
+        """Return how many of `count` equal pieces of work fit into free memory together, in chunks of even size."""
+        fit = max(1, int(_USABLE * self.free_memory()) // max(1, bytes_each))
+        return math.ceil(count / math.ceil(count / fit))
+
+    def __str__(self) -> str:
+        precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
+        return f"{self.torch_device} ({self.name}), {precision}"
+
+
+def pick_device(name: str = "auto", precision: Precision = "auto") -> Device:
+    """Choose a device ("auto", "cpu", "cuda", "cuda:1") and a precision; raise `BadDeviceError` for one not here.
+
+    "auto" takes the first GPU, else the CPU, and bf16 where the chip multiplies in it. Also tunes malloc and threads
+    for the CPU, which concerns the whole process.
+    """
+    if precision not in ("auto", "bf16", "fp32"):
+        raise BadDeviceError(f"There is no precision '{precision}'; there are auto, bf16 and fp32.")
+    device = _existing(name)
+    if device.type == "cuda":
+        fast_bf16 = torch.cuda.get_device_capability(device) >= (8, 0)
+        chip = torch.cuda.get_device_name(device)
+    else:
+        fast_bf16 = _cpu_multiplies_bf16()
+        chip = str(torch.cpu.get_capabilities().get("cpu_name", "CPU"))
+        _tune_process()
+    bf16 = fast_bf16 if precision == "auto" else precision == "bf16"
+    return Device(device, torch.bfloat16 if bf16 else torch.float32, chip)
+
+
+def _existing(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BadDeviceError(f"There is no device '{name}'; say auto, cpu, cuda or cuda:1.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise BadDeviceError(f"Painting on '{name}' is not supported; say auto, cpu, cuda or cuda:1.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BadDeviceError(f"This machine has no device '{name}' that torch can use; say auto or cpu.")
+    return device
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Tell whether the CPU has bf16 instructions: measured 1.7 times (AVX512_BF16) to 6 times (AMX) fp32's speed."""
+    chip = torch.cpu.get_capabilities()
+    return bool(chip.get("amx_bf16") or chip.get("avx512_bf16"))
+
+
+@cache
+def _tune_process() -> None:
+    """Keep freed activations for the next step, and take no more threads than the container may use."""
+    torch.set_num_threads(min(torch.get_num_threads(), _usable_cores()))
+    try:
+        libc = ctypes.CDLL(None)
+        # By default glibc returns every large block to the system and asks for it anew: a step then spends a third of
+        # its time on page faults. M_ARENA_MAX first, or the painting thread gets a heap that cannot hold large blocks.
+        for option, value in ((-8, 1), (-4, 0), (-1, 2**31 - 1)):  # M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD
+            libc.mallopt(option, value)
+    except (OSError, AttributeError):
+        return  # not glibc: its malloc has no such option, and works as it is
+
+
+def _usable_cores() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = (_CGROUP / "cpu.max").read_text().split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no cgroup v2 here, or its quota is "max"
+        return cores
+
+
+def _free_host_memory() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        return min(available, limit - int((_CGROUP / "memory.current").read_text()))
+    except (OSError, ValueError):  # no cgroup v2 here, or its limit is "max"
+        return available

@@ -1,0 +1,124 @@
+"""Generators: VQGANs with a plain or a Gumbel quantiser, frozen (Esser et al. 2021, arXiv 2012.09841)."""
+
+import contextlib
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine import third_party
+from engine.devices import Device
+from engine.layers import Attention, place, swap
+
+_SCORES_AT_ONCE = 2**24  # distances between tokens and codes held at a time: 64 MiB
+
+
+class Generator(nn.Module):
+    """Turn latents into pictures and back.
+
+    A latent z is (b, channels, h / factor, w / factor) in the codebook's space, fp32. The networks run in the
+    device's precision, convolutions channels-last.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        ddconfig: Mapping[str, Any] = config["ddconfig"]
+        self.kind: str = config["kind"]
+        self.channels: int = config["embed_dim"]
+        self.factor: int = 2 ** (len(ddconfig["ch_mult"]) - 1)
+        with contextlib.redirect_stdout(io.StringIO()):  # the decoder announces its shape
+            self.encoder = third_party.Encoder(**ddconfig)
+            self.decoder = third_party.Decoder(**ddconfig)
+        self.quant_conv = nn.Conv2d(ddconfig["z_channels"], self.channels, 1)
+        self.post_quant_conv = nn.Conv2d(self.channels, ddconfig["z_channels"], 1)
+        self.embedding = nn.Embedding(config["n_embed"], self.channels)
+        if self.kind == "gumbel":
+            self.proj = nn.Conv2d(ddconfig["z_channels"], config["n_embed"], 1)
+
+    @property
+    def codebook(self) -> Tensor:
+        """Return the codewords, (n, channels) fp32."""
+        return self.embedding.weight
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Map pictures (b, 3, h, w) in [0, 1], sides a multiple of `factor`, to latents.
+
+        Not quantised, except that a Gumbel quantiser sees another space than its codebook's: there z is the codeword
+        of the largest logit, which is taming's `GumbelVQ.encode` without its noise.
+        """
+        weight = self.quant_conv.weight
+        hidden = self.encoder((pictures * 2 - 1).to(weight.dtype, memory_format=torch.channels_last))
+        z = self.quant_conv(hidden)
+        if self.kind == "gumbel":
+            z = self.embedding(self.proj(z).argmax(1)).permute(0, 3, 1, 2)
+        return z.float()
+
+    def quantise(self, z: Tensor) -> Tensor:
+        """Replace each latent vector by its nearest codeword; the gradient goes to z unchanged.
+
+        The loop does so for the Gumbel generator too, as Crowson's notebook and nerdyrodent's generate.py do.
+        """
+        return _StraightThrough.apply(self._nearest(z.detach()), z)  # type: ignore[no-any-return]
+
+    def _nearest(self, z: Tensor) -> Tensor:
+        tokens = z.permute(0, 2, 3, 1).reshape(-1, self.channels)
+        norms = self.codebook.square().sum(1)
+        # |z - e|^2 = |z|^2 + |e|^2 - 2 z.e, and |z|^2 does not change which e is nearest.
+        rows = max(1, _SCORES_AT_ONCE // len(self.codebook))
+        nearest = [
+            torch.addmm(norms, some, self.codebook.t(), alpha=-2).argmin(1) for some in tokens.float().split(rows)
+        ]
+        batch, _, height, width = z.shape
+        return self.codebook[torch.cat(nearest)].view(batch, height, width, self.channels).permute(0, 3, 1, 2)
+
+    def decode(self, z_q: Tensor) -> Tensor:
+        """Map quantised latents to pictures (b, 3, h, w), fp32, about [0, 1] but not clamped."""
+        weight = self.post_quant_conv.weight
+        hidden = self.post_quant_conv(z_q.to(weight.dtype, memory_format=torch.channels_last))
+        return (self.decoder(hidden).float() + 1) / 2
+
+    def range(self) -> tuple[Tensor, Tensor]:
+        """Return the codebook's least and greatest value per channel, each (1, channels, 1, 1)."""
+        shape = (1, self.channels, 1, 1)
+        return self.codebook.amin(0).view(shape), self.codebook.amax(0).view(shape)
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Forward the codewords, hand the gradient to z (van den Oord et al. 2017, arXiv 1711.00937, section 3.2)."""
+
+    @staticmethod
+    def forward(ctx: Any, codewords: Tensor, z: Tensor) -> Tensor:
+        del ctx, z
+        return codewords
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
+        del ctx
+        return None, grads[0]
+
+
+def build_generator(config: Mapping[str, Any], tensors: Mapping[str, Tensor], device: Device) -> Generator:
+    """Build a frozen generator of `config` (kind, embed_dim, n_embed, ddconfig) from tensors under taming's names.
+
+    Raise `KeyError` or `RuntimeError` when a tensor is missing, left over or of another shape.
+    """
+    with torch.device("meta"):  # no time spent on random values that are about to be replaced
+        generator = Generator(config)
+    names = {"quantize.embedding.weight": "embedding.weight", "quantize.embed.weight": "embedding.weight"}
+    renamed = {names.get(name, name.removeprefix("quantize.")): tensor for name, tensor in tensors.items()}
+    generator.load_state_dict(renamed, strict=True, assign=True)
+    swap(generator, third_party.AttnBlock, _attention)
+    codebook = generator.embedding.weight.detach().float()
+    place(generator, device, device.dtype)
+    # The nearest codeword is decided in fp32: rounding the codebook would change which one that is.
+    generator.embedding.weight = nn.Parameter(codebook.to(device.torch_device))
+    return generator.eval().requires_grad_(False)
+
+
+def _attention(block: Any) -> Attention:
+    with torch.device("meta"):
+        attention = Attention(block.in_channels)
+    attention.load_state_dict(block.state_dict(), assign=True)
+    return attention

@@ -1,0 +1,82 @@
+"""What more than one room's tests need."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine import third_party
+from engine.devices import Device, pick_device
+from engine.generators import Generator
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
+TINY_GENERATOR: Mapping[str, Any] = {
+    "kind": "vqgan",
+    "embed_dim": 8,
+    "n_embed": 32,
+    "ddconfig": {
+        "double_z": False,
+        "z_channels": 32,
+        "resolution": 32,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": 32,
+        "ch_mult": [1, 2, 2],
+        "num_res_blocks": 1,
+        "attn_resolutions": [8],
+        "dropout": 0.0,
+    },
+}
+TINY_PERCEPTOR: Mapping[str, Any] = {
+    "embed_dim": 16,
+    "image_resolution": 32,
+    "vision_layers": [1, 1, 1, 1],
+    "vision_width": 8,
+    "vision_patch_size": None,
+    "context_length": 16,
+    "vocab_size": 49408,
+    "transformer_width": 16,
+    "transformer_heads": 2,
+    "transformer_layers": 2,
+}
+
+
+@pytest.fixture(scope="session")
+def cpu() -> Device:
+    return pick_device("cpu", "fp32")
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds an embedded pair: the real files' format, random values, a few thousand parameters."""
+    folder = tmp_path_factory.mktemp("models")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator = Generator(TINY_GENERATOR).state_dict()
+        clip = third_party.CLIP(**TINY_PERCEPTOR).state_dict()
+    generator["quantize.embedding.weight"] = generator.pop("embedding.weight")
+    rows = torch.tensor(
+        sorted({token for word in WORDS for token in third_party.tokenizer().encode(word)} | {49406, 49407})
+    )
+    clip["token_embedding.weight"] = clip["token_embedding.weight"][rows]
+    _save(generator, TINY_GENERATOR, folder / "embedded-generator.safetensors")
+    _save(
+        clip | {"token_rows": rows.int()}, {"kind": "clip", **TINY_PERCEPTOR}, folder / "embedded-perceptor.safetensors"
+    )
+    return folder
+
+
+WORDS = ("a", "red", "apple", "on", "grey", "lighthouse")
+
+
+def _save(tensors: Mapping[str, Tensor], config: Mapping[str, Any], path: Path) -> None:
+    halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    save_file({name: t.contiguous() for name, t in halves.items()}, path, metadata={"config": json.dumps(config)})

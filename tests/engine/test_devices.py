@@ -1,0 +1,48 @@
+"""Devices: named, refused in one sentence, and sized to memory."""
+
+import os
+import re
+
+import pytest
+import torch
+
+from engine.devices import BadDeviceError, Device, pick_device
+
+
+def test_cpu_in_either_precision():
+    assert pick_device("cpu", "fp32").dtype == torch.float32
+    assert pick_device("cpu", "bf16").dtype == torch.bfloat16
+    assert re.fullmatch(r"cpu \(.+\), fp32", str(pick_device("cpu", "fp32")))
+
+
+def test_auto_finds_something_that_computes():
+    device = pick_device()
+    assert torch.ones(2, device=device.torch_device, dtype=device.dtype).sum() == 2
+
+
+@pytest.mark.parametrize("name", ["toaster", "meta", "cuda:99", ""])
+def test_a_device_that_is_not_here_is_one_sentence(name):
+    with pytest.raises(BadDeviceError, match=r"^[^\n]+\.$"):
+        pick_device(name)
+
+
+def test_unknown_precision_is_refused():
+    with pytest.raises(BadDeviceError, match="fp8"):
+        pick_device("cpu", "fp8")  # type: ignore[arg-type]
+
+
+def test_free_memory_is_within_the_machine():
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < pick_device("cpu").free_memory() <= total
+
+
+class _Small(Device):
+    def free_memory(self) -> int:
+        return 1000
+
+
+def test_chunks_are_even_and_fit():
+    device = _Small(torch.device("cpu"), torch.float32, "small")
+    assert device.at_once(32, bytes_each=1) == 32
+    assert device.at_once(32, bytes_each=25) == 16  # 24 would fit, but leave a ragged rest
+    assert device.at_once(32, bytes_each=10_000) == 1

@@ -1,0 +1,45 @@
+"""ModelStore: the embedded pair from files of the real format."""
+
+import pytest
+import torch
+
+from engine.models import ModelStore, UnknownModelError
+from tests.conftest import TINY_GENERATOR
+
+
+@pytest.fixture(scope="module")
+def store(tiny_models, cpu, tmp_path_factory):
+    return ModelStore(tmp_path_factory.mktemp("data"), cpu, embedded=tiny_models)
+
+
+def test_a_model_is_loaded_once(store):
+    assert store.generator("embedded") is store.generator("embedded")
+    assert store.perceptor("embedded") is store.perceptor("embedded")
+
+
+def test_the_embedded_pair_paints_and_looks(store):
+    generator, perceptor = store.generator("embedded"), store.perceptor("embedded")
+    assert (generator.factor, generator.channels) == (4, TINY_GENERATOR["embed_dim"])
+    picture = generator.decode(generator.quantise(torch.randn(1, 8, 8, 8)))
+    assert picture.shape == (1, 3, 32, 32)
+    assert perceptor.embed_pictures(picture).shape == perceptor.embed_text(["a red apple"]).shape == (1, 16)
+
+
+def test_networks_are_frozen_and_in_eval_mode(store):
+    for network in (store.generator("embedded"), store.perceptor("embedded")):
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+        assert not any(module.training for module in network.modules())
+
+
+def test_words_the_pair_does_not_know_share_one_meaning(store):
+    perceptor = store.perceptor("embedded")
+    castle, forest, apple = perceptor.embed_text(["castle", "forest", "apple"])
+    assert torch.equal(castle, forest)
+    assert not torch.allclose(castle, apple)
+
+
+def test_unknown_names_are_refused_in_one_sentence(store):
+    with pytest.raises(UnknownModelError, match=r"^There is no generator 'imagenet'[^\n]*\.$"):
+        store.generator("imagenet")
+    with pytest.raises(UnknownModelError, match=r"^There is no perceptor 'ViT'[^\n]*\.$"):
+        store.perceptor("ViT")

@@ -47,9 +47,9 @@ class Prompt(BaseModel):
     weight: float = 1.0
     """Negative pushes away."""
     stop: float | None = None
-    """Cutouts nearer to the target than this (squared spherical distance, 0 to 4.93) are left alone; None: never.
-
-    The plain distance whatever the weight's sign, where Crowson's notebook wants a negative stop for a negative weight.
+    """Cutouts past this distance (squared spherical, 0 to 4.93) are left alone: nearer than it to what is wanted,
+    farther than it from what is not. None: never. The plain distance, where Crowson's notebook turns its sign with the
+    weight's.
     """
 
 

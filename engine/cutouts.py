@@ -1,6 +1,6 @@
 """Cutouts: random views of the picture, augmented, as the perceptor sees them (paper section 2.3).
 
-`Cutter` composes crop, flip, affine and perspective into one look-up per pixel, and jitter and greyscale into one colour
+`Cutter` composes crop, flip, affine and perspective into one look-up per pixel, jitter and greyscale into one colour
 matrix; `engine/kornia_cutouts.py` is the same chain spelled out, transform by transform, for comparison.
 """
 
@@ -31,7 +31,9 @@ class Draw:
     perspective: Tensor
     """(n, 3, 3): undoes the perspective."""
     colour: Tensor
-    """(n, 3, 4): out = colour[:, :, :3] @ rgb + colour[:, :, 3]."""
+    """(n, 3, 3): out = colour @ rgb + lift * (the cutout's mean luma)."""
+    lift: Tensor
+    """(n,): what contrast gives back of the mean luma."""
     keep: Tensor
     """(1, 1, size, size): 0 in the erased box, 1 elsewhere."""
     noise: Tensor
@@ -49,27 +51,32 @@ class Cutter:
     def draw(self, height: int, width: int, generator: torch.Generator) -> Draw:
         """Draw everything random about the next cutouts of a picture of this size, all from `generator`."""
         count, device = self.cutouts.count, generator.device
+        colour, lift = _draw_colour(self.augmentations, torch.rand(count, 6, generator=generator, device=device))
         uniform = torch.rand(count, 19, generator=generator, device=device)
         noise = torch.randn(count, 3, self.size, self.size, generator=generator, device=device)
         return Draw(
             boxes=draw_boxes(self.cutouts, self.size, height, width, uniform[:, :3]),
             affine=_draw_affine(self.augmentations, uniform[:, 3:9]),
             perspective=_draw_perspective(self.augmentations, uniform[:, 9:10], uniform[:, 10:14], uniform[:, 14:18]),
-            colour=_draw_colour(self.augmentations, torch.rand(count, 6, generator=generator, device=device)),
+            colour=colour,
+            lift=lift,
             keep=_draw_erasing(self.augmentations, self.size, torch.rand(5, generator=generator, device=device)),
             noise=noise.mul_(uniform[:, 18].mul(self.augmentations.noise)[:, None, None, None]),
         )
 
     def cut(self, picture: Tensor, draw: Draw, part: slice = slice(None)) -> Tensor:
-        """Cut some of the drawn cutouts from a picture: (1, 3, h, w) in [0, 1] to (k, 3, size, size), differentiable."""
+        """Cut some of the drawn cutouts: (1, 3, h, w) in [0, 1] to (k, 3, size, size), differentiable."""
         if self.cutouts.method == "pooled":
             picture = pool(picture, self.size)
         cut = _look_up(picture, *self._places(draw, part, picture.shape[-2:]))
-        colour = draw.colour[part]
-        cut = torch.baddbmm(colour[:, :, 3:], colour[:, :, :3], cut.flatten(2)).view_as(cut)
-        if self.augmentations.jitter:
-            cut = cut.clamp(0, 1)
+        cut = self._recolour(cut, draw.colour[part], draw.lift[part])
         return cut * draw.keep + draw.noise[part]
+
+    def _recolour(self, cut: Tensor, colour: Tensor, lift: Tensor) -> Tensor:
+        if not (self.augmentations.jitter or self.augmentations.greyscale):
+            return cut
+        mean_luma = cut.mean((2, 3)) @ cut.new_tensor(LUMA)
+        return torch.baddbmm((lift * mean_luma)[:, None, None], colour, cut.flatten(2)).view_as(cut).clamp(0, 1)
 
     def _places(self, draw: Draw, part: slice, shape: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
         """Find where each pixel of each cutout lies in the picture, whether it lies in it, and its cutout's scale."""
@@ -118,9 +125,7 @@ def _draw_affine(numbers: Augmentations, uniform: Tensor) -> Tensor:
     lean = happens * ((2 * uniform[:, 3] - 1) * math.radians(numbers.shear)).tan()
     shift = happens[:, None] * (2 * uniform[:, 4:6] - 1) * 2 * numbers.translate
     cos, sin, one, zero = turn.cos(), turn.sin(), torch.ones_like(turn), torch.zeros_like(turn)
-    rotated = torch.stack(
-        [cos, sin, zero, -sin, cos, zero, zero, zero, one], 1
-    ).view(-1, 3, 3)
+    rotated = torch.stack([cos, sin, zero, -sin, cos, zero, zero, zero, one], 1).view(-1, 3, 3)
     sheared = torch.stack([flip, flip * lean, zero, zero, one, zero, zero, zero, one], 1).view(-1, 3, 3)
     shifted = torch.stack([one, zero, -shift[:, 0], zero, one, -shift[:, 1], zero, zero, one], 1).view(-1, 3, 3)
     return sheared @ rotated @ shifted
@@ -155,27 +160,28 @@ def homography_to_square(corners: Tensor) -> Tensor:
     return to_unit.new_tensor([[2, 0, -1], [0, 2, -1], [0, 0, 1]]) @ to_unit
 
 
-def _draw_colour(numbers: Augmentations, uniform: Tensor) -> Tensor:
-    """Draw brightness, contrast, saturation, hue and greyscale as one colour matrix: (n, 6) numbers to (n, 3, 4)."""
+def _draw_colour(numbers: Augmentations, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw brightness, contrast, saturation, hue and greyscale: (n, 6) numbers to (n, 3, 3) and (n,)."""
     happens = (uniform[:, 0] < numbers.jitter).float()[:, None]
     amounts = uniform.new_tensor([numbers.brightness, numbers.contrast, numbers.saturation, numbers.hue])
     brightness, contrast, saturation, hue = (happens * (2 * uniform[:, 1:5] - 1) * amounts).unbind(1)
     grey = (uniform[:, 5] < numbers.greyscale).float()
-    return colour_matrix(brightness, 1 + contrast, (1 + saturation) * (1 - grey), hue)
+    return colour_change(1 + brightness, 1 + contrast, (1 + saturation) * (1 - grey), hue)
 
 
-def colour_matrix(brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
-    """Compose an added brightness, factors of contrast and saturation, and a hue shift in turns: (n,) each to (n, 3, 4).
+def colour_change(brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> tuple[Tensor, Tensor]:
+    """Compose three factors and a hue shift in turns, (n,) each, into a matrix (n, 3, 3) and a lift (n,).
 
-    Saturation mixes with the luma, hue turns about the grey axis: linear stand-ins for kornia's HSV arithmetic.
+    As kornia's ColorJitter: brightness multiplies, contrast spreads about the mean luma, saturation mixes with luma.
+    Hue turns about the grey axis, linear too, where kornia goes through HSV, which is most of its time.
     """
     eye, luma = torch.eye(3, device=hue.device), hue.new_tensor(LUMA).expand(3, 3)
     axis = math.sqrt(1 / 3) * hue.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])  # cross product with (1,1,1)/sqrt(3)
     cos, sin = (2 * math.pi * hue).cos()[:, None, None], (2 * math.pi * hue).sin()[:, None, None]
     turn = cos * eye + sin * axis + (1 - cos) / 3
     mix = saturation[:, None, None]
-    linear = turn @ (mix * eye + (1 - mix) * luma) * contrast[:, None, None]
-    return torch.cat([linear, linear.sum(2, keepdim=True) * brightness[:, None, None]], 2)
+    colour = turn @ (mix * eye + (1 - mix) * luma) * (brightness * contrast)[:, None, None]
+    return colour, brightness * (1 - contrast)  # turning and mixing leave the grey that is given back as it is
 
 
 def _draw_erasing(numbers: Augmentations, size: int, uniform: Tensor) -> Tensor:

@@ -1,0 +1,183 @@
+"""The fast cutouts against kornia's chain: equal parameters give nearly equal pixels, many draws equal statistics."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from engine.cutouts import Cutter, Draw, colour_change, draw_boxes, homography_to_square
+from engine.kornia_cutouts import KorniaCutter, kornia_chain
+from engine.spec import Augmentations, Cutouts
+
+SIZE = 64
+STILL = Augmentations(flip=0, affine=0, perspective=0, jitter=0, noise=0)
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def smooth_picture(height=96, width=128, seed=0):
+    coarse = torch.rand(1, 3, 6, 8, generator=rng(seed))
+    return F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True).clamp(0, 1)
+
+
+def still_draw(cutter, picture, **changes):
+    """Draw nothing but whole pictures, changed only as given."""
+    draw = Cutter(cutter.cutouts, STILL, cutter.size).draw(*picture.shape[-2:], rng())
+    return Draw(**{**vars(draw), **changes})
+
+
+def normalised(matrix, size):
+    """Turn kornia's picture-to-cutout matrix, in pixels, into our cutout-to-picture one, in -1 to 1."""
+    half = size / 2
+    to_pixels = torch.tensor([[half, 0, half - 0.5], [0, half, half - 0.5], [0, 0, 1]])
+    return to_pixels.inverse() @ matrix.inverse() @ to_pixels
+
+
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+def test_the_same_affine_gives_the_same_pixels(padding):
+    numbers = STILL.model_copy(update={"affine": 1.0, "degrees": 30.0, "shear": 5.0, "padding": padding})
+    picture = smooth_picture(SIZE, SIZE)
+    chain = kornia_chain(numbers)
+    torch.manual_seed(3)
+    theirs = chain(picture.expand(8, -1, -1, -1))
+    cutter = Cutter(Cutouts(count=8), numbers, SIZE)
+    draw = still_draw(cutter, picture, affine=normalised(chain.transform_matrix, SIZE))
+    ours = cutter.cut(picture, draw)
+    assert (ours - theirs).abs().mean() < 0.01
+
+
+def test_the_same_perspective_gives_the_same_pixels():
+    numbers = STILL.model_copy(update={"perspective": 1.0, "distortion": 0.7})
+    picture = smooth_picture(SIZE, SIZE)
+    chain = kornia_chain(numbers)
+    torch.manual_seed(4)
+    theirs = chain(picture.expand(8, -1, -1, -1))
+    cutter = Cutter(Cutouts(count=8), numbers, SIZE)
+    draw = still_draw(cutter, picture, perspective=normalised(chain.transform_matrix, SIZE))
+    ours = cutter.cut(picture, draw)
+    covered = lambda cut: (cut.sum(1) > 0).float().mean()  # noqa: E731
+    assert (ours - theirs).abs().mean() < 0.01
+    assert covered(ours).item() == pytest.approx(covered(theirs).item(), abs=0.02)  # theirs has soft edges
+
+
+@pytest.mark.parametrize(
+    ("amounts", "apart"),
+    # Hue turns about the grey axis where kornia keeps the largest channel: near in effect, not in every pixel.
+    [({"brightness": 0.3}, 0.1), ({"contrast": 0.3}, 0.1), ({"saturation": 0.3}, 0.1), ({"hue": 0.05}, 0.95)],
+)
+def test_the_same_jitter_gives_nearly_the_same_colours(amounts, apart):
+    numbers = STILL.model_copy(update={"jitter": 1.0, "saturation": 0.0, "hue": 0.0, **amounts})
+    picture = smooth_picture(SIZE, SIZE)
+    chain = kornia_chain(numbers)
+    torch.manual_seed(5)
+    theirs = chain(picture.expand(8, -1, -1, -1))
+    params = next(p.data for p in chain._params if "ColorJitter" in p.name)
+    colour, lift = colour_change(
+        params["brightness_factor"], params["contrast_factor"], params["saturation_factor"], params["hue_factor"]
+    )
+    cutter = Cutter(Cutouts(count=8), numbers, SIZE)
+    ours = cutter.cut(picture, still_draw(cutter, picture, colour=colour, lift=lift))
+    assert (ours - theirs).abs().mean() < 0.02
+    assert (ours - theirs).abs().mean() < apart * (theirs - picture).abs().mean()
+    assert F.cosine_similarity((ours - picture).flatten(), (theirs - picture).flatten(), dim=0) > 0.7
+
+
+def test_crops_alone_agree_with_plain_cropping_and_resizing():
+    picture = smooth_picture(160, 200)
+    fast, plain = (kind(Cutouts(count=12, overview=2), STILL, SIZE) for kind in (Cutter, KorniaCutter))
+    draw = fast.draw(160, 200, rng(1))
+    same_boxes = type(plain.draw(160, 200, rng(1)))(boxes=draw.boxes, seed=0)
+    assert (fast.cut(picture, draw) - plain.cut(picture, same_boxes)).abs().mean() < 0.01
+
+
+def test_fine_detail_is_averaged_away_not_aliased():
+    stripes = (torch.arange(512) % 2).float().expand(1, 3, 512, 512)  # the finest there is
+    cutter = Cutter(Cutouts(count=8, overview=8), STILL, SIZE)
+    cut = cutter.cut(stripes, cutter.draw(512, 512, rng()))
+    assert (cut - 0.5).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("method", ["crops", "pooled"])
+def test_both_chains_have_the_same_statistics(method):
+    numbers = Augmentations(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, padding="zeros")
+    picture = smooth_picture(128, 128)
+    results = []
+    for kind in (Cutter, KorniaCutter):
+        cutter = kind(Cutouts(method=method, count=128), numbers, SIZE)
+        generator = rng(2)
+        cuts = torch.cat([cutter.cut(picture, cutter.draw(128, 128, generator)) for _ in range(6)])
+        empty = (F.avg_pool2d(cuts.abs().amax(1, keepdim=True), 8) < 0.25).float().mean()
+        results.append((cuts.mean(), cuts.std(), cuts.mean((0, 1)).std(), empty))
+    for ours, theirs in zip(*results, strict=True):
+        assert ours.item() == pytest.approx(theirs.item(), abs=0.035)
+
+
+def test_the_mean_of_the_gradients_agrees():
+    """Chance apart, both chains tell the picture the same: the gradient of a fixed preference, averaged over draws."""
+    numbers = Augmentations(noise=0.0)
+    liked = smooth_picture(SIZE, SIZE, seed=9) - 0.5
+    gradients = []
+    for kind in (Cutter, KorniaCutter):
+        picture = smooth_picture(128, 128).requires_grad_()
+        cutter = kind(Cutouts(count=128), numbers, SIZE)
+        generator = rng(7)
+        for _ in range(6):
+            (cutter.cut(picture, cutter.draw(128, 128, generator)) * liked).mean().backward()
+        assert picture.grad is not None
+        gradients.append(F.avg_pool2d(picture.grad, 16).flatten())
+    assert F.cosine_similarity(*gradients, dim=0) > 0.95
+
+
+def test_boxes_lie_inside_and_have_the_published_sides():
+    uniform = torch.rand(2000, 3, generator=rng())
+    boxes = draw_boxes(Cutouts(), 64, 120, 200, uniform)
+    left, top, width, height = boxes.unbind(1)
+    assert (boxes == boxes.floor()).all()
+    assert (left >= 0).all()
+    assert (top >= 0).all()
+    assert (left + width <= 200).all()
+    assert (top + height <= 120).all()
+    assert width.min() == 64
+    assert 118 <= width.max() <= 120
+    assert (width == height).all()
+
+
+def test_small_pictures_are_seen_whole():
+    boxes = draw_boxes(Cutouts(count=4), 224, 100, 100, torch.rand(4, 3))
+    assert boxes.tolist() == [[0, 0, 100, 100]] * 4
+
+
+def test_homographies_carry_corners_to_the_square():
+    corners = torch.tensor([[[-0.7, -0.9], [0.8, -1.0], [0.95, 0.6], [-1.0, 0.9]]])
+    square = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
+    mapped = F.pad(corners[0], (0, 1), value=1.0) @ homography_to_square(corners)[0].T
+    assert torch.allclose(mapped[:, :2] / mapped[:, 2:], square, atol=1e-5)
+
+
+def test_parts_are_the_whole_and_draws_come_from_the_generator_alone():
+    picture = smooth_picture()
+    cutter = Cutter(Cutouts(count=6), Augmentations(), SIZE)
+    before = torch.get_rng_state()
+    draw = cutter.draw(96, 128, rng(5))
+    whole = cutter.cut(picture, draw)
+    parts = torch.cat([cutter.cut(picture, draw, part) for part in (slice(0, 4), slice(4, 6))])
+    again = cutter.cut(picture, cutter.draw(96, 128, rng(5)))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(whole, parts)
+    assert torch.equal(whole, again)
+
+
+def test_kornia_s_chain_leaves_the_global_generator_alone():
+    cutter = KorniaCutter(Cutouts(count=2), Augmentations(), SIZE)
+    before = torch.get_rng_state()
+    cutter.cut(smooth_picture(), cutter.draw(96, 128, rng()))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_erasing_takes_the_same_box_from_every_cutout():
+    cutter = Cutter(Cutouts(count=4), STILL.model_copy(update={"erasing": 1.0}), SIZE)
+    cut = cutter.cut(torch.ones(1, 3, 64, 64), cutter.draw(64, 64, rng(1)))
+    erased = cut == 0
+    assert 0.05 < erased.float().mean() < 0.45
+    assert (erased == erased[:1]).all()

@@ -1,0 +1,108 @@
+"""Each formula again, in float64 and spelled out, beside the engine's."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.losses import (
+    STAIR,
+    Target,
+    clamp_with_grad,
+    latent_penalty,
+    penalty_weight,
+    spherical_distance,
+    total_variation,
+)
+from engine.spec import Penalty
+
+
+def unit(rows, dims, seed):
+    values = np.random.default_rng(seed).normal(size=(rows, dims))
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+def test_spherical_distance_is_half_the_squared_angle():
+    a, b = unit(6, 64, 0), unit(6, 64, 1)
+    angle = np.arccos((a * b).sum(1))
+    ours = spherical_distance(torch.tensor(a).float(), torch.tensor(b).float())
+    assert ours.numpy() == pytest.approx(angle**2 / 2, abs=1e-5)
+
+
+def test_spherical_distance_of_opposite_vectors_is_finite():
+    a = torch.tensor([[1.0, 0.0]])
+    assert float(spherical_distance(a, -a)) == pytest.approx(math.pi**2 / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.5, -0.7])
+def test_a_prompt_is_the_weighted_mean_over_all_pairs(weight):
+    cutouts, targets = unit(5, 16, 2), unit(3, 16, 3)
+    angles = np.arccos(np.clip(cutouts @ targets.T, -1, 1))
+    target = Target(torch.tensor(targets).float(), weight)
+    assert float(target(torch.tensor(cutouts).float())) == pytest.approx(weight * (angles**2 / 2).mean(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("weight", "still_pulled"), [(1.0, [False, True]), (-1.0, [True, False])])
+def test_beyond_its_stop_a_prompt_has_value_but_no_gradient(weight, still_pulled):
+    target = torch.tensor([[1.0, 0.0]])
+    near, far = 0.3, 1.5  # radians from the target
+    cutouts = torch.tensor([[math.cos(t), math.sin(t)] for t in (near, far)], requires_grad=True)
+    stop = 0.5  # between near^2 / 2 and far^2 / 2
+    loss = Target(target, weight, stop)(cutouts)
+    loss.backward()
+    assert loss.item() == pytest.approx(weight * (near**2 + far**2) / 4, abs=1e-5)
+    assert cutouts.grad is not None
+    assert [bool(row.abs().sum() > 0) for row in cutouts.grad] == still_pulled
+
+
+def test_penalties_fall_by_their_published_schedules():
+    steps = 400
+    paper = Penalty(weight=0.1, schedule="linear", rate=0.005)
+    inverse = Penalty(weight=0.4, schedule="inverse")
+    staircase = Penalty(weight=0.75, schedule="staircase", rate=0.15)
+    assert penalty_weight(Penalty(weight=0.3), 399, steps) == 0.3
+    assert penalty_weight(paper, 0, steps) == 0.1
+    assert penalty_weight(paper, 400, steps) == pytest.approx(0.095)
+    assert penalty_weight(inverse, 7, steps) == pytest.approx(0.4 / 15)
+    assert [round(penalty_weight(staircase, i * STAIR, steps), 6) for i in range(7)] == [
+        0.75,
+        0.6,
+        0.45,
+        0.3,
+        0.15,
+        0,
+        0,
+    ]
+
+
+@given(st.floats(0.01, 5), st.floats(0, 5), st.integers(0, 500), st.sampled_from(["linear", "staircase", "inverse"]))
+def test_a_penalty_never_pushes(weight, rate, step, schedule):
+    assert penalty_weight(Penalty(weight=weight, rate=rate, schedule=schedule), step, 500) >= 0
+
+
+def test_latent_penalty_is_the_mean_square():
+    z, start = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
+    assert float(latent_penalty(z, None)) == pytest.approx((z.double() ** 2).mean().item(), abs=1e-6)
+    assert float(latent_penalty(z, start)) == pytest.approx(
+        ((z.double() - start.double()) ** 2).mean().item(), abs=1e-6
+    )
+
+
+def test_total_variation_is_zero_only_on_flat_pictures():
+    assert float(total_variation(torch.full((1, 3, 5, 7), 0.4))) == 0
+    step = torch.zeros(1, 1, 1, 4)
+    step[..., 2:] = 1
+    assert float(total_variation(step.expand(1, 3, 2, 4))) == pytest.approx(1 / 3)
+
+
+def test_the_clamp_keeps_only_gradients_that_lead_back():
+    values = torch.tensor([-0.5, -0.5, 0.5, 1.5, 1.5], requires_grad=True)
+    pull = torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0])
+    (clamp_with_grad(values) * pull).sum().backward()
+    assert clamp_with_grad(values).tolist() == [0, 0, 0.5, 1, 1]
+    assert values.grad is not None
+    # Descent moves against the gradient: below 0 a positive one would push further out, above 1 a negative one.
+    assert values.grad.tolist() == [0, -1, 1, 1, 0]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engine import third_party
 from engine.devices import Device
-from engine.layers import Attention, place, swap
+from engine.layers import Attention, NormSilu, Residual, place, swap
 
 _SCORES_AT_ONCE = 2**24  # distances between tokens and codes held at a time: 64 MiB
 
@@ -30,7 +30,7 @@ class Generator(nn.Module):
         self.factor: int = 2 ** (len(ddconfig["ch_mult"]) - 1)
         with contextlib.redirect_stdout(io.StringIO()):  # the decoder announces its shape
             self.encoder = third_party.Encoder(**ddconfig)
-            self.decoder = third_party.Decoder(**ddconfig)
+            self.decoder = third_party.Decoder(**ddconfig, give_pre_end=True)
         self.quant_conv = nn.Conv2d(ddconfig["z_channels"], self.channels, 1)
         self.post_quant_conv = nn.Conv2d(self.channels, ddconfig["z_channels"], 1)
         self.embedding = nn.Embedding(config["n_embed"], self.channels)
@@ -76,8 +76,8 @@ class Generator(nn.Module):
     def decode(self, z_q: Tensor) -> Tensor:
         """Map quantised latents to pictures (b, 3, h, w), fp32, about [0, 1] but not clamped."""
         weight = self.post_quant_conv.weight
-        hidden = self.post_quant_conv(z_q.to(weight.dtype, memory_format=torch.channels_last))
-        return (self.decoder(hidden).float() + 1) / 2
+        hidden = self.decoder(self.post_quant_conv(z_q.to(weight.dtype, memory_format=torch.channels_last)))
+        return (self.decoder.conv_out(self.decoder.norm_out(hidden)).float() + 1) / 2
 
     def range(self) -> tuple[Tensor, Tensor]:
         """Return the codebook's least and greatest value per channel, each (1, channels, 1, 1)."""
@@ -109,16 +109,12 @@ def build_generator(config: Mapping[str, Any], tensors: Mapping[str, Tensor], de
     names = {"quantize.embedding.weight": "embedding.weight", "quantize.embed.weight": "embedding.weight"}
     renamed = {names.get(name, name.removeprefix("quantize.")): tensor for name, tensor in tensors.items()}
     generator.load_state_dict(renamed, strict=True, assign=True)
-    swap(generator, third_party.AttnBlock, _attention)
+    swap(generator, third_party.AttnBlock, Attention)
+    swap(generator, third_party.ResnetBlock, Residual)
+    decoder: Any = generator.decoder
+    decoder.norm_out = NormSilu(decoder.norm_out)  # which `Generator.decode` calls, as of `give_pre_end`
     codebook = generator.embedding.weight.detach().float()
     place(generator, device, device.dtype)
     # The nearest codeword is decided in fp32: rounding the codebook would change which one that is.
     generator.embedding.weight = nn.Parameter(codebook.to(device.torch_device))
     return generator.eval().requires_grad_(False)
-
-
-def _attention(block: Any) -> Attention:
-    with torch.device("meta"):
-        attention = Attention(block.in_channels)
-    attention.load_state_dict(block.state_dict(), assign=True)
-    return attention

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from engine import third_party
 from engine.devices import Device
-from engine.layers import AttentionPool, QuickGELU, fold_batch_norms, place, swap
+from engine.layers import AttentionPool, QuickGELU, VisionTower, fold_batch_norms, place, plain_layer_norm, swap
 
 # openai/CLIP clip.py, `_transform`.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -131,16 +131,9 @@ def build_perceptor(config: Mapping[str, Any], tensors: Mapping[str, Tensor], de
 
 def _swap_layers(clip: Any) -> None:
     swap(clip, third_party.QuickGELU, lambda _: QuickGELU())
+    swap(clip, third_party.ClipLayerNorm, plain_layer_norm)
     swap(clip, third_party.AttentionPool2d, AttentionPool)
-    swap(clip, third_party.ClipLayerNorm, _layer_norm)
-
-
-def _layer_norm(old: Any) -> nn.LayerNorm:
-    """Normalise in the tower's own type: torch adds up in fp32 inside, so CLIP's copy to fp32 gains nothing."""
-    with torch.device("meta"):
-        new = nn.LayerNorm(old.normalized_shape, eps=old.eps)
-    new.load_state_dict(old.state_dict(), assign=True)
-    return new
+    swap(clip, third_party.VisionTransformer, VisionTower)
 
 
 def whole_vocabulary(tensors: Mapping[str, Tensor], vocab_size: int) -> dict[str, Tensor]:

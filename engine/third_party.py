@@ -23,6 +23,7 @@ _taming.nonlinearity = F.silu
 Encoder = _taming.Encoder
 Decoder = _taming.Decoder
 AttnBlock = _taming.AttnBlock
+ResnetBlock = _taming.ResnetBlock
 
 
 def _clip_submodule(name: str) -> ModuleType:
@@ -43,6 +44,7 @@ CLIP: Any = _clip.CLIP
 QuickGELU: Any = _clip.QuickGELU
 ClipLayerNorm: Any = _clip.LayerNorm
 AttentionPool2d: Any = _clip.AttentionPool2d
+VisionTransformer: Any = _clip.VisionTransformer
 
 
 @cache

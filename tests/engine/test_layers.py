@@ -1,0 +1,100 @@
+"""The drop-in layers against the packages' own, in fp32, forward and backward."""
+
+import pytest
+import torch
+from torch import nn
+
+from engine import third_party
+from engine.layers import (
+    Attention,
+    AttentionPool,
+    NormSilu,
+    QuickGELU,
+    Residual,
+    VisionTower,
+    fold_batch_norms,
+    plain_layer_norm,
+    swap,
+)
+
+
+def _agree(ours, theirs, x):
+    """Compare results and gradients to x, for a gradient of random values."""
+    outs, grads = [], []
+    for network in (ours, theirs):
+        leaf = x.clone().requires_grad_()
+        out = network(leaf)
+        out.backward(torch.linspace(-1, 1, out.numel()).reshape(out.shape))
+        outs.append(out.detach())
+        grads.append(leaf.grad)
+    torch.testing.assert_close(outs[0], outs[1], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-5 * grads[1].abs().max().item())
+
+
+def _frozen(module):
+    torch.manual_seed(1)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return module.requires_grad_(False).eval()
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_norm_silu(memory_format):
+    norm = _frozen(nn.GroupNorm(8, 32, eps=1e-6))
+    x = (torch.randn(2, 32, 6, 5) * 3 + 1).contiguous(memory_format=memory_format)
+    _agree(NormSilu(norm), lambda t: norm(t) * torch.sigmoid(norm(t)), x)
+
+
+def test_norm_silu_in_bf16_follows_fp32():
+    norm = _frozen(nn.GroupNorm(8, 32, eps=1e-6))
+    x = torch.randn(1, 32, 16, 16, requires_grad=True)
+    gradient = torch.randn_like(x)
+    (wanted,) = torch.autograd.grad(nn.functional.silu(norm(x)), x, gradient)
+    half = x.detach().bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
+    (got,) = torch.autograd.grad(NormSilu(norm.bfloat16())(half), half, gradient.bfloat16())
+    assert torch.cosine_similarity(got.float().flatten(), wanted.flatten(), dim=0) > 0.999
+
+
+@pytest.mark.parametrize("channels", [(32, 32), (32, 64)])
+def test_residual(channels):
+    block = _frozen(
+        third_party.ResnetBlock(in_channels=channels[0], out_channels=channels[1], dropout=0, temb_channels=0)
+    )
+    _agree(Residual(block), lambda x: block(x, None), torch.randn(2, 32, 5, 4))
+
+
+def test_attention():
+    block = _frozen(third_party.AttnBlock(32))
+    _agree(Attention(block), block, torch.randn(2, 32, 5, 4))
+
+
+def test_quick_gelu():
+    _agree(QuickGELU(), third_party.QuickGELU(), torch.randn(50) * 4)
+
+
+def test_vision_tower():
+    theirs = _frozen(third_party.VisionTransformer(32, 8, 128, 3, 2, 16))
+    x = torch.rand(2, 3, 32, 32)
+    ours = VisionTower(theirs)
+    swap(ours, third_party.ClipLayerNorm, plain_layer_norm)
+    _agree(ours.requires_grad_(False), theirs, x)
+
+
+def test_attention_pool():
+    pool = _frozen(third_party.AttentionPool2d(3, 32, 4, 16))
+    _agree(AttentionPool(pool), pool, torch.randn(2, 32, 3, 3))
+
+
+def test_folded_batch_norms():
+    theirs = _frozen(third_party.CLIP(16, 32, [1, 2, 1, 1], 8, None, 8, 10, 16, 2, 1).visual)
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    x = torch.rand(2, 3, 32, 32)
+    wanted = theirs(x)
+    fold_batch_norms(theirs)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in theirs.modules())
+    torch.testing.assert_close(theirs(x), wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())

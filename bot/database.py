@@ -73,7 +73,9 @@ class Database:
         version = (await self.read("PRAGMA user_version"))[0][0]
         steps = sorted(MIGRATIONS.glob("[0-9]*.sql"))
         if version > len(steps):
-            raise LedgerError("The ledger was written by a later version of the bot: update the bot, or choose another data folder.")
+            raise LedgerError(
+                "The ledger was written by a later version of the bot: update the bot, or choose another data folder."
+            )
         for number, step in enumerate(steps[version:], start=version + 1):
             async with self.transaction():
                 for statement in _statements(await asyncio.to_thread(step.read_text, encoding="utf-8")):
@@ -108,7 +110,9 @@ def _complaint(path: Path) -> str | None:
     try:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError as error:  # locked, unreadable: not the content's fault
-        raise LedgerError(f"The ledger {path} cannot be opened ({error}): check who uses it and its permissions.") from None
+        raise LedgerError(
+            f"The ledger {path} cannot be opened ({error}): check who uses it and its permissions."
+        ) from None
     except sqlite3.DatabaseError as error:
         return str(error)
     finally:

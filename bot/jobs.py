@@ -12,6 +12,9 @@ from engine.spec import PaintingSpec
 
 Kind = Literal["imagine", "edit", "rerun", "vary", "refine", "timelapse"]
 
+VARIATION = 0.1
+"""Share of the latent's cells that a variation starts anew."""
+
 
 class JobState(StrEnum):
     """Say where a job is on its way."""
@@ -32,8 +35,8 @@ COMES_FROM: Mapping[JobState, frozenset[JobState]] = {
     JobState.RUNNING: frozenset({JobState.QUEUED}),
     JobState.RENDERED: frozenset({JobState.RUNNING}),
     JobState.DELIVERED: frozenset({JobState.RENDERED}),
-    JobState.CANCELLED: frozenset({JobState.QUEUED, JobState.RUNNING, JobState.RENDERED}),
-    JobState.FAILED: frozenset({JobState.QUEUED, JobState.RUNNING, JobState.RENDERED}),
+    JobState.CANCELLED: frozenset({JobState.QUEUED, JobState.RUNNING}),
+    JobState.FAILED: frozenset({JobState.QUEUED, JobState.RUNNING}),
 }
 """From which states each state may be reached. Nothing leaves a terminal one."""
 
@@ -117,35 +120,44 @@ def reaction_key(message_id: int, user_id: int, emoji: str, occasion: int = 0) -
     return -1 - (int.from_bytes(digest) >> 1)
 
 
+def look_of(spec: PaintingSpec) -> str:
+    """Name what decides how long a step takes: equal names cost alike."""
+    perceptors = "+".join(choice.name for choice in spec.perceptors)
+    return f"{spec.generator} {spec.width}x{spec.height} {perceptors} {spec.cutouts.count}"
+
+
 def rerun(parent: PaintingSpec, seed: int) -> PaintingSpec:
     """Ask for the same painting from another seed."""
     return parent.but(seed=seed)
 
 
-def vary(parent: PaintingSpec, seed: int, latent: str) -> PaintingSpec:
-    """Go on from the parent's last latent with another seed; `latent` is its path."""
+def vary(parent: PaintingSpec, seed: int, latent: str, picture: str) -> PaintingSpec:
+    """Go on from where the parent ended, shaken a little, with another seed.
+
+    `latent` and `picture` are the parent's. A painting from nothing goes on from the latent; an edit from the picture,
+    since its mask needs one.
+    """
     return parent.but(
         seed=seed,
-        init_latent=latent,
-        candidates=1,
-        coarse=0.0,  # the latent has its full size already
+        init_image=picture if parent.init_image is not None else None,
+        init_latent=latent if parent.init_image is None else None,
+        init_noise=VARIATION,
+        edit_from=None,  # the picture shows the edit by now
         steps=max(1, parent.steps // 2),
     )
 
 
 def refine(parent: PaintingSpec, picture: str, largest_side: int) -> PaintingSpec:
-    """Paint the parent's picture on at twice the size (at most `largest_side` pixels) and with half as many steps more."""
+    """Paint the parent's picture on, twice as large (at most `largest_side` pixels) and for half as many steps more."""
     scale = min(2.0, largest_side / max(parent.width, parent.height))
     return parent.but(
         init_image=picture,
         init_latent=None,
+        init_noise=0.0,
         edit_from=None,  # the picture shows the edit by now
         width=max(32, round(parent.width * scale)),
         height=max(32, round(parent.height * scale)),
         steps=min(10_000, parent.steps * 3 // 2),
         strength=min(parent.strength, 0.6),
         learning_rate=parent.learning_rate / 2,
-        start="noise",
-        candidates=1,
-        coarse=0.0,
     )

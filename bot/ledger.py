@@ -1,19 +1,23 @@
 """The ledger: every job and its state, durable. Every change of state goes through `Ledger.transition`."""
 
+# ruff: noqa: S608, only constants of this file are put into SQL; values are always parameters
+
 import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from bot.database import Database
-from bot.jobs import COMES_FROM, Job, JobState, Request, new_job_id
+from bot.jobs import COMES_FROM, Job, JobState, Request, look_of, new_job_id
 from bot.preferences import GuildSettings, UserSettings
 from bot.scheduler import Waiting
 from engine.prompts import Prompt
 from engine.spec import PaintingSpec
 
+_FIELDS = tuple(field.name for field in fields(Job))
 _UNFINISHED = "('queued', 'running')"
 _STAMPS = {
     JobState.RUNNING: "started_at = ?, attempts = attempts + 1",
@@ -54,13 +58,15 @@ class Ledger:
             if rows:
                 return _job(rows[0]), False
             rows = await self._database.read(
-                "INSERT INTO jobs (id, interaction_id, kind, spec, prompt, user_id, guild_id, channel_id, parent_id, notify,"
-                " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "INSERT INTO jobs (id, interaction_id, kind, spec, steps, look, prompt, user_id, guild_id, channel_id,"
+                " parent_id, notify, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     new_job_id(),
                     request.interaction_id,
                     request.kind,
                     request.spec.to_json(),
+                    request.spec.steps,
+                    look_of(request.spec),
                     request.prompt,
                     request.user_id,
                     request.guild_id,
@@ -78,7 +84,9 @@ class Ledger:
 
     async def by_message(self, message_id: int) -> Job | None:
         """Look up the job that a message shows."""
-        return await self._one("SELECT jobs.* FROM jobs JOIN messages ON job_id = id WHERE messages.message_id = ?", message_id)
+        return await self._one(
+            "SELECT jobs.* FROM jobs JOIN messages ON job_id = id WHERE messages.message_id = ?", message_id
+        )
 
     async def in_state(self, *states: JobState) -> list[Job]:
         """List the jobs in any of `states`, oldest first."""
@@ -88,12 +96,15 @@ class Ledger:
     async def untold(self) -> list[Job]:
         """List the jobs that have ended without their channel having shown it, oldest first."""
         return await self._many(
-            "SELECT * FROM jobs WHERE state IN ('rendered', 'cancelled', 'failed') AND delivered_at IS NULL ORDER BY seq"
+            "SELECT * FROM jobs WHERE state IN ('rendered', 'cancelled', 'failed') AND delivered_at IS NULL"
+            " ORDER BY seq"
         )
 
     async def history(self, user_id: int, limit: int = 10, offset: int = 0) -> list[Job]:
         """List one person's jobs, newest first."""
-        return await self._many("SELECT * FROM jobs WHERE user_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?", user_id, limit, offset)
+        return await self._many(
+            "SELECT * FROM jobs WHERE user_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?", user_id, limit, offset
+        )
 
     async def counts(self) -> dict[JobState, int]:
         """Count the jobs in each state."""
@@ -129,8 +140,9 @@ class Ledger:
             if not await self._transition(job_id, JobState.RUNNING):
                 return False
             await self._database.read(
-                "INSERT INTO served (user_id, turn) SELECT user_id, (SELECT coalesce(max(turn), 0) + 1 FROM served) FROM jobs"
-                " WHERE id = ? ON CONFLICT (user_id) DO UPDATE SET turn = excluded.turn",
+                "INSERT INTO served (user_id, turn)"
+                " SELECT user_id, (SELECT coalesce(max(turn), 0) + 1 FROM served) FROM jobs WHERE id = ?"
+                " ON CONFLICT (user_id) DO UPDATE SET turn = excluded.turn",
                 (job_id,),
             )
             return True
@@ -179,7 +191,8 @@ class Ledger:
     async def told(self, job_id: str) -> None:
         """Note that the channel shows how a failed or cancelled job ended."""
         await self._database.write(
-            "UPDATE jobs SET delivered_at = ? WHERE id = ? AND state IN ('failed', 'cancelled')", (self._clock(), job_id)
+            "UPDATE jobs SET delivered_at = ? WHERE id = ? AND state IN ('failed', 'cancelled')",
+            (self._clock(), job_id),
         )
 
     async def note_start(self, job_id: str) -> None:
@@ -188,18 +201,24 @@ class Ledger:
             "UPDATE jobs SET attempts = attempts + 1 WHERE id = ? AND state = 'running'", (job_id,)
         )
 
-    async def note_progress(self, job_id: str, step: int) -> None:
-        """Note the step that a checkpoint holds: the job moves on, so its earlier starts no longer count against it."""
-        await self._database.write("UPDATE jobs SET step = ?, attempts = 0 WHERE id = ? AND state = 'running'", (step, job_id))
+    async def note_progress(self, job_id: str, step: int | None = None) -> None:
+        """Note the step that a checkpoint holds, if any: earlier starts of the job no longer count against it."""
+        await self._database.write(
+            "UPDATE jobs SET step = coalesce(?, step), attempts = 0 WHERE id = ? AND state = 'running'", (step, job_id)
+        )
 
     async def note_steer(self, job_id: str, prompts: tuple[Prompt, ...], text: str) -> PaintingSpec | None:
         """Give an unfinished job other prompts; return its new spec, or None when it is too late."""
         async with self._database.transaction():
-            rows = await self._database.read(f"SELECT spec FROM jobs WHERE id = ? AND state IN {_UNFINISHED}", (job_id,))
+            rows = await self._database.read(
+                f"SELECT spec FROM jobs WHERE id = ? AND state IN {_UNFINISHED}", (job_id,)
+            )
             if not rows:
                 return None
             spec = PaintingSpec.from_json(rows[0]["spec"]).but(prompts=prompts)
-            await self._database.read("UPDATE jobs SET spec = ?, prompt = ? WHERE id = ?", (spec.to_json(), text, job_id))
+            await self._database.read(
+                "UPDATE jobs SET spec = ?, prompt = ? WHERE id = ?", (spec.to_json(), text, job_id)
+            )
             return spec
 
     # The queue
@@ -207,21 +226,21 @@ class Ledger:
     async def waiting(self) -> list[Waiting]:
         """List what the scheduler needs to know of the queued jobs, oldest first."""
         rows = await self._database.read(
-            "SELECT id, user_id, guild_id, kind FROM jobs WHERE state = 'queued' ORDER BY seq"
+            "SELECT id, user_id, guild_id, kind, steps, look FROM jobs WHERE state = 'queued' ORDER BY seq"
         )
-        return [Waiting(row["id"], row["user_id"], row["guild_id"], row["kind"]) for row in rows]
+        return [Waiting(*row) for row in rows]
 
     async def served(self) -> dict[int, int]:
         """Tell each user's latest turn; a higher number is later."""
-        return {user: turn for user, turn in await self._database.read("SELECT user_id, turn FROM served")}
+        return {row["user_id"]: row["turn"] for row in await self._database.read("SELECT * FROM served")}
 
     async def paces(self) -> dict[str, float]:
-        """Tell the seconds per step of each kind of painting measured so far."""
-        return {kind: seconds for kind, seconds in await self._database.read("SELECT kind_of_painting, seconds FROM paces")}
+        """Tell the seconds per step measured so far, by `look_of`."""
+        return {row["look"]: row["seconds"] for row in await self._database.read("SELECT * FROM paces")}
 
-    async def note_pace(self, kind_of_painting: str, seconds: float) -> None:
-        """Remember the seconds per step of a kind of painting."""
-        await self._database.write("INSERT OR REPLACE INTO paces VALUES (?, ?)", (kind_of_painting, seconds))
+    async def note_pace(self, look: str, seconds: float) -> None:
+        """Remember the seconds per step of paintings with this `look_of`."""
+        await self._database.write("INSERT OR REPLACE INTO paces VALUES (?, ?)", (look, seconds))
 
     # Preferences
 
@@ -267,9 +286,9 @@ class Ledger:
 
 
 def _job(row: sqlite3.Row) -> Job:
-    fields = {name: row[name] for name in row.keys() if name != "seq"}  # noqa: SIM118, a Row iterates over its values
-    fields["spec"] = PaintingSpec.from_json(row["spec"])
-    fields["state"] = JobState(row["state"])
-    fields["notify"] = bool(row["notify"])
-    fields["notices"] = tuple(json.loads(row["notices"]))
-    return Job(**fields)
+    values: dict[str, Any] = {field: row[field] for field in _FIELDS}
+    values["spec"] = PaintingSpec.from_json(row["spec"])
+    values["state"] = JobState(row["state"])
+    values["notify"] = bool(row["notify"])
+    values["notices"] = tuple(json.loads(row["notices"]))
+    return Job(**values)

@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.jobs import Asker
+from bot.jobs import Asker, Job, look_of
 from bot.preferences import WHOLE_PROCESS, GuildSettings
 from bot.settings import LimitSettings
 
@@ -18,6 +18,8 @@ class Waiting:
     user_id: int
     guild_id: int | None
     kind: str
+    steps: int
+    look: str
 
 
 def fair_order(waiting: Sequence[Waiting], served: Mapping[int, int]) -> list[Waiting]:
@@ -50,7 +52,7 @@ def startable(waiting: Iterable[Waiting], paused: Container[int]) -> list[Waitin
 
 
 def cap_per_user(asker: Asker, guild: GuildSettings, limits: LimitSettings) -> int:
-    """Return how many unfinished jobs the asker may have: their best role's cap, else the guild's, else config.yaml's."""
+    """Return how many unfinished jobs the asker may have: by their best role, else the guild, else config.yaml."""
     for per_role in (guild.per_role, limits.per_role):
         caps = [per_role[role] for role in asker.role_ids if role in per_role]
         if caps:
@@ -66,10 +68,72 @@ def refusal_by_limits(
     if of_user >= cap:
         if cap == 0:
             return "You may not paint here: ask a moderator of this server."
-        return f"You have {of_user} of {cap} {'painting' if cap == 1 else 'paintings'} waiting; cancel one or wait for it to finish."
+        paintings = "painting" if cap == 1 else "paintings"
+        return f"You have {of_user} of {cap} {paintings} waiting; cancel one or wait for it to finish."
     guild_cap = limits.per_guild if guild.per_guild is None else guild.per_guild
     if asker.guild_id is not None and of_guild >= guild_cap:
         return f"This server has {of_guild} of {guild_cap} paintings waiting; try again when some are finished."
     if in_all >= limits.total:
         return f"The queue is full with {in_all} paintings; try again in a while."
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Say when a job's turn comes."""
+
+    position: int
+    """0: it is being painted; 1: it is next."""
+    seconds: float | None
+    """Until it starts; None: not known yet."""
+    painting: float | None
+    """How long the painting takes, or has left; None: not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Hold one line of the queue."""
+
+    job_id: str
+    user_id: int
+    guild_id: int | None
+    outlook: Outlook
+
+
+def places(
+    running: Job | None, seconds_left: float | None, ordered: Sequence[Waiting], paces: Mapping[str, float]
+) -> list[Place]:
+    """Give each job its place; `ordered` is in fair order, `paces` holds seconds per step by look.
+
+    Films are made beside the paintings and keep nobody waiting.
+    """
+    lines: list[Place] = []
+    ahead: float | None = 0.0
+    if running is not None:
+        if seconds_left is None:
+            seconds_left = _duration(running.spec.steps - running.step, look_of(running.spec), paces)
+        lines.append(Place(running.id, running.user_id, running.guild_id, Outlook(0, 0.0, seconds_left)))
+        ahead = seconds_left
+    for position, job in enumerate(ordered, start=1):
+        duration = 0.0 if job.kind == "timelapse" else _duration(job.steps, job.look, paces)
+        lines.append(Place(job.job_id, job.user_id, job.guild_id, Outlook(position, ahead, duration)))
+        ahead = None if ahead is None or duration is None else ahead + duration
+    return lines
+
+
+def _duration(steps: int, look: str, paces: Mapping[str, float]) -> float | None:
+    """Guess how long `steps` take: from paintings alike, else from the same generator's, by cutouts or pixels."""
+    if look in paces:
+        return steps * paces[look]
+    generator, size, _, cutouts = look.rsplit(" ", 3)
+    guesses = []
+    for other, seconds in paces.items():
+        of_generator, of_size, _, of_cutouts = other.rsplit(" ", 3)
+        if of_generator == generator:
+            guesses.append(seconds * max(_pixels(size) / _pixels(of_size), int(cutouts) / int(of_cutouts)))
+    return steps * sum(guesses) / len(guesses) if guesses else None
+
+
+def _pixels(size: str) -> int:
+    width, height = size.split("x")
+    return int(width) * int(height)

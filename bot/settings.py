@@ -51,11 +51,12 @@ class WorkerSettings(_Section):
     """How the one worker paints."""
 
     device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoint_seconds: _Seconds = 15.0
     first_preview_step: int = Field(default=4, ge=1)
     preview_side: int = Field(default=768, ge=64, le=4096)
     frames: int = Field(default=120, ge=0, le=2000)
+    film_megabytes: float = Field(default=9.5, gt=0)
     attempts: int = Field(default=3, ge=1)
 
 
@@ -119,7 +120,11 @@ class Settings(BaseSettings):
     """Everything the owner may set. Each key is explained in config.yaml."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     discord: DiscordSettings = DiscordSettings()
@@ -157,7 +162,7 @@ def load_settings(path: Path | None) -> Settings:
 
 
 def read_token(environment: Mapping[str, str] = os.environ) -> SecretStr | None:
-    """Take the bot's token from DISCORD_TOKEN, or from the file that DISCORD_TOKEN_FILE names; None if neither is set."""
+    """Take the bot's token from DISCORD_TOKEN, or from the file named by DISCORD_TOKEN_FILE; None if neither is set."""
     token = environment.get("DISCORD_TOKEN", "").strip()
     file = environment.get("DISCORD_TOKEN_FILE", "").strip()
     if token and file:

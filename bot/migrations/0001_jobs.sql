@@ -4,6 +4,8 @@ CREATE TABLE jobs (
     interaction_id INTEGER NOT NULL UNIQUE,
     kind TEXT NOT NULL,
     spec TEXT NOT NULL, -- JSON
+    steps INTEGER NOT NULL, -- these two repeat the spec, for the expected waiting time
+    look TEXT NOT NULL,
     prompt TEXT NOT NULL,
     user_id INTEGER NOT NULL,
     guild_id INTEGER,
@@ -43,9 +45,9 @@ CREATE TABLE served (
     turn INTEGER NOT NULL
 ) STRICT;
 
--- Seconds per step of paintings alike, for the expected waiting time.
+-- Seconds per step of paintings that cost alike, for the expected waiting time.
 CREATE TABLE paces (
-    kind_of_painting TEXT PRIMARY KEY,
+    look TEXT PRIMARY KEY,
     seconds REAL NOT NULL
 ) STRICT;
 

@@ -1,0 +1,189 @@
+"""One job on the easel: painted step by step, watched, saved, and taken up again where it was left."""
+
+import errno
+import logging
+import math
+import pickle
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from PIL import Image
+
+from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Started, Stopped
+from bot.files import FULL_DISK, Files, StorageError, write_whole
+from bot.jobs import Job
+from bot.settings import WorkerSettings
+from engine.models import ModelStore
+from engine.painting import Iterate, LostError, Painting
+from engine.pictures import preview_jpeg, save_png
+from engine.prompts import Prompt
+
+log = logging.getLogger(__name__)
+
+_PROGRESS_SECONDS = 0.25
+_FRAME_SIDE = 512
+_UNKNOWN = "Something went wrong while painting; the bot's owner finds the cause in the log under job {}."
+_MEMORY = "There is not enough memory for {}x{} pixels; try a smaller size."
+
+
+class Tell(Protocol):
+    """Take an event, from the painting thread."""
+
+    def __call__(self, event: Event) -> None:
+        """Pass the event on."""
+        ...
+
+
+@dataclass(slots=True)
+class Controls:
+    """Hold what the loop wants of the painting under way; looked at between two steps. Plain fields, set in one go."""
+
+    preview_wanted: bool = True
+    prompts: tuple[Prompt, ...] | None = None
+    """Steer towards these; paths in them are relative to the data folder."""
+    end: Literal["", "keep", "drop", "leave"] = ""
+    """keep: finish with the picture so far. drop: give up. leave: checkpoint, to go on at the next start."""
+
+
+class Easel:
+    """Paint jobs one after the other, all in one thread."""
+
+    def __init__(self, settings: WorkerSettings, models: ModelStore, files: Files, tell: Tell) -> None:
+        self._settings = settings
+        self._models = models
+        self._files = files
+        self._tell = tell
+
+    def paint(self, job: Job, controls: Controls) -> None:
+        """Paint the job to one of its ends and tell it; nothing is raised."""
+        try:
+            self._tell(self._painted(job, controls))
+        except (MemoryError, torch.OutOfMemoryError):
+            log.exception("Job %s ran out of memory", job.id)
+            self._tell(Failed(job.id, _MEMORY.format(job.spec.width, job.spec.height)))
+        except Exception as error:
+            sentence = _sentence(error)
+            log.log(logging.ERROR if sentence is None else logging.WARNING, "Job %s failed", job.id, exc_info=error)
+            self._tell(Failed(job.id, sentence or _UNKNOWN.format(job.id)))
+
+    def _painted(self, job: Job, controls: Controls) -> Event:
+        if (finished := self._files.picture(job)) is not None:  # the process ended before the ledger knew
+            return Rendered(job.id, finished, job.seconds or 0.0, job.step)
+        try:
+            return _Sitting(self, job, controls).run()
+        except LostError:
+            log.warning("Job %s was lost in NaN; it goes on from its last checkpoint at half the learning rate", job.id)
+            return _Sitting(self, job, controls, slower=True).run()
+
+
+class _Sitting:
+    """Paint one job from where it stands."""
+
+    def __init__(self, easel: Easel, job: Job, controls: Controls, *, slower: bool = False) -> None:
+        self._settings, self._files, self._tell = easel._settings, easel._files, easel._tell
+        self._job = job
+        self._controls = controls
+        self._spec = job.spec
+        spec = self._files.resolved(job.spec)
+        if slower:
+            spec = spec.but(learning_rate=spec.learning_rate / 2)
+        self._painting = Painting(spec, easel._models)
+        self._seconds_before = 0.0
+        self._began = self._told = self._saved = time.monotonic()
+        self._take_up()
+        self._told_step = self._first_step = self._painting.step
+        self._pace = math.nan
+        self._stride = math.ceil(spec.steps / self._settings.frames) if self._settings.frames else 0
+
+    def run(self) -> Event:
+        """Paint until the end, whichever it is."""
+        self._tell(Started(self._job.id, self._painting.step, self._painting.spec.steps))
+        while not self._controls.end:
+            iterate = next(self._painting, None)
+            if iterate is None:
+                break
+            self._after(iterate)
+        if self._controls.end == "drop":
+            return Stopped(self._job.id)
+        if self._controls.end == "leave":
+            self._checkpoint()
+            return Stopped(self._job.id, back_soon=True)
+        return self._finish()
+
+    def _after(self, iterate: Iterate) -> None:
+        if (prompts := self._controls.prompts) is not None:
+            self._controls.prompts = None
+            self._spec = self._spec.but(prompts=prompts)
+            self._painting.steer(self._files.resolved(self._spec).prompts)
+        preview_due = self._controls.preview_wanted and iterate.step >= self._settings.first_preview_step
+        frame_due = self._stride > 0 and (iterate.step - 1) % self._stride == 0
+        picture = iterate.picture() if preview_due or frame_due else None
+        if picture is not None and frame_due:
+            self._keep_frame(picture, iterate.step)
+        if preview_due or time.monotonic() - self._told >= _PROGRESS_SECONDS:
+            self._progress(iterate, picture if preview_due else None)
+        if time.monotonic() - self._saved >= self._settings.checkpoint_seconds:
+            self._checkpoint()
+
+    def _progress(self, iterate: Iterate, picture: Image.Image | None) -> None:
+        preview = None
+        if picture is not None:
+            self._controls.preview_wanted = False
+            preview = preview_jpeg(picture, self._settings.preview_side)
+        loss = iterate.loss  # waits for the device, so that the clock below counts finished work
+        now = time.monotonic()
+        pace = (now - self._told) / (iterate.step - self._told_step)
+        self._pace = pace if math.isnan(self._pace) else 0.7 * self._pace + 0.3 * pace
+        self._told, self._told_step = now, iterate.step
+        left = (iterate.steps - iterate.step) * self._pace
+        self._tell(Progress(self._job.id, iterate.step, iterate.steps, 1 / self._pace, left, loss, preview))
+
+    def _keep_frame(self, picture: Image.Image, step: int) -> None:
+        frame = preview_jpeg(picture, _FRAME_SIDE)
+        path = self._files.frame_path(self._job.id, step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(frame)  # not worth a sync: a film may miss a frame
+
+    def _checkpoint(self) -> None:
+        if self._painting.step == self._first_step:
+            return  # nothing new, or nothing at all yet
+        content = {"painting": self._painting.state_dict(), "seconds": self._seconds()}
+        write_whole(self._files.checkpoint_path(self._job.id), lambda part: torch.save(content, part))
+        self._saved, self._first_step = time.monotonic(), self._painting.step
+        self._tell(Checkpointed(self._job.id, self._painting.step))
+
+    def _take_up(self) -> None:
+        """Go on from the checkpoint, if there is one that can be read."""
+        path = self._files.checkpoint_path(self._job.id)
+        if not path.exists():
+            return
+        try:
+            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            self._painting.load_state_dict(content["painting"])
+            self._seconds_before = content["seconds"]
+        except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            log.warning("The checkpoint of job %s cannot be used; it starts anew", self._job.id, exc_info=error)
+
+    def _finish(self) -> Rendered:
+        job, painting = self._job, self._painting
+        picture = painting.picture()
+        if self._stride:
+            self._keep_frame(picture, painting.step + 1)
+        write_whole(self._files.latent_path(job.id), painting.save_latent)
+        path = self._files.result_path(job)
+        save_png(picture, path, self._spec)  # last: a picture in its place says that the job is done
+        return Rendered(job.id, path, self._seconds(), painting.step, tuple(painting.notices))
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._began
+
+
+def _sentence(error: Exception) -> str | None:
+    """Return what the requester may read of an error; None for what only the log should hold."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FULL_DISK
+    # The engine's own errors are sentences for people. The rest of the family is anybody's: its text may name paths.
+    ours = type(error).__module__.split(".")[0] in ("engine", "bot")
+    return str(error) if ours and isinstance(error, (ValueError, LostError, StorageError)) else None

@@ -1,0 +1,27 @@
+"""Time-lapses: a job's frames made into a film, off the loop and beside the worker."""
+
+import time
+
+from bot.events import Event, Failed, Rendered
+from bot.files import GONE, Files
+from bot.jobs import Job
+from engine.timelapse import write_timelapse
+
+_SECONDS = 8.0
+"""How long a film lasts, however many frames there are."""
+_SLOWEST, _FASTEST = 5.0, 30.0
+
+
+def film(job: Job, files: Files, megabytes: float) -> Event:
+    """Make the film of the job's parent; return how it ended."""
+    began = time.monotonic()
+    frames = files.frames(job.parent_id) if job.parent_id is not None else []
+    if not frames:
+        return Failed(job.id, GONE)
+    path = files.result_path(job)
+    fps = min(max(len(frames) / _SECONDS, _SLOWEST), _FASTEST)
+    try:
+        write_timelapse(frames, path, fps, int(megabytes * 2**20))
+    except ValueError:
+        return Failed(job.id, "The time-lapse does not fit under the upload limit.")
+    return Rendered(job.id, path, time.monotonic() - began, len(frames))

@@ -28,9 +28,7 @@ _BUTTONS: dict[str, tuple[str, str, discord.ButtonStyle]] = {
 }
 
 
-class JobButton(
-    ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"job:(?P<action>[a-z-]{1,20}):(?P<job_id>[a-z2-7]{8})"
-):
+class JobButton(ui.DynamicItem[ui.Button[Any]], template=r"job:(?P<action>[a-z-]{1,20}):(?P<job_id>[a-z2-7]{8})"):
     """A button under a job's message. Everything it needs is in its custom_id, so it outlives restarts."""
 
     def __init__(self, action: str, job_id: str) -> None:
@@ -46,16 +44,16 @@ class JobButton(
         """Rebuild the button that was pressed."""
         return cls(match["action"], match["job_id"])
 
-    async def callback(self, interaction: "discord.Interaction[Painter]") -> None:
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Hand the press on; no exception leaves, as discord.py would only log it."""
         try:
-            await interaction.client.actions.press(interaction, self.action, self.job_id)
+            await _painter(interaction).actions.press(interaction, self.action, self.job_id)
         except Exception as error:
-            await interaction.client.explain(interaction, error)
+            await _painter(interaction).explain(interaction, error)
 
 
 class PageButton(
-    ui.DynamicItem[ui.Button[ui.LayoutView]], template=r"history:(?P<user_id>\d{1,20}):(?P<page>\d{1,6}):(?P<way>[on])"
+    ui.DynamicItem[ui.Button[Any]], template=r"history:(?P<user_id>\d{1,20}):(?P<page>\d{1,6}):(?P<way>[on])"
 ):
     """Turn a page of somebody's history: `way` o for older, n for newer."""
 
@@ -73,12 +71,12 @@ class PageButton(
         """Rebuild the button that was pressed."""
         return cls(int(match["user_id"]), int(match["page"]), match["way"])
 
-    async def callback(self, interaction: "discord.Interaction[Painter]") -> None:
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Show the page in the same message."""
         try:
-            await interaction.client.history.turn(interaction, self.user_id, self.page)
+            await _painter(interaction).history.turn(interaction, self.user_id, self.page)
         except Exception as error:
-            await interaction.client.explain(interaction, error)
+            await _painter(interaction).explain(interaction, error)
 
 
 class Form(ui.Modal):
@@ -87,9 +85,9 @@ class Form(ui.Modal):
     def __init__(self, title: str) -> None:
         super().__init__(title=title, timeout=FORM_SECONDS)
 
-    async def on_error(self, interaction: "discord.Interaction[Painter]", error: Exception, /) -> None:
+    async def on_error(self, interaction: discord.Interaction[Any], error: Exception, /) -> None:
         """Tell the person what went wrong."""
-        await interaction.client.explain(interaction, error)
+        await _painter(interaction).explain(interaction, error)
 
 
 class SteerForm(Form):
@@ -107,22 +105,30 @@ class SteerForm(Form):
             )
         )
 
-    async def on_submit(self, interaction: "discord.Interaction[Painter]", /) -> None:
+    async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
         """Swap the prompt of the running painting."""
-        await interaction.client.actions.steer(interaction, self.job_id, self.prompt.value)
+        await _painter(interaction).actions.steer(interaction, self.job_id, self.prompt.value)
 
 
 def layout(look: Look, job_id: str, picture: str | None) -> ui.LayoutView:
     """Lay out a job's message; `picture` is the name of the file that travels with it, None without one."""
-    box: ui.Container[ui.LayoutView] = ui.Container(ui.TextDisplay(look.title), accent_colour=look.colour)
+    box: ui.Container[Any] = ui.Container(ui.TextDisplay(look.title), accent_colour=look.colour)
     if picture is not None:
-        gallery: ui.MediaGallery[ui.LayoutView] = ui.MediaGallery()
+        gallery: ui.MediaGallery[Any] = ui.MediaGallery()
         gallery.add_item(media=f"attachment://{picture}", description=bare(look.alt, ALT_LIMIT) or None)
         box.add_item(gallery)
     box.add_item(ui.TextDisplay("\n".join((look.status, *look.small))))
     if look.buttons:
-        box.add_item(ui.ActionRow(*(JobButton(action, job_id) for action in look.buttons)))
+        box.add_item(row(*(JobButton(action, job_id) for action in look.buttons)))
     return boxed(box)
+
+
+def row(*buttons: ui.Item[Any]) -> ui.ActionRow[Any]:
+    """Put up to five buttons beside each other."""
+    line: ui.ActionRow[Any] = ui.ActionRow()
+    for button in buttons:
+        line.add_item(button)
+    return line
 
 
 def boxed(*parts: ui.Item[Any]) -> ui.LayoutView:
@@ -131,6 +137,10 @@ def boxed(*parts: ui.Item[Any]) -> ui.LayoutView:
     for part in parts:
         view.add_item(part)
     return view
+
+
+def _painter(interaction: discord.Interaction[Any]) -> "Painter":
+    return interaction.client
 
 
 def note(title: str, lines: Sequence[str], colour: int) -> ui.LayoutView:

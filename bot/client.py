@@ -1,0 +1,196 @@
+"""The discord.py client: starts the services, loads the cogs, explains errors, goes down losing nothing."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import signal
+import time
+from typing import Any
+
+import aiohttp
+import discord
+from discord import app_commands
+from discord.ext import commands
+from discord.http import Route
+from pydantic import SecretStr
+
+from bot.actions import Actions
+from bot.background import spawn
+from bot.components import JobButton, PageButton
+from bot.desk import Desk
+from bot.files import GoneError
+from bot.history import History
+from bot.refusals import Refusal
+from bot.reporter import Reporter
+from bot.settings import BadSettingsError, Settings, require_token
+from bot.studio import Studio
+from engine.pictures import BadPictureError
+from engine.prompts import BadPromptError
+from engine.spec import BadSpecError
+
+log = logging.getLogger(__name__)
+
+COGS = ("imagine", "edit", "queue", "settings", "info", "admin", "reactions")
+_UNEXPECTED = "Something went wrong on my side, and it has been noted; try again in a moment."
+_SENTENCES = (Refusal, GoneError, BadPromptError, BadSpecError, BadPictureError)
+"""Errors whose text is one sentence for the person who asked."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
+_STABLE_SECONDS = 600.0
+
+
+class Painter(commands.Bot):
+    """The bot. Its parts do the work; it connects them to Discord."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            intents=discord.Intents(guilds=True, guild_reactions=True, dm_reactions=True),
+            allowed_mentions=discord.AllowedMentions.none(),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            max_messages=None,
+            max_ratelimit_timeout=settings.discord.longest_rate_limit,
+            tree_cls=_Tree,
+        )
+        self.settings = settings
+        self.studio = Studio(settings)
+        self.desk = Desk(self, self.studio, settings)
+        self.actions = Actions(self.studio, self.desk, settings)
+        self.reporter = Reporter(self, self.studio, settings)
+        self.history = History(self.studio)
+        self.started_at = time.time()
+        self._closing = False
+
+    async def setup_hook(self) -> None:
+        """Start the services, load the commands, and tell Discord about them if they changed."""
+        # In a task of its own: what lives as long as the process must not hang on the task that logs in.
+        await spawn(self._start_services(), "start of the services")
+        for name in COGS:
+            await self.load_extension(f"cogs.{name}")
+        self.add_dynamic_items(JobButton, PageButton)
+        await self.sync_commands()
+
+    async def _start_services(self) -> None:
+        await self.studio.start()
+        self.reporter.start()
+
+    async def stop_services(self) -> None:
+        """Say "back soon" where something is being painted, checkpoint it and close the books."""
+        if not self._closing:
+            self._closing = True
+            await self.reporter.close()
+            await self.studio.close()
+
+    async def close(self) -> None:
+        """Stop the services while Discord can still be told, then disconnect."""
+        await self.stop_services()
+        await super().close()
+
+    async def sync_commands(self) -> bool:
+        """Send the commands to Discord if they are not the ones sent last; return whether they were sent."""
+        guilds = [discord.Object(guild_id) for guild_id in self.settings.discord.guild_ids]
+        for guild in guilds:
+            self.tree.copy_global_to(guild=guild)
+        payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        stamp = f"{self.application_id} {[guild.id for guild in guilds]} {json.dumps(payload, sort_keys=True)}"
+        digest = hashlib.sha256(stamp.encode()).hexdigest()
+        path = self.settings.storage.folder / "commands.sha256"
+        if path.is_file() and path.read_text(encoding="utf-8") == digest and await self._has_commands(guilds):
+            return False
+        for guild in guilds or [None]:
+            await self.tree.sync(guild=guild)
+        path.write_text(digest, encoding="utf-8")
+        log.info("Sent %d commands to Discord", len(payload))
+        return True
+
+    async def _has_commands(self, guilds: list[discord.Object]) -> bool:
+        """Tell whether Discord has as many commands as we do: somebody may have cleared them meanwhile."""
+        there = await self.tree.fetch_commands(guild=guilds[0] if guilds else None)
+        return len(there) == len(self.tree.get_commands())
+
+    async def on_ready(self) -> None:
+        """Say that the bot is there; comes again after each reconnect."""
+        log.info("Logged in as %s, in %d guilds", self.user, len(self.guilds))
+
+    async def explain(self, interaction: discord.Interaction[Any], error: Exception) -> None:
+        """Tell the person, in private and in one sentence, what went wrong. The one error handler."""
+        if isinstance(error, app_commands.CommandInvokeError):
+            error = error.original if isinstance(error.original, Exception) else error
+        text = sentence_for(error)
+        if text is None:
+            log.error("Interaction %s failed", interaction.id, exc_info=error)
+            text = _UNEXPECTED
+        try:
+            if interaction.response.is_done():
+                await interaction.followup.send(text, ephemeral=True)
+            else:
+                await interaction.response.send_message(text, ephemeral=True)
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as unheard:
+            log.info("Interaction %s: its error could not be told (%s)", interaction.id, unheard)
+
+
+class _Tree(app_commands.CommandTree[Painter]):
+    async def on_error(self, interaction: discord.Interaction[Painter], error: app_commands.AppCommandError, /) -> None:
+        await interaction.client.explain(interaction, error)
+
+
+def sentence_for(error: Exception) -> str | None:
+    """Return what to tell a person about `error`; None for what nobody foresaw."""
+    if isinstance(error, _SENTENCES):
+        return str(error)
+    if isinstance(error, app_commands.MissingPermissions):
+        return "Only people who manage this server can do that."
+    if isinstance(error, app_commands.NoPrivateMessage):
+        return "This works on a server only, not in direct messages."
+    if isinstance(error, app_commands.TransformerError):
+        return f"'{str(error.value)[:50]}' does not fit there; pick one of the suggestions."
+    if isinstance(error, app_commands.CommandSignatureMismatch | app_commands.CommandNotFound):
+        return "My commands have just changed; reload Discord (Ctrl+R) and try again."
+    return None
+
+
+def run(settings: Settings) -> None:
+    """Be the bot until somebody ends the process; raise `BadSettingsError` for a token that Discord refuses."""
+    token = require_token()
+    Route.BASE = settings.discord.api_base
+    asyncio.run(_serve(settings, token))
+
+
+async def _serve(settings: Settings, token: SecretStr) -> None:
+    """Run one client after the other: one that could not connect is beyond use. Each failure waits longer."""
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ending.set)
+    pause = _FIRST_PAUSE
+    while not ending.is_set():
+        began = time.monotonic()
+        try:
+            await _live(settings, token, ending)
+        except discord.LoginFailure:
+            raise BadSettingsError("DISCORD_TOKEN: expected a bot's token, found one that Discord refuses.") from None
+        except (discord.DiscordException, aiohttp.ClientError, OSError, AttributeError) as error:
+            # discord.py ends in an AttributeError when the very first gateway refuses.
+            log.warning("The connection to Discord broke (%s: %s); again in %.0f s", type(error).__name__, error, pause)
+            pause = _FIRST_PAUSE if time.monotonic() - began > _STABLE_SECONDS else min(pause * 2, _LONGEST_PAUSE)
+            await _either(ending.wait(), asyncio.sleep(pause))
+
+
+async def _live(settings: Settings, token: SecretStr, ending: asyncio.Event) -> None:
+    async with Painter(settings) as client:
+        connection = asyncio.create_task(client.start(token.get_secret_value()))
+        await _either(connection, ending.wait())
+        if connection.done():
+            connection.result()
+        await client.close()  # while the connection still stands
+
+
+async def _either(*awaitables: Any) -> None:
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks[1:]:
+        task.cancel()

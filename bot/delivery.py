@@ -1,0 +1,190 @@
+"""The end of a job, told in its channel exactly once, whatever Discord does meanwhile."""
+
+import asyncio
+import io
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import discord
+
+from bot import messages
+from bot.components import layout
+from bot.jobs import Job, JobState
+from bot.retry import retried
+from bot.uploads import fit
+from engine.pictures import BadPictureError
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
+    from bot.studio import Studio
+
+log = logging.getLogger(__name__)
+
+_SEARCHED = 200
+"""How many later messages are looked through for a final that an earlier process may have posted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The final file, ready to be sent as often as it takes."""
+
+    name: str
+    content: bytes
+
+    def file(self, alt: str) -> discord.File:
+        """Return a fresh file for one call; discord.py closes it afterwards."""
+        return discord.File(io.BytesIO(self.content), filename=self.name, description=alt or None)
+
+
+def final_name(job: Job, suffix: str) -> str:
+    """Name the final file so that a later process recognises it in the channel."""
+    return f"painting-{job.id}{suffix}"
+
+
+class Delivery:
+    """Post how jobs ended: edit the job's message, else reply to it, else write to the requester."""
+
+    def __init__(self, client: discord.Client, studio: "Studio", settings: "Settings") -> None:
+        self._client = client
+        self._studio = studio
+        self._settings = settings
+
+    async def deliver(self, job: Job, *, lost: bool = False) -> None:
+        """Tell the channel how `job` ended and note durably that it knows; `lost`: its message cannot be edited."""
+        look = look_of_end(job)
+        upload = await self._upload(job)
+        message = await self._tell(job, look, upload, lost)
+        if message is None:  # /show has it
+            await self._studio.mark_delivered(job.id)
+            return
+        await self._studio.mark_delivered(job.id, message.id, message.channel.id)
+        if job.state is JobState.RENDERED:
+            await self._afterwards(job, message)
+
+    async def deliver_if_untold(self, job: Job) -> None:
+        """Deliver a job that an earlier process left behind, unless that process came as far as posting it."""
+        message = await self._posted(job) if job.state is JobState.RENDERED else None
+        if message is not None:
+            await self._studio.mark_delivered(job.id, message.id, message.channel.id)
+        else:
+            await self.deliver(job)
+
+    async def shown_again(self, job: Job) -> tuple[messages.Look, Upload | None]:
+        """Return what `/show` posts of an ended job."""
+        upload = await self._upload(job)
+        gone = upload is None and job.state in {JobState.RENDERED, JobState.DELIVERED}
+        return messages.gone(job) if gone else look_of_end(job), upload
+
+    async def _tell(self, job: Job, look: messages.Look, upload: Upload | None, lost: bool) -> discord.Message | None:
+        """Show `look` in the job's message, or in a new one; return it, None when nothing could be told."""
+        if not lost and self._editable(job):
+            try:
+                return await retried(lambda: self._edit(job, look, upload))
+            except discord.HTTPException as error:
+                log.warning("Job %s: its message cannot take the end (%s), replying", job.id, error)
+        for send in (self._reply, self._write_to_requester):
+            try:
+                return await retried(lambda send=send: send(job, look, upload))
+            except discord.HTTPException as error:
+                log.warning("Job %s: its end cannot be told by %s (%s)", job.id, send.__name__, error)
+        return None
+
+    def _editable(self, job: Job) -> bool:
+        if job.message_id is None:
+            return False
+        age = time.time() - job.created_at
+        return age < self._settings.discord.edit_age_seconds
+
+    async def _edit(self, job: Job, look: messages.Look, upload: Upload | None) -> discord.Message:
+        assert job.message_id is not None
+        message = self._channel(job).get_partial_message(job.message_id)
+        view = layout(look, job.id, upload.name if upload else None)
+        return await message.edit(view=view, attachments=[upload.file(look.alt)] if upload else [])
+
+    async def _reply(self, job: Job, look: messages.Look, upload: Upload | None) -> discord.Message:
+        channel = self._channel(job)
+        reply: dict[str, Any] = {}
+        if job.message_id is not None:
+            reply["reference"] = channel.get_partial_message(job.message_id).to_reference(fail_if_not_exists=False)
+        return await channel.send(**_content(job, look, upload), **reply)
+
+    async def _write_to_requester(self, job: Job, look: messages.Look, upload: Upload | None) -> discord.Message:
+        channel = await self._client.create_dm(discord.Object(job.user_id))
+        return await channel.send(**_content(job, look, upload))
+
+    async def _posted(self, job: Job) -> discord.Message | None:
+        """Find the message in which an earlier process showed the final picture."""
+        name = final_name(job, ".")
+        channel = self._channel(job)
+        try:
+            if job.message_id is not None:
+                message = await retried(channel.get_partial_message(job.message_id).fetch)
+                if any(attachment.filename.startswith(name) for attachment in message.attachments):
+                    return message
+            after = discord.Object(discord.utils.time_snowflake(_moment(job.created_at), high=False))
+            async for message in channel.history(limit=_SEARCHED, after=after):
+                if any(attachment.filename.startswith(name) for attachment in message.attachments):
+                    return message
+        except discord.HTTPException as error:
+            log.info("Job %s: its channel cannot be searched (%s)", job.id, error)
+        return None
+
+    async def _afterwards(self, job: Job, message: discord.Message) -> None:
+        """Mention the requester if they asked for it, and seed the reactions; neither is worth a retry for long."""
+        try:
+            if job.notify:
+                await message.channel.send(
+                    f"<@{job.user_id}> your picture is done.",
+                    reference=message.to_reference(fail_if_not_exists=False),
+                    allowed_mentions=discord.AllowedMentions(users=[discord.Object(job.user_id)]),
+                    nonce=f"{job.id}-ping",
+                )
+            for emoji in () if job.kind == "timelapse" else self._settings.reactions.seeded:
+                await retried(lambda emoji=emoji: message.add_reaction(emoji), tries=3)
+        except discord.HTTPException as error:
+            log.info("Job %s: no reactions or no mention (%s)", job.id, error)
+
+    async def _upload(self, job: Job) -> Upload | None:
+        if job.state not in {JobState.RENDERED, JobState.DELIVERED}:
+            return None
+        path = self._studio.files.picture(job)
+        if path is None:
+            return None
+        try:
+            suffix, content = await asyncio.to_thread(fit, path, self._limit(job.guild_id))
+        except (OSError, BadPictureError):
+            log.exception("The picture of job %s cannot be uploaded", job.id)
+            return None
+        return Upload(final_name(job, suffix), content)
+
+    def _limit(self, guild_id: int | None) -> int:
+        guild = self._client.get_guild(guild_id) if guild_id is not None else None
+        return guild.filesize_limit if guild is not None else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+    def _channel(self, job: Job) -> discord.PartialMessageable:
+        return self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+
+
+def look_of_end(job: Job) -> messages.Look:
+    """Return what the message of an ended job shows."""
+    if job.state is JobState.FAILED:
+        return messages.failed(job, job.error or "Something went wrong; try again.")
+    if job.state is JobState.CANCELLED:
+        return messages.cancelled(job)
+    return messages.finished(job)
+
+
+def _content(job: Job, look: messages.Look, upload: Upload | None) -> dict[str, Any]:
+    """Make the arguments of a send; its nonce lets it be repeated."""
+    return {
+        "view": layout(look, job.id, upload.name if upload else None),
+        "files": [upload.file(look.alt)] if upload else [],
+        "nonce": f"{job.id}-end",
+    }
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,104 @@
+"""The front desk: refuse in private, or take the job and show its message at once."""
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import discord
+
+from bot import messages
+from bot.components import layout
+from bot.jobs import Job, Request
+from bot.orders import Orders
+from bot.people import Person
+from bot.refusals import Refusal
+from bot.retry import retried
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
+    from bot.studio import Studio
+
+log = logging.getLogger(__name__)
+
+
+class Desk:
+    """Take requests. What it has taken is in the ledger; its message is only how people see it."""
+
+    def __init__(self, client: discord.Client, studio: "Studio", settings: "Settings") -> None:
+        self._client = client
+        self._studio = studio
+        self._settings = settings
+        self._posting: set[str] = set()
+
+    async def admit(self, person: Person, prompt: str) -> None:
+        """Raise `Refusal` unless this person may ask for this painting here and now."""
+        person.require_place()
+        if (sentence := await self._studio.refusal(person.asker, prompt)) is not None:
+            raise Refusal(sentence)
+
+    async def orders(self, person: Person) -> Orders:
+        """Return what turns this person's options into specs."""
+        return Orders(
+            self._settings,
+            await self._studio.guild_settings(person.asker.guild_id),
+            await self._studio.ledger.user_settings(person.asker.user_id),
+        )
+
+    async def take(self, interaction: discord.Interaction[Any], request: Request) -> Job:
+        """Queue a request and answer the interaction with the job's message; raise `Refusal`."""
+        job, look = await self._queue(request)
+        if look is None:
+            await interaction.response.send_message(f"That is already on its way: job `{job.id}`.", ephemeral=True)
+            return job
+        try:
+            await self._answer(interaction, job, look)
+        finally:
+            self._posting.discard(job.id)
+        return job
+
+    async def take_by_reply(self, request: Request, reply_to: int) -> Job:
+        """Queue a request that came without an interaction and show its message as a reply."""
+        job, look = await self._queue(request)
+        if look is not None:
+            try:
+                await self._post(job, look, reply_to)
+            finally:
+                self._posting.discard(job.id)
+        return job
+
+    async def _queue(self, request: Request) -> tuple[Job, messages.Look | None]:
+        """Return the job, and what to show unless it is shown already."""
+        job = await self._studio.submit(request)
+        if job.message_id is not None or job.id in self._posting or job.interaction_id != request.interaction_id:
+            return job, None
+        self._posting.add(job.id)
+        outlook = await self._studio.outlook(job.id)
+        if outlook is None or outlook.position == 0:  # it has begun already
+            return job, messages.starting(job)
+        starts_at = None if outlook.seconds is None else time.time() + outlook.seconds
+        return job, messages.queued(job, outlook.position, starts_at)
+
+    async def _answer(self, interaction: discord.Interaction[Any], job: Job, look: messages.Look) -> None:
+        if interaction.response.is_done():  # the slow way: a private "thinking" was shown first
+            message_id = await self._post(job, look, None)
+            link = self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+            await interaction.edit_original_response(content=link.get_partial_message(message_id).jump_url)
+            return
+        try:
+            response = await interaction.response.send_message(view=layout(look, job.id, None))
+        except (TimeoutError, discord.HTTPException, OSError) as error:
+            # The token is void or was used by a lost answer: from here on the channel is as good.
+            log.warning("Job %s: the interaction could not be answered (%s)", job.id, type(error).__name__)
+            await self._post(job, look, None)
+            return
+        if response.message_id is not None:
+            await self._studio.attach_message(job.id, job.channel_id, response.message_id)
+
+    async def _post(self, job: Job, look: messages.Look, reply_to: int | None) -> int:
+        channel = self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        reply: dict[str, Any] = {}
+        if reply_to is not None:
+            reply["reference"] = channel.get_partial_message(reply_to).to_reference(fail_if_not_exists=False)
+        message = await retried(lambda: channel.send(view=layout(look, job.id, None), nonce=job.id, **reply), tries=4)
+        await self._studio.attach_message(job.id, job.channel_id, message.id)
+        return message.id

@@ -137,6 +137,8 @@ class PaintingSpec(_Numbers):
     @field_validator("perceptors", mode="before")
     @classmethod
     def _names_are_choices(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
         return [{"name": item} if isinstance(item, str) else item for item in value]
 
     @classmethod
@@ -164,6 +166,31 @@ class PaintingSpec(_Numbers):
         return self.checked(**{**self.model_dump(), **changes})
 
 
+_EXPECTED = {
+    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be more than {gt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "less_than": "must be less than {lt:g}",
+    "literal_error": "must be {expected}",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a plain number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty",
+    "too_long": "can have at most {max_length} entries",
+    "missing": "is missing",
+    "model_type": "must be a set of named values",
+}
+"""Pydantic's kinds of complaint, in words for people."""
+
+
 def _sentence(error: ValidationError) -> str:
     """Turn pydantic's first complaint into one sentence for people."""
     first = error.errors(include_url=False)[0]
@@ -171,4 +198,10 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"There is no setting called '{where}'."
     message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[0].lower()}{message[1:]}." if where else f"{message[0].upper()}{message[1:]}."
+    if not where:
+        return f"{message[0].upper()}{message[1:]}."
+    if first["type"] not in _EXPECTED:
+        return f"{where}: {message[0].lower()}{message[1:]}."
+    value = first["input"]
+    said = "" if value == "" or isinstance(value, list | tuple | dict) else f", not {value!r:.40}"
+    return f"{where} {_EXPECTED[first['type']].format(**first.get('ctx', {}))}{said}."

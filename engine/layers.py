@@ -164,13 +164,11 @@ class AttentionPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, width, side, side) to (n, d)."""
-        # Contiguous, or the three projections below multiply picture by picture, each with a copy of the weights.
-        cells = x.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
+        cells = x.flatten(2).transpose(1, 2)
         cells = torch.cat([cells.mean(1, keepdim=True), cells], dim=1) + self.positional_embedding
-        query, key, value = (
-            layer(rows).unflatten(2, (self.num_heads, -1))
-            for layer, rows in ((self.q_proj, cells[:, :1]), (self.k_proj, cells), (self.v_proj, cells))
-        )
+        cells = cells.contiguous()  # or each projection multiplies picture by picture, with a copy of its weights
+        projected = (self.q_proj(cells[:, 0])[:, None], self.k_proj(cells), self.v_proj(cells))
+        query, key, value = (t.unflatten(2, (self.num_heads, -1)) for t in projected)
         # One query: sums do, where matrix products would want every key transposed.
         weights = ((query * key).sum(3, keepdim=True) * query.shape[-1] ** -0.5).softmax(1)
         return self.c_proj((weights * value).sum(1).flatten(1))

@@ -1,0 +1,64 @@
+"""Paint one picture in a terminal: a progress bar, pictures along the way, Ctrl-C that keeps what is there."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bot.settings import Settings
+from engine.devices import pick_device
+from engine.models import ModelStore
+from engine.painting import Iterate, Painting
+from engine.pictures import save_png
+from engine.spec import PaintingSpec
+
+
+def paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console) -> bool:
+    """Paint `spec` into `path`; return whether it was finished, or stopped by Ctrl-C with the picture so far."""
+    with console.status("Loading the models"):
+        device = pick_device(settings.worker.device, settings.worker.precision)
+        painting = Painting(spec, ModelStore(settings.models.folder, device))
+    console.print(f"Painting {spec.width}x{spec.height} with seed {spec.seed}, preset {spec.preset}, on {device}.")
+    with _asked_to_stop() as asked, _progress(console) as progress:
+        task = progress.add_task("", total=spec.steps, numbers="")
+        for iterate in painting:
+            progress.update(task, completed=iterate.step, numbers=_numbers(iterate))
+            if save_every and iterate.step % save_every == 0 and iterate.step < iterate.steps:
+                save_png(iterate.picture(), path.with_stem(f"{path.stem}-{iterate.step:05}"), spec)
+            if asked:
+                break
+    for notice in painting.notices:
+        console.print(notice, markup=False)
+    save_png(painting.picture(), path, spec)
+    return painting.step == spec.steps
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(), console=console
+    )
+
+
+def _numbers(iterate: Iterate) -> str:
+    pace = iterate.step / iterate.seconds if iterate.seconds else 0.0
+    return f"loss {iterate.loss:.4f}  {pace:.2f} it/s"
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C, so that the step at hand is ended; the second one interrupts as usual."""
+    asked: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

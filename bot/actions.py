@@ -1,11 +1,13 @@
 """What can be done with a job that is there: by button, by reaction or by command, under one set of rules."""
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import discord
 
 from bot import jobs
-from bot.components import SteerForm
+from bot.components import SteerForm, layout
+from bot.delivery import Delivery
 from bot.jobs import Job, JobState, Kind, Request
 from bot.moderation import refusal_by_moderation
 from bot.orders import new_seed
@@ -16,9 +18,8 @@ from engine.spec import PaintingSpec
 
 if TYPE_CHECKING:
     from bot.client import Painter
-    from bot.desk import Desk
-    from bot.settings import Settings
-    from bot.studio import Studio
+
+log = logging.getLogger(__name__)
 
 FOLLOW_UPS: dict[str, Kind] = {
     "rerun": "rerun",
@@ -32,10 +33,12 @@ FOLLOW_UPS: dict[str, Kind] = {
 class Actions:
     """Rerun, vary, refine, film, steer, stop and delete."""
 
-    def __init__(self, studio: "Studio", desk: "Desk", settings: "Settings") -> None:
-        self._studio = studio
-        self._desk = desk
-        self._settings = settings
+    def __init__(self, client: "Painter", delivery: Delivery) -> None:
+        self._client = client
+        self._studio = client.studio
+        self._desk = client.desk
+        self._settings = client.settings
+        self._delivery = delivery
 
     async def job(self, job_id: str) -> Job:
         """Look a job up; raise `Refusal` when it is in no book."""
@@ -73,7 +76,7 @@ class Actions:
             channel_id=person.asker.channel_id,
             parent_id=job.id,
             notify=preferences.notify,
-            once=True,
+            once=FOLLOW_UPS[action] != "rerun",  # another seed is another picture; another film is not
         )
 
     def _follow_up_spec(self, action: str, job: Job) -> PaintingSpec:
@@ -121,6 +124,41 @@ class Actions:
         if not await self._studio.steer(job.id, prompts):
             raise Refusal("It is too late to steer this painting: it has ended.")
         await interaction.response.send_message("The painting follows your new words from here on.", ephemeral=True)
+
+    async def show(self, interaction: discord.Interaction[Any], job: Job) -> None:
+        """Post a job's message again; an unfinished one goes on there. Raise `Refusal` for what is not to be seen."""
+        self._require_sight(interaction, job)
+        look, upload = await self._delivery.shown(job)
+        response = await interaction.response.send_message(
+            view=layout(look, job.id, upload.name if upload else None), files=[upload.file(look.alt)] if upload else []
+        )
+        if response.message_id is not None and interaction.channel_id is not None:
+            await self._studio.attach_message(
+                job.id, interaction.channel_id, response.message_id, current=not job.finished
+            )
+
+    async def send_privately(self, person: Person, job: Job) -> None:
+        """Send a job's picture and settings in a direct message; raise `Refusal` when it cannot be sent."""
+        look, upload = await self._delivery.shown(job)
+        if upload is None:
+            raise Refusal("There is no picture to send yet, or not any more.")
+        channel = await self._client.create_dm(discord.Object(person.asker.user_id))
+        try:
+            message = await channel.send(view=layout(look, job.id, upload.name), files=[upload.file(look.alt)])
+        except discord.Forbidden:
+            log.info("Job %s: a person takes no direct messages", job.id)
+            return
+        await self._studio.attach_message(job.id, channel.id, message.id, current=False)
+
+    def _require_sight(self, interaction: discord.Interaction[Any], job: Job) -> None:
+        """Raise `Refusal` unless the person asked for the job, or can see the channel it was painted in."""
+        if job.user_id == interaction.user.id or job.channel_id == interaction.channel_id:
+            return
+        guild = interaction.guild
+        channel = guild.get_channel_or_thread(job.channel_id) if guild is not None else None
+        member = interaction.user if isinstance(interaction.user, discord.Member) else None
+        if channel is None or member is None or not channel.permissions_for(member).view_channel:
+            raise Refusal(f"There is no job `{job.id}` that you can see from here; /history lists yours.")
 
     async def _open_steering(self, interaction: discord.Interaction[Any], person: Person, job: Job) -> None:
         person.require_say(job)

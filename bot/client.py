@@ -18,23 +18,18 @@ from pydantic import SecretStr
 from bot.actions import Actions
 from bot.background import spawn
 from bot.components import JobButton, PageButton
+from bot.delivery import Delivery
 from bot.desk import Desk
-from bot.files import GoneError
+from bot.explaining import UNEXPECTED, sentence_for
 from bot.history import History
-from bot.refusals import Refusal
+from bot.reactions import Reactions
 from bot.reporter import Reporter
 from bot.settings import BadSettingsError, Settings, require_token
 from bot.studio import Studio
-from engine.pictures import BadPictureError
-from engine.prompts import BadPromptError
-from engine.spec import BadSpecError
 
 log = logging.getLogger(__name__)
 
 COGS = ("imagine", "edit", "queue", "settings", "info", "admin", "reactions")
-_UNEXPECTED = "Something went wrong on my side, and it has been noted; try again in a moment."
-_SENTENCES = (Refusal, GoneError, BadPromptError, BadSpecError, BadPictureError)
-"""Errors whose text is one sentence for the person who asked."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 _STABLE_SECONDS = 600.0
 
@@ -59,8 +54,10 @@ class Painter(commands.Bot):
         self.settings = settings
         self.studio = Studio(settings)
         self.desk = Desk(self, self.studio, settings)
-        self.actions = Actions(self.studio, self.desk, settings)
-        self.reporter = Reporter(self, self.studio, settings)
+        delivery = Delivery(self, self.studio, settings)
+        self.actions = Actions(self, delivery)
+        self.reactions = Reactions(self)
+        self.reporter = Reporter(self, self.studio, delivery, settings)
         self.history = History(self.studio)
         self.started_at = time.time()
         self._closing = False
@@ -123,7 +120,7 @@ class Painter(commands.Bot):
         text = sentence_for(error)
         if text is None:
             log.error("Interaction %s failed", interaction.id, exc_info=error)
-            text = _UNEXPECTED
+            text = UNEXPECTED
         try:
             if interaction.response.is_done():
                 await interaction.followup.send(text, ephemeral=True)
@@ -136,21 +133,6 @@ class Painter(commands.Bot):
 class _Tree(app_commands.CommandTree[Painter]):
     async def on_error(self, interaction: discord.Interaction[Painter], error: app_commands.AppCommandError, /) -> None:
         await interaction.client.explain(interaction, error)
-
-
-def sentence_for(error: Exception) -> str | None:
-    """Return what to tell a person about `error`; None for what nobody foresaw."""
-    if isinstance(error, _SENTENCES):
-        return str(error)
-    if isinstance(error, app_commands.MissingPermissions):
-        return "Only people who manage this server can do that."
-    if isinstance(error, app_commands.NoPrivateMessage):
-        return "This works on a server only, not in direct messages."
-    if isinstance(error, app_commands.TransformerError):
-        return f"'{str(error.value)[:50]}' does not fit there; pick one of the suggestions."
-    if isinstance(error, app_commands.CommandSignatureMismatch | app_commands.CommandNotFound):
-        return "My commands have just changed; reload Discord (Ctrl+R) and try again."
-    return None
 
 
 def run(settings: Settings) -> None:

@@ -72,8 +72,10 @@ class Delivery:
         else:
             await self.deliver(job)
 
-    async def shown_again(self, job: Job) -> tuple[messages.Look, Upload | None]:
-        """Return what `/show` posts of an ended job."""
+    async def shown(self, job: Job) -> tuple[messages.Look, Upload | None]:
+        """Return what shows a job as it stands now."""
+        if not job.finished:
+            return messages.starting(job) if job.state is JobState.RUNNING else messages.waiting(job), None
         upload = await self._upload(job)
         gone = upload is None and job.state in {JobState.RENDERED, JobState.DELIVERED}
         return messages.gone(job) if gone else look_of_end(job), upload

@@ -1,24 +1,32 @@
 """The front desk: refuse in private, or take the job and show its message at once."""
 
+import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import discord
 
 from bot import messages
+from bot.attachments import Upload
 from bot.components import layout
-from bot.jobs import Job, Request
+from bot.jobs import Job, Kind, Request
 from bot.orders import Orders
-from bot.people import Person
+from bot.people import Person, person_of
 from bot.refusals import Refusal
 from bot.retry import retried
+from engine.spec import PaintingSpec
 
 if TYPE_CHECKING:
     from bot.settings import Settings
     from bot.studio import Studio
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_PATIENCE = 1.5
+"""Seconds that work before the answer may take; Discord waits for three."""
 
 
 class Desk:
@@ -43,6 +51,27 @@ class Desk:
             await self._studio.guild_settings(person.asker.guild_id),
             await self._studio.ledger.user_settings(person.asker.user_id),
         )
+
+    async def request(
+        self, interaction: discord.Interaction[Any], kind: Kind, spec: PaintingSpec, prompt: str
+    ) -> Request:
+        """Make the request of a command."""
+        asker = person_of(interaction).asker
+        preferences = await self._studio.ledger.user_settings(asker.user_id)
+        return Request(
+            interaction_id=interaction.id,
+            kind=kind,
+            spec=spec,
+            prompt=prompt,
+            user_id=asker.user_id,
+            guild_id=asker.guild_id,
+            channel_id=asker.channel_id,
+            notify=preferences.notify,
+        )
+
+    async def keep(self, upload: Upload) -> str:
+        """Keep an upload as long as pictures are kept; return its path for a spec."""
+        return await asyncio.to_thread(self._studio.files.save_input, upload.png, ".png")
 
     async def take(self, interaction: discord.Interaction[Any], request: Request) -> Job:
         """Queue a request and answer the interaction with the job's message; raise `Refusal`."""
@@ -102,3 +131,12 @@ class Desk:
         message = await retried(lambda: channel.send(view=layout(look, job.id, None), nonce=job.id, **reply), tries=4)
         await self._studio.attach_message(job.id, job.channel_id, message.id)
         return message.id
+
+
+async def patiently(interaction: discord.Interaction[Any], work: Coroutine[Any, Any, T]) -> T:
+    """Await `work` that must come before the answer; show a private "thinking" when it takes long."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait([task], timeout=_PATIENCE)
+    if not task.done() and not interaction.response.is_done():
+        await interaction.response.defer(ephemeral=True, thinking=True)
+    return await task

@@ -41,6 +41,11 @@ def queued(job: Job, position: int, starts_at: float | None) -> Look:
     return _look(job, GREY, f"⏳ {place}{when}", WAITING_BUTTONS)
 
 
+def waiting(job: Job) -> Look:
+    """Show a waiting job without foretelling when its turn comes."""
+    return _look(job, GREY, "⏳ Waiting for its turn; /queue tells how long.", WAITING_BUTTONS)
+
+
 def painting(job: Job, progress: Progress, now: float) -> Look:
     """Show a running job: bar, step, speed and the time left as a stamp that counts down by itself."""
     share = progress.step / max(progress.steps, 1)

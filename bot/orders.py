@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.preferences import GuildSettings, UserSettings
 from bot.refusals import Refusal
-from bot.settings import Settings
+from bot.settings import ModelSettings, Settings
 from engine.presets import PRESETS, spec_from_preset
 from engine.prompts import Prompt, parse_prompts
 from engine.spec import LARGEST_SEED, PaintingSpec
@@ -90,13 +90,14 @@ class Orders:
         if options.image is not None:
             prompts += (Prompt(kind="image", content=options.image, weight=options.image_weight),)
         models = self._settings.models
+        generator = options.model or self._guild.generator or models.generator
         if options.steps is not None:
             changes["steps"] = options.steps
         return spec_from_preset(
             prompts,
             options.preset or self._user.preset or self._guild.preset or models.preset,
-            options.model or self._guild.generator or models.generator,
-            perceptors=models.perceptors,
+            generator,
+            perceptors=perceptors(generator, models),
             seed=new_seed() if options.seed is None else options.seed,
             **changes,
         )
@@ -107,9 +108,9 @@ class Orders:
             raise Refusal(f"Pictures here are at most {limits.largest_side} pixels wide and high.")
         if spec.steps > limits.most_steps:
             raise Refusal(f"A painting here takes at most {limits.most_steps} steps.")
-        allowed = self._settings.models.allowed
-        if allowed and spec.generator not in allowed:
-            raise Refusal(f"The model '{spec.generator}' is not available here; there are {', '.join(allowed)}.")
+        there = generators(self._settings.models)
+        if spec.generator not in there:
+            raise Refusal(f"The model '{spec.generator}' is not available here; there is {', '.join(there)}.")
         return spec
 
 
@@ -141,6 +142,17 @@ def new_seed() -> int:
 def preset_names() -> tuple[str, ...]:
     """List the presets people can ask for."""
     return tuple(PRESETS)
+
+
+def generators(models: ModelSettings) -> tuple[str, ...]:
+    """List the generators that people may choose."""
+    return models.allowed or tuple(dict.fromkeys((models.generator, "embedded")))
+
+
+def perceptors(generator: str, models: ModelSettings) -> tuple[str, ...]:
+    """Choose what looks at the picture: what the configuration says, unless that is no match for the generator."""
+    small = models.perceptors == ("embedded",)
+    return ("ViT-B/32",) if small and generator != "embedded" else models.perceptors
 
 
 def sizes(generator: str) -> tuple[str, ...]:

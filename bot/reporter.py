@@ -55,13 +55,13 @@ class _Post:
 class Reporter:
     """Show progress while Discord keeps up, and how every job ended whatever Discord does."""
 
-    def __init__(self, client: discord.Client, studio: "Studio", settings: "Settings") -> None:
+    def __init__(self, client: discord.Client, studio: "Studio", delivery: Delivery, settings: "Settings") -> None:
         self._client = client
         self._studio = studio
         self._settings = settings
         self._pace = Pace(settings.discord.preview_seconds, time.monotonic)
         self._posts: dict[str, _Post] = {}
-        self._delivery = Delivery(client, studio, settings)
+        self._delivery = delivery
         self._rescue: asyncio.Task[None] | None = None
         self._closed = False
         self.dropped = 0
@@ -129,8 +129,7 @@ class Reporter:
 
     async def _turn(self, post: _Post) -> None:
         """Wait until the channel may be edited again, or the job ends."""
-        if post.job is None or post.job.message_id is None:
-            post.job = await self._studio.ledger.job(post.job_id)
+        post.job = await self._studio.ledger.job(post.job_id)  # its message or its prompt may have changed
         while post.job is not None and not post.ended.is_set():
             seconds = self._pace.wait(post.job.channel_id)
             if seconds <= 0:

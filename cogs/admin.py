@@ -1,0 +1,201 @@
+"""/admin: what holds in one server, for the people who manage it."""
+
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot import messages
+from bot.client import Painter
+from bot.components import note
+from bot.orders import generators, parse_size
+from bot.plain import plain
+from bot.preferences import GuildSettings
+from bot.refusals import Refusal
+from cogs.options import Model, Preset, Size
+
+_Cap = app_commands.Range[int, 0, 10_000]
+_Word = app_commands.Range[str, 2, 100]
+_Channel = discord.TextChannel | discord.Thread | discord.VoiceChannel
+
+
+class Admin(
+    commands.GroupCog,
+    group_name="admin",
+    group_description="Pause, limits, channels, blocked words and people, defaults of this server",
+):
+    """Every change is kept per server and holds at once."""
+
+    channels = app_commands.Group(name="channels", description="Where painting is allowed")
+    block = app_commands.Group(name="block", description="Words and people that are refused")
+    default = app_commands.Group(name="default", description="What holds when people do not say otherwise")
+
+    def __init__(self, bot: Painter) -> None:
+        self.bot = bot
+        super().__init__()
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        """Hold even where the server's integration settings show these commands to others."""
+        if interaction.guild_id is None:
+            raise app_commands.NoPrivateMessage
+        if not interaction.permissions.manage_guild:
+            raise app_commands.MissingPermissions(["manage_guild"])
+        return True
+
+    @app_commands.command()
+    async def pause(self, interaction: discord.Interaction[Any]) -> None:
+        """Take requests, but start none."""
+        await self._change(interaction, paused=True, draining=False)
+
+    @app_commands.command()
+    async def resume(self, interaction: discord.Interaction[Any]) -> None:
+        """Take requests and paint again."""
+        await self._change(interaction, paused=False, draining=False)
+
+    @app_commands.command()
+    async def drain(self, interaction: discord.Interaction[Any]) -> None:
+        """Take no requests; what waits is still painted."""
+        await self._change(interaction, draining=True, paused=False)
+
+    @app_commands.command()
+    async def show(self, interaction: discord.Interaction[Any]) -> None:
+        """See what holds in this server."""
+        await self._change(interaction)
+
+    @app_commands.command()
+    @app_commands.describe(
+        per_user="Unfinished paintings of one person",
+        per_guild="Unfinished paintings of the whole server",
+        role="A role with a limit of its own",
+        per_role="Unfinished paintings of a person with that role",
+    )
+    async def limits(
+        self,
+        interaction: discord.Interaction[Any],
+        per_user: _Cap | None = None,
+        per_guild: _Cap | None = None,
+        role: discord.Role | None = None,
+        per_role: _Cap | None = None,
+    ) -> None:
+        """Limit how many paintings may wait; without a number for the role, its limit is lifted."""
+        changes: dict[str, Any] = {}
+        if per_user is not None:
+            changes["per_user"] = per_user
+        if per_guild is not None:
+            changes["per_guild"] = per_guild
+        if per_role is not None and role is None:
+            raise Refusal("Say which role that limit is for.")
+        if role is not None:
+            roles = dict((await self._own(interaction)).per_role)
+            roles.pop(role.id, None)
+            changes["per_role"] = roles if per_role is None else {**roles, role.id: per_role}
+        await self._change(interaction, **changes)
+
+    @channels.command()
+    @app_commands.describe(channel="Painting is allowed here, and only in channels named so")
+    async def allow(self, interaction: discord.Interaction[Any], channel: _Channel) -> None:
+        """Allow painting in a channel."""
+        own = await self._own(interaction)
+        await self._change(
+            interaction,
+            channels_allowed=own.channels_allowed | {channel.id},
+            channels_denied=own.channels_denied - {channel.id},
+        )
+
+    @channels.command()
+    @app_commands.describe(channel="Painting is refused here")
+    async def deny(self, interaction: discord.Interaction[Any], channel: _Channel) -> None:
+        """Refuse painting in a channel."""
+        own = await self._own(interaction)
+        await self._change(
+            interaction,
+            channels_allowed=own.channels_allowed - {channel.id},
+            channels_denied=own.channels_denied | {channel.id},
+        )
+
+    @channels.command(name="everywhere")
+    async def everywhere(self, interaction: discord.Interaction[Any]) -> None:
+        """Allow painting in every channel again."""
+        await self._change(interaction, channels_allowed=frozenset(), channels_denied=frozenset())
+
+    @block.command()
+    @app_commands.describe(word="Prompts with this word are refused, however it is spelt", lift="Allow it again")
+    async def word(self, interaction: discord.Interaction[Any], word: _Word, lift: bool = False) -> None:
+        """Refuse prompts with a word."""
+        words, one = (await self._own(interaction)).blocked_words, frozenset({word.strip().lower()})
+        await self._change(interaction, blocked_words=words - one if lift else words | one)
+
+    @block.command()
+    @app_commands.describe(user="This person's requests are refused", lift="Allow them again")
+    async def user(self, interaction: discord.Interaction[Any], user: discord.User, lift: bool = False) -> None:
+        """Refuse a person's requests."""
+        users, one = (await self._own(interaction)).blocked_users, frozenset({user.id})
+        await self._change(interaction, blocked_users=users - one if lift else users | one)
+
+    @default.command()
+    @app_commands.describe(preset="Used when people name none; empty: the bot's own")
+    async def preset(self, interaction: discord.Interaction[Any], preset: Preset | None = None) -> None:
+        """Choose the usual preset."""
+        await self._change(interaction, preset=preset)
+
+    @default.command()
+    @app_commands.describe(size="Used when people name none, such as 512x384; empty: the preset's")
+    async def size(self, interaction: discord.Interaction[Any], size: Size | None = None) -> None:
+        """Choose the usual size."""
+        await self._change(interaction, size=None if size is None else "{}x{}".format(*parse_size(size)))
+
+    @default.command()
+    @app_commands.describe(model="Used when people name none; empty: the bot's own")
+    async def model(self, interaction: discord.Interaction[Any], model: Model | None = None) -> None:
+        """Choose the usual generator."""
+        there = generators(self.bot.settings.models)
+        if model is not None and model not in there:
+            raise Refusal(f"The model '{plain(model, 50)}' is not available here; there is {', '.join(there)}.")
+        await self._change(interaction, generator=model)
+
+    async def _own(self, interaction: discord.Interaction[Any]) -> GuildSettings:
+        assert interaction.guild_id is not None
+        return await self.bot.studio.ledger.guild_settings(interaction.guild_id)
+
+    async def _change(self, interaction: discord.Interaction[Any], **changes: Any) -> None:
+        """Change what is named and show everything."""
+        assert interaction.guild_id is not None
+        own = await self.bot.studio.change_guild(interaction.guild_id, **changes)
+        view = note("🛠️ This server", _lines(own), messages.GREEN if changes else messages.BLUE)
+        await interaction.response.send_message(view=view, ephemeral=True)
+
+
+def _lines(own: GuildSettings) -> list[str]:
+    state = "draining" if own.draining else "paused" if own.paused else "painting"
+    usual = "as in the configuration"
+    roles = ", ".join(f"<@&{role}> {cap}" for role, cap in own.per_role.items())
+    return [
+        f"**State** · {state}",
+        f"**Limits** · per person {_or(own.per_user, usual)}, whole server {_or(own.per_guild, usual)}",
+        f"**Limits of roles** · {roles or usual}",
+        f"**Allowed channels** · {_mentions(own.channels_allowed, '#') or 'all'}",
+        f"**Denied channels** · {_mentions(own.channels_denied, '#') or 'none'}",
+        f"**Blocked people** · {_mentions(own.blocked_users, '@') or 'none'}",
+        f"**Blocked words** · {', '.join(f'||{plain(word)}||' for word in sorted(own.blocked_words)) or 'none'}",
+        f"**Usual preset** · {_or(own.preset, usual)}",
+        f"**Usual size** · {_or(own.size, usual)}",
+        f"**Usual model** · {_or(own.generator, usual)}",
+    ]
+
+
+def _or(value: object, otherwise: str) -> str:
+    return otherwise if value is None else str(value)
+
+
+def _mentions(ids: frozenset[int], sign: str) -> str:
+    return " ".join(f"<{sign}{number}>" for number in sorted(ids))
+
+
+async def setup(bot: Painter) -> None:
+    """Add the cog; only people who manage the server see its commands."""
+    cog = Admin(bot)
+    assert cog.app_command is not None
+    cog.app_command.default_permissions = discord.Permissions(manage_guild=True)
+    cog.app_command.guild_only = True
+    await bot.add_cog(cog)

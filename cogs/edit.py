@@ -1,0 +1,127 @@
+"""/edit, and "Edit this picture" in a message's menu."""
+
+from typing import Any, Self
+
+import discord
+from discord import app_commands, ui
+from discord.ext import commands
+
+from bot.attachments import Upload, fetch
+from bot.client import Painter
+from bot.components import Form
+from bot.desk import patiently
+from bot.orders import EDIT_STRENGTH, Canvas, Options
+from bot.people import person_of
+from bot.refusals import Refusal
+from cogs.options import Preset, Seed, Steps, Strength
+
+
+class Edit(commands.Cog):
+    """Pictures from pictures."""
+
+    def __init__(self, bot: Painter) -> None:
+        self.bot = bot
+        self.menu = app_commands.ContextMenu(name="Edit this picture", callback=self.edit_message)
+
+    async def cog_load(self) -> None:
+        """Add the message menu: discord.py has no decorator for one inside a cog."""
+        self.bot.tree.add_command(self.menu)
+
+    async def cog_unload(self) -> None:
+        """Take the message menu away again."""
+        self.bot.tree.remove_command(self.menu.name, type=self.menu.type)
+
+    @app_commands.command()
+    @app_commands.rename(shows="from")
+    @app_commands.describe(
+        image="The picture to change",
+        prompt="What it shall show: a house in winter",
+        shows="What it shows now: a house in summer; then only the difference is painted",
+        mask="A black and white picture of the same shape: only what is white changes",
+        mask_text="Words for the part that may change: the sky",
+        strength="How far it may leave the picture, from 0.05 to 1",
+        steps="How long to paint; more is finer",
+        seed="The same seed and settings give the same picture",
+        preset="A named set of numbers: draft is quick, fine is slow",
+    )
+    async def edit(
+        self,
+        interaction: discord.Interaction[Any],
+        image: discord.Attachment,
+        prompt: app_commands.Range[str, 1, 2000],
+        shows: app_commands.Range[str, 1, 500] | None = None,
+        mask: discord.Attachment | None = None,
+        mask_text: app_commands.Range[str, 1, 200] | None = None,
+        strength: Strength = EDIT_STRENGTH,
+        steps: Steps | None = None,
+        seed: Seed | None = None,
+        preset: Preset | None = None,
+    ) -> None:
+        """Change a picture by words."""
+        if mask is not None and mask_text is not None:
+            raise Refusal("Give either a mask picture or mask words, not both.")
+        await self.bot.desk.admit(person_of(interaction), " ".join((prompt, shows or "", mask_text or "")))
+        picture = await patiently(interaction, fetch(image, self.bot.settings))
+        cut_out = None
+        if mask is not None:
+            cut_out = await self.bot.desk.keep(await patiently(interaction, fetch(mask, self.bot.settings, "mask")))
+        canvas = await self._canvas(picture, strength, mask=cut_out, mask_text=mask_text, shows=shows)
+        await self.paint(interaction, Options(prompt=prompt, steps=steps, seed=seed, preset=preset), canvas)
+
+    async def edit_message(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
+        """Open the form for the first picture of a message."""
+        person_of(interaction).require_place()
+        picture = next((one for one in message.attachments if (one.content_type or "").startswith("image/")), None)
+        if picture is None:
+            raise Refusal("That message has no picture attached; pick one that has.")
+        await interaction.response.send_modal(EditForm(self, picture))
+
+    async def edit_attachment(
+        self, interaction: discord.Interaction[Any], attachment: discord.Attachment, prompt: str, strength: float
+    ) -> None:
+        """Paint over an attachment that is in the channel already."""
+        await self.bot.desk.admit(person_of(interaction), prompt)
+        picture = await patiently(interaction, fetch(attachment, self.bot.settings))
+        await self.paint(interaction, Options(prompt=prompt), await self._canvas(picture, strength))
+
+    async def paint(self, interaction: discord.Interaction[Any], options: Options, canvas: Canvas) -> None:
+        """Queue the edit and answer."""
+        desk = self.bot.desk
+        spec = (await desk.orders(person_of(interaction))).edit(options, canvas)
+        await desk.take(interaction, await desk.request(interaction, "edit", spec, options.prompt))
+
+    async def _canvas(self, picture: Upload, strength: float, **more: str | None) -> Canvas:
+        path = await self.bot.desk.keep(picture)
+        return Canvas(picture=path, width=picture.width, height=picture.height, strength=strength, **more)
+
+
+class EditForm(Form):
+    """Ask what a picture shall become."""
+
+    def __init__(self, cog: Edit, picture: discord.Attachment) -> None:
+        super().__init__("Edit this picture")
+        self._cog = cog
+        self._picture = picture
+        self.prompt: ui.TextInput[Self] = ui.TextInput(
+            style=discord.TextStyle.paragraph, placeholder="a house in winter", min_length=1, max_length=2000
+        )
+        self.strength: ui.TextInput[Self] = ui.TextInput(default=f"{EDIT_STRENGTH:g}", min_length=1, max_length=4)
+        self.add_item(ui.Label(text="It shall show", component=self.prompt))
+        self.add_item(
+            ui.Label(text="Strength", description="0.05 hardly changes it, 1 paints it anew", component=self.strength)
+        )
+
+    async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
+        """Queue the edit."""
+        try:
+            strength = float(self.strength.value.replace(",", "."))
+        except ValueError:
+            raise Refusal("Write the strength as a number from 0.05 to 1.") from None
+        if not 0.05 <= strength <= 1:
+            raise Refusal("Write the strength as a number from 0.05 to 1.")
+        await self._cog.edit_attachment(interaction, self._picture, self.prompt.value, strength)
+
+
+async def setup(bot: Painter) -> None:
+    """Add the cog."""
+    await bot.add_cog(Edit(bot))

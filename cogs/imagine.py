@@ -1,0 +1,74 @@
+"""/imagine."""
+
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.attachments import fetch
+from bot.client import Painter
+from bot.desk import patiently
+from bot.orders import Options
+from bot.people import person_of
+from cogs.options import Model, Preset, Seed, Size, Steps
+
+_WORDS = app_commands.Range[str, 1, 2000]
+
+
+class Imagine(commands.Cog):
+    """Pictures from words."""
+
+    def __init__(self, bot: Painter) -> None:
+        self.bot = bot
+
+    @app_commands.command()
+    @app_commands.describe(
+        prompt="What to paint: a lighthouse::2 storm::0.5 | oil on canvas --no text",
+        negative="What to keep out of the picture",
+        size="Width x height in pixels, such as 512x384",
+        steps="How long to paint; more is finer",
+        seed="The same seed and settings give the same picture",
+        preset="A named set of numbers: draft is quick, fine is slow",
+        model="Which generator paints",
+        image="A picture to paint towards, beside the words",
+        image_weight="How strongly that picture pulls; the words pull with 1",
+    )
+    async def imagine(
+        self,
+        interaction: discord.Interaction[Any],
+        prompt: _WORDS,
+        negative: app_commands.Range[str, 0, 500] = "",
+        size: Size | None = None,
+        steps: Steps | None = None,
+        seed: Seed | None = None,
+        preset: Preset | None = None,
+        model: Model | None = None,
+        image: discord.Attachment | None = None,
+        image_weight: app_commands.Range[float, 0.0, 10.0] = 1.0,
+    ) -> None:
+        """Paint a picture from words."""
+        person = person_of(interaction)
+        await self.bot.desk.admit(person, f"{prompt} {negative}")
+        path = None
+        if image is not None:
+            upload = await patiently(interaction, fetch(image, self.bot.settings))
+            path = await self.bot.desk.keep(upload)
+        options = Options(
+            prompt=prompt,
+            negative=negative,
+            size=size,
+            steps=steps,
+            seed=seed,
+            preset=preset,
+            model=model,
+            image=path,
+            image_weight=image_weight,
+        )
+        spec = (await self.bot.desk.orders(person)).imagine(options)
+        await self.bot.desk.take(interaction, await self.bot.desk.request(interaction, "imagine", spec, prompt))
+
+
+async def setup(bot: Painter) -> None:
+    """Add the cog."""
+    await bot.add_cog(Imagine(bot))

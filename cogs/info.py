@@ -1,0 +1,74 @@
+"""/help, /models, /info."""
+
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot import messages
+from bot.client import Painter
+from bot.components import note
+from bot.jobs import JobState
+from bot.orders import generators, perceptors, preset_names
+from engine.presets import spec_from_preset
+from engine.prompts import Prompt
+
+_HELP = (
+    "**/imagine** paints from words · `/imagine prompt: a lighthouse in a storm, oil on canvas`",
+    "-# weigh the parts: `a castle::2 fog::-0.5` or `a castle:2 | fog:-0.5` · keep things out: `a street --no cars`",
+    "**/edit** changes a picture · `/edit image: (file) prompt: a house in winter mask_text: the garden`",
+    "-# or: right-click a message with a picture · Apps · Edit this picture",
+    "**/queue** shows what waits · **/cancel** calls yours off · `/cancel job: k3v9x2ab`",
+    "**/history** shows your pictures · **/show** posts one again · `/show job: k3v9x2ab`",
+    "**/settings** keeps your defaults · `/settings preset: fine suffix: oil on canvas`",
+    "**/models** and **/info** tell what paints here and how busy it is · `/models`",
+    "-# Under a picture: 🔁 rerun with a new seed · 🔂 the same seed · 🎲 vary · ⬆️ refine at twice the size ·",
+    "-# 🎞️ time-lapse · ✉️ send it to me · ❌ stop or delete (yours). Buttons and reactions do the same.",
+)
+
+
+class Info(commands.Cog):
+    """What this bot is and how it fares."""
+
+    def __init__(self, bot: Painter) -> None:
+        self.bot = bot
+
+    @app_commands.command()
+    async def help(self, interaction: discord.Interaction[Any]) -> None:
+        """See what you can do here, with examples."""
+        view = note("🎨 Pictures from words", _HELP, messages.BLUE)
+        await interaction.response.send_message(view=view, ephemeral=True)
+
+    @app_commands.command()
+    async def models(self, interaction: discord.Interaction[Any]) -> None:
+        """See which models and presets there are."""
+        models = self.bot.settings.models
+        lines: list[str] = []
+        for name in generators(models):
+            usual = " · the usual one" if name == models.generator else ""
+            lines.append(f"**{name}** · seen by {' + '.join(perceptors(name, models))}{usual}")
+        for name in preset_names():
+            spec = spec_from_preset((Prompt(content="a picture"),), name, models.generator)
+            usual = " · the usual one" if name == models.preset else ""
+            lines.append(f"`{name}` · {spec.width} × {spec.height}, {spec.steps} steps{usual}")
+        view = note("🖼️ Models and presets", lines, messages.BLUE)
+        await interaction.response.send_message(view=view, ephemeral=True)
+
+    @app_commands.command()
+    async def info(self, interaction: discord.Interaction[Any]) -> None:
+        """See the device, the load and the uptime."""
+        counts = await self.bot.studio.ledger.counts()
+        lines = [
+            f"**Device** · {self.bot.studio.device}",
+            f"**Painting** · {counts[JobState.RUNNING]} now, {counts[JobState.QUEUED]} waiting",
+            f"**Painted** · {counts[JobState.DELIVERED] + counts[JobState.RENDERED]} pictures",
+            f"**Up** · since <t:{int(self.bot.started_at)}:R>, in {len(self.bot.guilds)} servers",
+        ]
+        view = note("ℹ️ This bot", lines, messages.BLUE)
+        await interaction.response.send_message(view=view, ephemeral=True)
+
+
+async def setup(bot: Painter) -> None:
+    """Add the cog."""
+    await bot.add_cog(Info(bot))

@@ -1,0 +1,62 @@
+"""Options that several commands share, with their choices and suggestions."""
+
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.app_commands import Choice
+
+from bot.client import Painter
+from bot.orders import generators, preset_names, sizes
+from engine.spec import LARGEST_SEED
+
+_MOST = 25
+"""Suggestions that Discord shows."""
+
+
+class _PresetOption(app_commands.Transformer):
+    """One of the presets, all of them offered."""
+
+    @property
+    def choices(self) -> list[Choice[str]]:  # pyright: ignore[reportIncompatibleMethodOverride]  # its type is a union
+        return [Choice(name=name, value=name) for name in preset_names()]
+
+    async def transform(self, interaction: discord.Interaction[Any], value: Any, /) -> str:
+        return value
+
+
+class _SizeOption(app_commands.Transformer):
+    """A size, with suggestions that suit the generator chosen so far."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: Any, /) -> str:
+        return value
+
+    async def autocomplete(self, interaction: discord.Interaction[Any], value: Any, /) -> list[Choice[Any]]:
+        client: Painter = interaction.client
+        generator = getattr(interaction.namespace, "model", None) or client.settings.models.generator
+        return suggestions(sizes(generator), str(value))
+
+
+class _ModelOption(app_commands.Transformer):
+    """A generator that is here."""
+
+    async def transform(self, interaction: discord.Interaction[Any], value: Any, /) -> str:
+        return value
+
+    async def autocomplete(self, interaction: discord.Interaction[Any], value: Any, /) -> list[Choice[Any]]:
+        client: Painter = interaction.client
+        return suggestions(generators(client.settings.models), str(value))
+
+
+Preset = app_commands.Transform[str, _PresetOption]
+Size = app_commands.Transform[str, _SizeOption]
+Model = app_commands.Transform[str, _ModelOption]
+Steps = app_commands.Range[int, 1, 10_000]
+Seed = app_commands.Range[int, 0, LARGEST_SEED]
+Strength = app_commands.Range[float, 0.05, 1.0]
+
+
+def suggestions(names: tuple[str, ...], typed: str) -> list[Choice[Any]]:
+    """Offer the names that contain what was typed so far."""
+    found = [name for name in names if typed.strip().lower() in name.lower()]
+    return [Choice(name=name[:100], value=name[:100]) for name in found[:_MOST]]

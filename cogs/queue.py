@@ -1,0 +1,106 @@
+"""/queue, /cancel, /show, /history: what is under way and what was made."""
+
+import time
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.app_commands import Choice
+from discord.ext import commands
+
+from bot import messages
+from bot.client import Painter
+from bot.components import note
+from bot.jobs import Job, JobState
+from bot.people import person_of
+from bot.plain import bare
+from bot.refusals import Refusal
+from bot.scheduler import Place
+
+_LINES = 15
+_SUGGESTED = 25
+
+
+class Queue(commands.Cog):
+    """The queue and the past."""
+
+    def __init__(self, bot: Painter) -> None:
+        self.bot = bot
+
+    @app_commands.command()
+    async def queue(self, interaction: discord.Interaction[Any]) -> None:
+        """See what is being painted and what waits, yours marked."""
+        places = await self.bot.studio.queue()
+        lines = [_line(place, interaction) for place in places[:_LINES]]
+        lines += [_line(place, interaction) for place in places[_LINES:] if place.user_id == interaction.user.id]
+        if len(places) > len(lines):
+            lines.append(f"-# and {len(places) - len(lines)} more")
+        if not lines:
+            lines = ["Nothing waits: what you ask for now starts at once."]
+        view = note("🖌️ The queue", lines, messages.BLUE)
+        await interaction.response.send_message(view=view, ephemeral=True)
+
+    @app_commands.command()
+    @app_commands.describe(job="Which one; without, your newest")
+    async def cancel(self, interaction: discord.Interaction[Any], job: str | None = None) -> None:
+        """Call off a painting; one that is under way keeps the picture so far."""
+        chosen = await (self._newest(interaction.user.id) if job is None else self.bot.actions.job(job))
+        await self.bot.actions.stop(person_of(interaction), chosen)
+        await interaction.response.send_message(f"Job `{chosen.id}` stops.", ephemeral=True)
+
+    @cancel.autocomplete("job")
+    async def _unfinished(self, interaction: discord.Interaction[Any], typed: str) -> list[Choice[str]]:
+        return _choices([job for job in await self._latest(interaction.user.id) if not job.finished], typed)
+
+    @app_commands.command()
+    @app_commands.describe(job="The job's id; it stands in small print under its picture")
+    async def show(self, interaction: discord.Interaction[Any], job: str) -> None:
+        """Post a picture again, with live buttons."""
+        person_of(interaction).require_place()
+        await self.bot.actions.show(interaction, await self.bot.actions.job(job))
+
+    @show.autocomplete("job")
+    async def _any(self, interaction: discord.Interaction[Any], typed: str) -> list[Choice[str]]:
+        return _choices(await self._latest(interaction.user.id), typed)
+
+    @app_commands.command()
+    async def history(self, interaction: discord.Interaction[Any]) -> None:
+        """Leaf through your own pictures."""
+        await self.bot.history.open(interaction)
+
+    async def _latest(self, user_id: int) -> list[Job]:
+        return await self.bot.studio.ledger.history(user_id, _SUGGESTED)
+
+    async def _newest(self, user_id: int) -> Job:
+        for job in await self._latest(user_id):
+            if not job.finished:
+                return job
+        raise Refusal("You have no painting under way.")
+
+
+def _line(place: Place, interaction: discord.Interaction[Any]) -> str:
+    here = place.guild_id == interaction.guild_id and place.guild_id is not None
+    own = place.user_id == interaction.user.id
+    whose = f"<@{place.user_id}>" if here or own else "somebody elsewhere"
+    outlook = place.outlook
+    if outlook.position == 0:
+        when = "being painted"
+        if outlook.painting is not None:
+            when += f", ready <t:{int(time.time() + outlook.painting)}:R>"
+    else:
+        when = "starts later" if outlook.seconds is None else f"starts <t:{int(time.time() + outlook.seconds)}:R>"
+    line = f"{outlook.position or '▶'} · `{place.job_id}` · {whose} · {when}"
+    return f"**{line}** ⬅️ yours" if own else line
+
+
+def _choices(jobs: list[Job], typed: str) -> list[Choice[str]]:
+    named = [(f"{job.id} · {bare(job.prompt, 60)} · {_WORDS[job.state]}", job.id) for job in jobs]
+    return [Choice(name=name[:100], value=value) for name, value in named if typed.strip().lower() in name.lower()]
+
+
+_WORDS = {state: "under way" if state is JobState.RUNNING else state.value for state in JobState}
+
+
+async def setup(bot: Painter) -> None:
+    """Add the cog."""
+    await bot.add_cog(Queue(bot))

@@ -1,0 +1,23 @@
+"""Reactions under pictures, by raw events: they work on messages from before a restart."""
+
+import discord
+from discord.ext import commands
+
+from bot.client import Painter
+
+
+class Reactions(commands.Cog):
+    """Hand reactions on; what they do is in config.yaml."""
+
+    def __init__(self, bot: Painter) -> None:
+        self.bot = bot
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
+        """Do what the emoji stands for."""
+        await self.bot.reactions.take(event)
+
+
+async def setup(bot: Painter) -> None:
+    """Add the cog."""
+    await bot.add_cog(Reactions(bot))

@@ -1,5 +1,6 @@
 """`Painting`: the loop of VQGAN-CLIP (Crowson, Biderman et al. 2022). Iterate it; each `Iterate` is one step."""
 
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -65,7 +66,6 @@ class Painting:
     def __init__(self, spec: PaintingSpec, models: ModelStore, cutter: CutterType = Cutter) -> None:
         self.spec = spec
         self.step = 0
-        self.notices: list[str] = []
         self._models = models
         self._device = models.device.torch_device
         self._vqgan = models.generator(spec.generator)
@@ -248,6 +248,11 @@ class Painting:
         assert self._z is not None
         return self._z
 
+    @property
+    def notices(self) -> list[str]:
+        """Return what the person who asked should know: words not read, memory that ran short."""
+        return list(dict.fromkeys(notice for view in self._views for notice in view.notices))
+
     def steer(self, prompts: tuple[Prompt, ...]) -> None:
         """Go on from here towards other prompts."""
         self.spec = self.spec.but(prompts=prompts)
@@ -258,9 +263,6 @@ class Painting:
             view.look_for(prompts, self._fresh_rng("prompts"))
             if self._original is not None and self.spec.edit_from:
                 view.move_away_from(self.spec.edit_from, self._original, self._mask)
-            for notice in view.notices:
-                if notice not in self.notices:
-                    self.notices.append(notice)
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
@@ -276,16 +278,16 @@ class Painting:
         save_file({"z": z.detach().cpu().contiguous()}, path)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to go on exactly from here, as plain tensors, numbers and strings."""
+        """Copy all that is needed to go on exactly from here, as plain tensors, numbers and strings."""
         self._check()
         return {
             "version": STATE_VERSION,
             "spec": self.spec.to_json(),
             "step": self.step,
-            "z": self._latent.detach(),
-            "first_z": self._first_z,
-            "average": self._average,
-            "adam": self._adam.state_dict(),
+            "z": self._latent.detach().clone(),
+            "first_z": self._first_z.clone(),
+            "average": self._average.clone(),
+            "adam": copy.deepcopy(self._adam.state_dict()),
             "rng": self._rng.get_state(),
         }
 

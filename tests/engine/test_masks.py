@@ -1,0 +1,76 @@
+"""Masks: soft inwards only, counted exactly, and found from words."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from engine.masks import feather, find_region, share_inside, to_latent
+from engine.perceptors import Perceptor
+
+
+def disc(size=64, radius=20):
+    at = torch.arange(size) - size / 2 + 0.5
+    return ((at[:, None].square() + at.square()) < radius**2).float()[None, None]
+
+
+def test_feathering_softens_inwards_only():
+    hard = disc()
+    soft = feather(hard)
+    assert (soft[hard == 0] == 0).all()
+    assert soft.max() == 1
+    assert ((soft > 0) & (soft < 1)).any()
+    assert soft.min() >= 0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_feathering_leaves_a_uniform_mask_alone(value):
+    mask = torch.full((1, 1, 40, 56), value)
+    assert torch.equal(feather(mask), mask)
+
+
+def test_a_latent_cell_may_change_as_far_as_its_pixels():
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., :8] = 1
+    cells = to_latent(mask, (2, 2))
+    assert cells[0, 0].tolist() == [[0.5, 0], [0.5, 0]]
+
+
+def test_shares_are_what_counting_pixels_says():
+    mask = (torch.rand(1, 1, 40, 60, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    boxes = torch.tensor([[0, 0, 60, 40], [5, 7, 11, 13], [59, 39, 1, 1]]).float()
+    counted = [mask[0, 0, int(y) : int(y + h), int(x) : int(x + w)].mean() for x, y, w, h in boxes]
+    assert share_inside(mask, boxes).tolist() == pytest.approx([float(c) for c in counted], abs=1e-4)
+
+
+class ColourPerceptor(Perceptor):
+    """A perceptor that knows one thing, the mean colour: enough to be asked where the red is."""
+
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.size = 16
+        self.logit_scale = 20.0
+
+    def embed_text(self, texts):
+        colours = {"red": (1.0, 0, 0), "blue": (0, 0, 1.0)}
+        return torch.tensor([colours[text] for text in texts])
+
+    def embed_pictures(self, cutouts):
+        return F.normalize(cutouts.mean((2, 3)), dim=-1)
+
+
+@pytest.mark.parametrize(("words", "side"), [("red", 0), ("blue", 1)])
+def test_the_region_of_the_words_is_found(words, side):
+    picture = torch.zeros(1, 3, 64, 96)
+    picture[:, 0, :, :48] = 1
+    picture[:, 2, :, 48:] = 1
+    mask = find_region(picture, words, [ColourPerceptor()], torch.Generator().manual_seed(0))
+    halves = [mask[..., :48].mean(), mask[..., 48:].mean()]
+    assert halves[side] > 0.7
+    assert halves[1 - side] < 0.3
+
+
+def test_the_same_seed_finds_the_same_region():
+    picture = torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(3))
+    regions = [find_region(picture, "red", [ColourPerceptor()], torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert torch.equal(*regions)

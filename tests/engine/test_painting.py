@@ -1,0 +1,275 @@
+"""The loop, on the tiny pair: what it promises about seeds, resuming, memory, masks and steering."""
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from engine.models import ModelStore
+from engine.painting import Iterate, LostError, Painting
+from engine.presets import spec_from_preset
+from engine.prompts import Prompt
+from engine.spec import BadSpecError, Cutouts, PaintingSpec, PerceptorChoice
+
+APPLE = (Prompt(content="a red apple"),)
+
+
+@pytest.fixture(scope="module")
+def store(tiny_models, cpu):
+    return ModelStore(tiny_models, cpu, embedded=tiny_models)
+
+
+def spec_of(preset="paper", **changes):
+    base = {"width": 48, "height": 32, "steps": 4, "seed": 7, "cutouts": Cutouts(count=6)}
+    return spec_from_preset(APPLE, preset, **{**base, **changes})
+
+
+def paint(spec, store):
+    painting = Painting(spec, store)
+    losses = [iterate.loss for iterate in painting]
+    return painting, losses
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    ramp = Image.linear_gradient("L").resize((64, 64))
+    Image.merge("RGB", (ramp, ramp.rotate(90), ramp.rotate(180))).save(path)
+    return str(path)
+
+
+def test_each_step_reports_itself(store):
+    iterates = list(Painting(spec_of(), store))
+    assert [iterate.step for iterate in iterates] == [1, 2, 3, 4]
+    last = iterates[-1]
+    assert isinstance(last, Iterate)
+    assert last.steps == 4
+    assert len(last.losses) == 2  # one prompt, and the rest
+    assert last.loss == pytest.approx(sum(last.losses), abs=1e-6)
+    assert last.picture().size == (48, 32)
+    assert all(a.seconds <= b.seconds for a, b in itertools.pairwise(iterates))
+
+
+def test_the_loss_falls(store):
+    _, losses = paint(spec_of(steps=40, learning_rate=0.1), store)
+    assert sum(losses[-5:]) < sum(losses[:5])
+
+
+def test_equal_specs_paint_equal_bytes_and_touch_no_global_generator(store):
+    before = torch.get_rng_state()
+    first, losses = paint(spec_of(), store)
+    again, same_losses = paint(spec_of(), store)
+    other, _ = paint(spec_of(seed=8), store)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert losses == same_losses
+    assert first.picture().tobytes() == again.picture().tobytes()
+    assert first.picture().tobytes() != other.picture().tobytes()
+
+
+RESUME = """
+import sys, torch
+from pathlib import Path
+from engine.devices import pick_device
+from engine.models import ModelStore
+from engine.painting import Painting
+from engine.spec import PaintingSpec
+torch.set_num_threads(1)
+spec, models, state, picture = (Path(argument) for argument in sys.argv[1:])
+store = ModelStore(models, pick_device("cpu", "fp32"), embedded=models)
+painting = Painting(PaintingSpec.from_json(spec.read_text()), store)
+painting.load_state_dict(torch.load(state, weights_only=True))
+losses = [iterate.loss for iterate in painting]
+painting.picture().save(picture)
+print(losses)
+"""
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"preset": "mse", "average": 0.9, "coarse": 0.5}, {"learning_rate_schedule": "cosine"}]
+)
+def test_a_new_process_goes_on_bit_exactly(store, tiny_models, tmp_path, changes):
+    spec = spec_of(**{"steps": 8, **changes})
+    whole, losses = paint(spec, store)
+    half = Painting(spec, store)
+    for _ in range(3):
+        next(half)
+    torch.save(half.state_dict(), tmp_path / "state.pt")
+    (tmp_path / "spec.json").write_text(spec.to_json())
+    arguments = [tmp_path / "spec.json", tiny_models, tmp_path / "state.pt", tmp_path / "picture.png"]
+    done = subprocess.run(
+        [sys.executable, "-c", RESUME, *map(str, arguments)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(losses[3:])
+    assert Image.open(tmp_path / "picture.png").tobytes() == whole.picture().tobytes()
+
+
+def test_chunks_change_nothing_but_memory(store):
+    whole, pieces = Painting(spec_of(), store), Painting(spec_of(), store)
+    pieces._views[0]._chunk = 4  # 6 cutouts: 4 and 2
+    for one, other in zip(whole, pieces, strict=True):
+        assert one.loss == pytest.approx(other.loss, abs=1e-4)
+    assert torch.allclose(whole._latent, pieces._latent, atol=1e-3)
+
+
+def test_out_of_memory_halves_the_chunk_and_repeats_the_step(store, monkeypatch):
+    _, losses = paint(spec_of(), store)
+    perceptor = store.perceptor("embedded")
+    embed = perceptor.embed_pictures
+    tried = []
+
+    def scarce(cutouts):
+        tried.append(len(cutouts))
+        if len(cutouts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return embed(cutouts)
+
+    monkeypatch.setattr(perceptor, "embed_pictures", scarce)
+    painting, scarce_losses = paint(spec_of(), store)
+    assert max(tried) == 6
+    assert tried[-1] <= 2
+    assert scarce_losses == pytest.approx(losses, abs=1e-4)
+    assert any("2 at a time" in notice for notice in painting.notices)
+
+
+def test_another_error_is_not_taken_for_lack_of_memory(store, monkeypatch):
+    perceptor = store.perceptor("embedded")
+
+    def broken(cutouts):
+        raise RuntimeError("illegal memory access")
+
+    monkeypatch.setattr(perceptor, "embed_pictures", broken)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        next(Painting(spec_of(), store))
+
+
+def test_a_latent_gone_bad_is_reported_and_never_saved(store):
+    painting = Painting(spec_of(), store)
+    next(painting)
+    painting._latent.data[0, 0, 0, 0] = torch.nan
+    with pytest.raises(LostError, match="lower learning rate"):
+        painting.state_dict()
+    with pytest.raises(LostError):
+        painting.picture()
+
+
+def test_outside_the_mask_the_picture_is_the_input(store, photo, tmp_path):
+    mask = Image.new("L", (64, 64), 0)
+    mask.paste(255, (32, 0, 64, 64))
+    mask.save(tmp_path / "mask.png")
+    spec = spec_of(width=64, height=64, init_image=photo, mask=str(tmp_path / "mask.png"), steps=6)
+    painting, _ = paint(spec, store)
+    original, painted = Image.open(photo), painting.picture()
+    left, right = (0, 0, 32, 64), (40, 0, 64, 64)
+    assert painted.crop(left).tobytes() == original.crop(left).tobytes()
+    assert painted.crop(right).tobytes() != original.crop(right).tobytes()
+
+
+def test_a_weak_edit_stays_nearer_to_its_picture(store, photo):
+    moved = {}
+    for strength in (0.05, 1.0):
+        painting = Painting(spec_of(init_image=photo, strength=strength, steps=15), store)
+        list(painting)
+        moved[strength] = (painting._latent - painting._first_z).square().mean().item()
+    assert moved[0.05] < 0.5 * moved[1.0]
+
+
+def test_a_directional_edit_finds_its_own_region(store, photo):
+    painting = Painting(spec_of(init_image=photo, edit_from="grey", steps=2), store)
+    assert painting._mask is not None
+    assert 0 < float(painting._mask.mean()) < 1
+    losses = [iterate.losses for iterate in painting]
+    assert all(len(values) == 2 for values in losses)
+
+
+def test_steering_changes_the_goal_and_survives_a_restart(store):
+    painting = Painting(spec_of(steps=6), store)
+    for _ in range(2):
+        next(painting)
+    painting.steer((Prompt(content="a grey lighthouse"), Prompt(content="apple", weight=0.5)))
+    state = painting.state_dict()
+    losses = [iterate.losses for iterate in painting]
+    assert all(len(values) == 3 for values in losses)
+    resumed = Painting(spec_of(steps=6), store).load_state_dict(state)
+    assert [iterate.losses for iterate in resumed] == losses
+    assert resumed.spec.prompts[0].content == "a grey lighthouse"
+
+
+def test_coarse_steps_are_painted_at_half_size(store):
+    painting = Painting(spec_of(width=64, height=64, coarse=0.5), store)
+    sizes = [iterate.picture().size for iterate in painting]
+    assert sizes == [(32, 32), (32, 32), (64, 64), (64, 64)]
+    assert painting.picture().size == (64, 64)
+
+
+@pytest.mark.parametrize("start", ["noise", "pixels", "gradient", "best-of"])
+def test_every_start_depends_on_the_seed_alone(store, start):
+    pictures = [
+        Painting(spec_of(start=start, candidates=3, seed=seed), store).picture().tobytes() for seed in (1, 1, 2)
+    ]
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_the_best_of_many_starts_is_no_worse(store):
+    def first_score(candidates):
+        painting = Painting(spec_of(start="best-of", candidates=candidates, steps=1), store)
+        z = painting._start()
+        return painting._score(painting._vqgan.decode(painting._vqgan.quantise(z)).clamp(0, 1))
+
+    assert first_score(8) <= first_score(1)
+
+
+def test_a_generator_without_a_prior_says_so(store, monkeypatch):
+    monkeypatch.setattr(store, "prior", lambda _: None)
+    with pytest.raises(BadSpecError, match="has no prior; choose another start"):
+        next(Painting(spec_of(start="prior"), store))
+
+
+def test_a_saved_latent_starts_another_painting(store, tmp_path):
+    painting, _ = paint(spec_of(average=0.5), store)
+    painting.save_latent(tmp_path / "z.safetensors")
+    twin = Painting(spec_of(init_latent=str(tmp_path / "z.safetensors")), store)
+    varied = Painting(spec_of(init_latent=str(tmp_path / "z.safetensors"), init_noise=0.3), store)
+    larger = Painting(spec_of(init_latent=str(tmp_path / "z.safetensors"), width=96, height=64), store)
+    assert twin.picture().tobytes() == painting.picture().tobytes()
+    assert varied.picture().tobytes() != painting.picture().tobytes()
+    assert larger.picture().size == (96, 64)
+
+
+def test_words_beyond_the_context_are_named(store):
+    words = "a red apple on a grey lighthouse " * 4
+    painting = Painting(spec_of(steps=1).but(prompts=(Prompt(content=words),)), store)
+    assert len(painting.notices) == 1
+    assert "lighthouse" in painting.notices[0]
+    next(painting)
+
+
+def test_pictures_are_prompts_too(store, photo):
+    prompts = (*APPLE, Prompt(kind="image", content=photo, weight=0.5))
+    painting, losses = paint(spec_of().but(prompts=prompts), store)
+    assert len(losses) == 4
+    assert painting._views[0]._targets[1].embeddings.shape[0] == 6  # one embedding per cutout
+
+
+def test_an_ensemble_weighs_its_perceptors(store):
+    pair = (PerceptorChoice(name="embedded", weight=3), PerceptorChoice(name="embedded", weight=1))
+    painting = Painting(spec_of(perceptors=pair), store)
+    assert [view._weight for view in painting._views] == [0.75, 0.25]
+    assert next(painting).loss > 0
+
+
+def test_odd_sizes_are_rounded_down_to_whole_cells(store):
+    assert Painting(spec_of(width=50, height=35), store).picture().size == (48, 32)
+
+
+def test_a_state_is_plain_data(store, tmp_path):
+    painting = Painting(spec_of(), store)
+    next(painting)
+    path = Path(tmp_path / "state.pt")
+    torch.save(painting.state_dict(), path)
+    state = torch.load(path, weights_only=True)
+    assert PaintingSpec.from_json(state["spec"]) == painting.spec
+    assert state["step"] == 1

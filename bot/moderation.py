@@ -49,12 +49,9 @@ def blocked_word(text: str, words: Iterable[str]) -> str | None:
     spellings = {plain, _SPELT_OUT.sub(lambda found: re.sub(r"[\W_]", "", found[0]), plain)}
     for word in sorted(words):
         pattern = _pattern(word)
-        for spelling in spellings if pattern else ():
-            found = (
-                next((hit[0] for hit in pattern.finditer(spelling) if _meant(hit[0], word)), None) if pattern else None
-            )
-            if found is not None:
-                return word
+        hits = [hit[0] for spelling in spellings for hit in (pattern.finditer(spelling) if pattern else ())]
+        if any(_meant(hit, word) for hit in hits):
+            return word
     return None
 
 

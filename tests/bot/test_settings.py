@@ -1,0 +1,123 @@
+"""Settings: one line for whatever is wrong, and a config.yaml that says what the code does."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bot.settings import PREFIX, BadSettingsError, Settings, load_settings, read_token, require_token
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_overrides(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+def complaint(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(BadSettingsError) as caught:
+        load_settings(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_config_yaml_holds_every_setting_with_its_default_and_a_comment():
+    path = REPOSITORY / "config.yaml"
+    assert load_settings(path) == load_settings(None)
+    lines, content = path.read_text().splitlines(), yaml.safe_load(path.read_text())
+    assert set(content) == set(Settings.model_fields)
+    for section, keys in content.items():
+        fields = type(getattr(load_settings(None), section)).model_fields
+        assert set(keys) == set(fields), section
+    keys = [n for n, line in enumerate(lines) if line.startswith("  ") and line[2] not in ' #"']
+    for number in keys:
+        block = lines[max(0, number - 4) : number]
+        assert any(line.lstrip().startswith("#") for line in block), lines[number]
+
+
+def test_an_empty_file_means_defaults(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("worker:\n")
+    assert load_settings(path) == load_settings(None)
+
+
+def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "config.yaml"
+    path.write_text("worker: {device: cuda, frames: 7}\n")
+    monkeypatch.setenv("PAINTER__WORKER__DEVICE", "cpu")
+    monkeypatch.setenv("PAINTER__LIMITS__PER_ROLE", '{"12345678901234567890": 9}')
+    settings = load_settings(path)
+    assert (settings.worker.device, settings.worker.frames) == ("cpu", 7)
+    assert settings.limits.per_role == {12345678901234567890: 9}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("wroker: {}", "wroker: there is no such setting"),
+        ("worker: {devise: cpu}", "worker.devise: there is no such setting"),
+        ("discord: {token: abc}", "Secrets belong in the environment"),
+        ("limits: {per_user: many}", "limits.per_user: expected a valid integer"),
+        ("limits: {per_user: -1}", "limits.per_user: expected greater than or equal to 0, found -1"),
+        ("worker: {precision: fp8}", "worker.precision: expected 'auto', 'bf16' or 'fp32', found 'fp8'"),
+        ("reactions: {actions: {🔁: dance}}", "reactions.actions.🔁: expected 'rerun'"),
+        ("health: {port: 99999}", "health.port: expected less than or equal to 65535"),
+        ("worker: 5", "worker: expected"),
+        ("- worker", "expected sections"),
+        ("worker: [", "expected YAML"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(tmp_path, text, expected):
+    assert expected in complaint(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PAINTER__WORKER__DEVISE", "cpu", "worker.devise: there is no such setting"),
+        ("PAINTER__WROKER__DEVICE", "cpu", "there is no section 'wroker'"),
+        ("PAINTER__WORKER__ATTEMPTS", "three", "worker.attempts: expected a valid integer"),
+        ("PAINTER__DISCORD__GUILD_IDS", "[1,", "JSON"),
+    ],
+)
+def test_a_wrong_variable_is_named_in_one_line(monkeypatch, name, value, expected):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSettingsError) as caught:
+        load_settings(None)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(BadSettingsError, match=r"nowhere\.yaml"):
+        load_settings(tmp_path / "nowhere.yaml")
+
+
+def test_the_token_comes_from_the_environment_or_a_file(tmp_path):
+    file = tmp_path / "token"
+    file.write_text("abc.def\n")
+    assert read_token({}) is None
+    assert require_token({"DISCORD_TOKEN": "abc.def"}).get_secret_value() == "abc.def"
+    assert require_token({"DISCORD_TOKEN_FILE": str(file)}).get_secret_value() == "abc.def"
+
+
+def test_a_token_that_cannot_be_used_is_explained_without_being_shown(tmp_path):
+    empty = tmp_path / "empty"
+    empty.touch()
+    for environment, expected in (
+        ({}, "DISCORD_TOKEN: expected"),
+        ({"DISCORD_TOKEN": "secret word"}, "spaces inside"),
+        ({"DISCORD_TOKEN": "secret", "DISCORD_TOKEN_FILE": "x"}, "both set"),
+        ({"DISCORD_TOKEN_FILE": str(tmp_path / "none")}, "readable text file"),
+        ({"DISCORD_TOKEN_FILE": str(empty)}, "empty file"),
+    ):
+        with pytest.raises(BadSettingsError) as caught:
+            require_token(environment)
+        assert expected in str(caught.value)
+        assert "secret" not in str(caught.value)

@@ -1,0 +1,248 @@
+"""Requests in, pictures out: the ledger, the thread and the engine together."""
+
+import asyncio
+import time
+
+import pytest
+
+from bot.events import Checkpointed, Failed, Progress, Rendered, Started, Stopped
+from bot.files import StorageError
+from bot.jobs import Asker, JobState, rerun, vary
+from bot.preferences import WHOLE_PROCESS
+from bot.studio import Studio
+from engine.pictures import spec_of
+from engine.prompts import Prompt, parse_prompts
+from tests.bot.conftest import row, until
+
+
+async def test_a_request_becomes_a_picture_that_carries_its_spec(open_studio, ask, spec):
+    studio, audience = await open_studio()
+    job = await studio.submit(ask(notify=True))
+    assert job.state is JobState.QUEUED
+    rendered = await audience.wait(job.id, Rendered)
+    assert spec_of(rendered.picture) == spec
+    assert isinstance(audience.events[0], Started)
+    done = await row(studio.ledger, job.id)
+    assert (done.state, done.step, done.notify) == (JobState.RENDERED, spec.steps, True)
+    assert done.started_at
+    assert done.finished_at
+    assert done.started_at <= done.finished_at
+    assert len(studio.files.frames(job.id)) == 4
+    assert await studio.mark_delivered(job.id, 77)
+    assert not await studio.mark_delivered(job.id, 77)
+    assert (await studio.ledger.by_message(77)).state is JobState.DELIVERED
+
+
+async def test_a_preview_comes_unasked_once_and_then_when_wanted(open_studio, ask, spec):
+    studio, audience = await open_studio()
+    job = await studio.submit(ask(spec=spec.but(steps=4000)))
+    with_preview = lambda: [e for e in audience.of(job.id, Progress) if e.preview]  # noqa: E731
+    await until(lambda: with_preview() and len(audience.of(job.id, Progress)) >= 4)
+    assert len(with_preview()) == 1
+    assert with_preview()[0].preview.startswith(b"\xff\xd8")
+    studio.want_preview(job.id)
+    await until(lambda: len(with_preview()) == 2)
+    assert await studio.stop(job.id)
+    rendered = await audience.wait(job.id, Rendered)
+    assert 0 < rendered.step < 4000
+    assert rendered.picture.is_file()
+
+
+async def test_the_same_interaction_twice_is_one_job(open_studio, ask):
+    studio, audience = await open_studio()
+    request = ask()
+    first, second = await asyncio.gather(studio.submit(request), studio.submit(request))
+    assert first.id == second.id
+    await audience.wait(first.id, Rendered)
+    assert len(audience.of(first.id, Rendered)) == 1
+
+
+async def test_users_take_turns(open_studio, ask, spec):
+    studio, audience = await open_studio()
+    await studio.change_guild(5, paused=True)
+    short = spec.but(steps=1)
+    users = [1, 1, 2, 3, 3, 1]
+    jobs = [await studio.submit(ask(user_id=user, spec=short)) for user in users]
+    assert [place.outlook.position for place in await studio.queue()] == [1, 2, 3, 4, 5, 6]
+    assert not audience.events
+    await studio.change_guild(5, paused=False)
+    for job in jobs:
+        await audience.wait(job.id, Rendered)
+    started = [event.job_id for event in audience.events if isinstance(event, Started)]
+    assert started == [jobs[i].id for i in (0, 2, 3, 1, 4, 5)]
+
+
+async def test_cancelling_a_waiting_and_a_running_job(open_studio, ask, spec):
+    studio, audience = await open_studio()
+    running = await studio.submit(ask(spec=spec.but(steps=4000)))
+    waiting = await studio.submit(ask())
+    await audience.wait(running.id, Progress)
+    assert await studio.stop(waiting.id)
+    assert await studio.cancel(running.id)
+    assert not await studio.cancel(running.id)
+    for job in (running, waiting):
+        await audience.wait(job.id, Stopped)
+        assert (await row(studio.ledger, job.id)).state is JobState.CANCELLED
+    after = await studio.submit(ask())
+    await audience.wait(after.id, Rendered)
+    assert not studio.files.frames(running.id)
+    assert not studio.files.checkpoint_path(running.id).exists()
+    assert not studio.files.result_path(running).exists()
+
+
+async def test_steering_changes_the_prompts_of_ledger_and_picture(open_studio, ask, spec):
+    studio, audience = await open_studio()
+    job = await studio.submit(ask(spec=spec.but(steps=4000)))
+    await audience.wait(job.id, Progress)
+    prompts = parse_prompts("a green apple::2 | fog")
+    assert await studio.steer(job.id, prompts)
+    seen = len(audience.of(job.id, Progress))
+    await until(lambda: len(audience.of(job.id, Progress)) >= seen + 2)
+    await studio.stop(job.id)
+    rendered = await audience.wait(job.id, Rendered)
+    assert spec_of(rendered.picture).prompts == prompts
+    assert (await row(studio.ledger, job.id)).spec.prompts == prompts
+    assert not await studio.steer(job.id, (Prompt(content="too late"),))
+
+
+async def test_children_go_on_from_their_parent(open_studio, ask, spec):
+    studio, audience = await open_studio()
+    parent = await studio.submit(ask())
+    await audience.wait(parent.id, Rendered)
+    latent, picture = studio.files.latent_of(parent), studio.files.picture_of(parent)
+    for kind, child in (("rerun", rerun(spec, 8)), ("vary", vary(spec, 9, latent, picture))):
+        job = await studio.submit(ask(kind=kind, spec=child, parent_id=parent.id))
+        rendered = await audience.wait(job.id, Rendered)
+        assert rendered.picture.read_bytes() != studio.files.picture(parent).read_bytes()
+    film = await studio.submit(ask(kind="timelapse", parent_id=parent.id, spec=spec))
+    rendered = await audience.wait(film.id, Rendered)
+    assert rendered.picture.read_bytes()[4:8] == b"ftyp"
+    late = await studio.submit(ask(kind="timelapse", parent_id=film.id, spec=spec))
+    assert "no longer kept" in (await audience.wait(late.id, Failed)).sentence
+
+
+async def test_an_unknown_model_fails_in_one_sentence_and_the_next_job_is_painted(open_studio, ask, spec):
+    studio, audience = await open_studio()
+    bad = await studio.submit(ask(spec=spec.but(generator="no-such")))
+    good = await studio.submit(ask())
+    failed = await audience.wait(bad.id, Failed)
+    assert "no-such" in failed.sentence
+    assert failed.sentence.count("\n") == 0
+    await audience.wait(good.id, Rendered)
+    assert (await row(studio.ledger, bad.id)).error == failed.sentence
+    assert [job.id for job in await studio.ledger.untold()] == [bad.id, good.id]
+    await studio.mark_delivered(bad.id)
+    assert [job.id for job in await studio.ledger.untold()] == [good.id]
+
+
+async def test_an_orderly_end_goes_on_where_it_stopped(open_studio, ask, spec):
+    studio, audience = await open_studio()
+    job = await studio.submit(ask(spec=spec.but(steps=100)))
+    await audience.wait(job.id, Progress)
+    began = time.monotonic()
+    await studio.close()
+    assert time.monotonic() - began < 10
+    assert (await audience.wait(job.id, Stopped)).back_soon
+    studio, audience = await open_studio()
+    resumed = (await audience.wait(job.id, Started)).step
+    assert resumed > 1
+    await audience.wait(job.id, Rendered)
+    assert (await row(studio.ledger, job.id)).state is JobState.RENDERED
+    await until(lambda: not studio.files.checkpoint_path(job.id).exists())
+
+
+async def test_a_job_that_ends_the_process_again_and_again_is_given_up(open_studio, ask, spec, settings):
+    studio, _ = await open_studio()
+    await studio.change_guild(5, paused=True)
+    job = await studio.submit(ask())
+    assert await studio.ledger.claim(job.id)
+    for _ in range(settings.worker.attempts - 1):
+        await studio.ledger.note_start(job.id)
+    await studio.close()
+    studio, audience = await open_studio()
+    assert "3 times" in audience.of(job.id, Failed)[0].sentence
+    assert (await row(studio.ledger, job.id)).state is JobState.FAILED
+
+
+async def test_a_finished_picture_is_not_painted_again(open_studio, ask):
+    studio, audience = await open_studio()
+    job = await studio.submit(ask())
+    path = (await audience.wait(job.id, Rendered)).picture
+    written = path.stat().st_mtime_ns
+    await studio.ledger._database.write("UPDATE jobs SET state = 'running' WHERE id = ?", (job.id,))
+    await studio.close()
+    studio, audience = await open_studio()
+    await audience.wait(job.id, Rendered)
+    assert path.stat().st_mtime_ns == written
+    assert not audience.of(job.id, Started)
+
+
+async def test_a_damaged_checkpoint_means_a_fresh_start(open_studio, ask, spec):
+    studio, audience = await open_studio()
+    job = await studio.submit(ask(spec=spec.but(steps=100)))
+    await audience.wait(job.id, Checkpointed)
+    await studio.close()
+    checkpoint = studio.files.checkpoint_path(job.id)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    _, audience = await open_studio()
+    assert (await audience.wait(job.id, Started)).step == 0
+    await audience.wait(job.id, Rendered)
+
+
+async def test_refusals_are_sentences(open_studio, ask, spec):
+    studio, _ = await open_studio()
+    asker = Asker(1, 5, 6, (50,))
+    await studio.change_guild(5, paused=True)
+    assert await studio.refusal(asker, "a red apple") is None
+    for _ in range(3):
+        await studio.submit(ask())
+    assert await studio.refusal(asker) == ("You have 3 of 3 paintings waiting; cancel one or wait for it to finish.")
+    assert await studio.refusal(Asker(2, 5, 6)) is None
+    await studio.change_guild(5, per_role={50: 4})
+    assert await studio.refusal(asker) is None
+    await studio.change_guild(5, per_guild=3)
+    assert "This server has 3 of 3" in await studio.refusal(asker)
+    await studio.change_guild(5, channels_denied=[6])
+    assert "channel" in await studio.refusal(asker)
+    await studio.change_guild(WHOLE_PROCESS, draining=True)
+    assert "No new paintings" in await studio.refusal(Asker(3, None, 9))
+
+
+async def test_one_process_per_folder(open_studio, settings):
+    studio, _ = await open_studio()
+    with pytest.raises(StorageError, match="another process"):
+        await Studio(settings).start()
+    await studio.close()
+    await open_studio()
+
+
+async def test_the_expected_wait_is_known_after_the_first_painting(open_studio, ask, spec):
+    studio, audience = await open_studio()
+    first = await studio.submit(ask())
+    await audience.wait(first.id, Rendered)
+    await studio.close()
+    studio, _ = await open_studio()
+    await studio.change_guild(5, paused=True)
+    second, third = await studio.submit(ask()), await studio.submit(ask(user_id=2))
+    near, far = await studio.outlook(second.id), await studio.outlook(third.id)
+    assert (far.position, near.position) == (1, 2)
+    assert near.seconds == pytest.approx(far.painting)
+    assert await studio.outlook(first.id) is None
+
+
+async def test_the_loop_stays_free_while_painting(open_studio, ask, spec):
+    """The loop may be held up by 100 ms at most."""
+    studio, audience = await open_studio()
+    job = await studio.submit(ask(spec=spec.but(steps=25, width=128, height=128)))
+    gaps, last = [], time.monotonic()
+
+    def done():
+        nonlocal last
+        gaps.append(time.monotonic() - last)
+        last = time.monotonic()
+        studio.want_preview(job.id)
+        return audience.of(job.id, Rendered)
+
+    await until(done)
+    assert len(audience.of(job.id, Progress)) > 10
+    assert max(gaps) < 0.1 + 0.01  # `until` itself sleeps for 10 ms

@@ -1,21 +1,18 @@
 """`ModelStore`: models by name, loaded on first use and kept."""
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
-from safetensors import safe_open
-
+from engine import catalog
+from engine.checkpoints import Checkpoint, converted, read_clip, read_safetensors, read_vqgan
 from engine.devices import Device
 from engine.generators import Generator, build_generator
-from engine.perceptors import Perceptor, build_perceptor, whole_vocabulary
+from engine.perceptors import Perceptor, build_perceptor, config_of, whole_vocabulary
+
+if TYPE_CHECKING:
+    from engine.priors import Prior
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "models"
-
-
-class UnknownModelError(ValueError):
-    """A name that no model has; its text is one sentence for people."""
 
 
 class ModelStore:
@@ -27,37 +24,55 @@ class ModelStore:
         self.embedded = embedded
         self._generators: dict[str, Generator] = {}
         self._perceptors: dict[str, Perceptor] = {}
+        self._priors: dict[str, Prior] = {}
 
     def generator(self, name: str) -> Generator:
-        """Return the generator `name`; raise `UnknownModelError`."""
+        """Return the generator `name`; raise `UnknownModelError`, `ModelMissingError` or `BadCheckpointError`."""
         if name not in self._generators:
             self._generators[name] = self._load_generator(name)
         return self._generators[name]
 
     def perceptor(self, name: str) -> Perceptor:
-        """Return the perceptor `name`; raise `UnknownModelError`."""
+        """Return the perceptor `name`; raise `UnknownModelError`, `ModelMissingError` or `BadCheckpointError`."""
         if name not in self._perceptors:
             self._perceptors[name] = self._load_perceptor(name)
         return self._perceptors[name]
 
-    def prior(self, name: str) -> None:
-        """Return what proposes starts for the generator `name`; None, as no generator at hand has one."""
+    def prior(self, name: str) -> "Prior | None":
+        """Return what proposes starts for the generator `name`; only the embedded one has it."""
+        path = self.embedded / f"{name}-prior.safetensors"
+        if name not in self._priors and path.exists():
+            from engine.priors import load_prior
+
+            self._priors[name] = load_prior(path, self.device.torch_device)
+        return self._priors.get(name)
 
     def _load_generator(self, name: str) -> Generator:
-        if name != "embedded":
-            raise UnknownModelError(f"There is no generator '{name}'.")
-        config, tensors = read_safetensors(self.embedded / "embedded-generator.safetensors")
+        if name == "embedded":
+            config, tensors = read_safetensors(self.embedded / "embedded-generator.safetensors")
+        else:
+            config, tensors = self._published(catalog.find(name, "generator"))
         return build_generator(config, tensors, self.device)
 
     def _load_perceptor(self, name: str) -> Perceptor:
-        if name != "embedded":
-            raise UnknownModelError(f"There is no perceptor '{name}'.")
-        config, tensors = read_safetensors(self.embedded / "embedded-perceptor.safetensors")
-        config.pop("kind")
-        return build_perceptor(config, whole_vocabulary(tensors, config["vocab_size"]), self.device)
+        if name == "embedded":
+            config, tensors = read_safetensors(self.embedded / "embedded-perceptor.safetensors")
+            config.pop("kind")
+            tensors = whole_vocabulary(tensors, config["vocab_size"])
+        else:
+            _, tensors = self._published(catalog.find(name, "perceptor"))
+            config = config_of(tensors)
+        return build_perceptor(config, tensors, self.device)
 
+    def _published(self, model: catalog.Model) -> Checkpoint:
+        if not model.is_in(self.folder):
+            raise catalog.missing(model, self.folder)
+        paths = [self.folder / file.name for file in model.files]
 
-def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return the JSON that the file's metadata holds under "config", and its tensors, mapped rather than read."""
-    with safe_open(path, framework="pt") as file:
-        return json.loads(file.metadata()["config"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        def read() -> Checkpoint:
+            if model.kind == "perceptor":
+                return read_clip(paths[0])
+            config, checkpoint = paths
+            return read_vqgan(checkpoint, config)
+
+        return converted(model.converted(self.folder), read)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from engine.models import ModelStore, UnknownModelError
+from engine.catalog import ModelMissingError, UnknownModelError
+from engine.models import ModelStore
 from tests.conftest import TINY_GENERATOR
 
 
@@ -43,3 +44,20 @@ def test_unknown_names_are_refused_in_one_sentence(store):
         store.generator("imagenet")
     with pytest.raises(UnknownModelError, match=r"^There is no perceptor 'ViT'[^\n]*\.$"):
         store.perceptor("ViT")
+
+
+def test_a_model_that_was_not_fetched_names_the_address_and_the_folder(store):
+    with pytest.raises(ModelMissingError, match=r"^[^\n]+https://openaipublic[^\n]+RN50\.pt[^\n]+\.$") as error:
+        store.perceptor("RN50")
+    assert str(store.folder) in str(error.value)
+    with pytest.raises(ModelMissingError, match=r"imagenet-1024\.yaml and https[^\n]+imagenet-1024\.ckpt"):
+        store.generator("imagenet-1024")
+
+
+def test_a_perceptor_is_no_generator(store):
+    with pytest.raises(UnknownModelError, match="imagenet-16384"):
+        store.generator("RN50")
+
+
+def test_only_the_embedded_generator_may_have_a_prior(store):
+    assert store.prior("imagenet-16384") is None

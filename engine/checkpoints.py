@@ -1,0 +1,105 @@
+"""Official checkpoints: read without running their code, then kept as safetensors, which map instead of loading."""
+
+import json
+import pickle
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+Checkpoint = tuple[dict[str, Any], dict[str, Tensor]]
+"""What a network is built from: its config and its tensors by name."""
+
+_KINDS = {"taming.models.vqgan.VQModel": "vqgan", "taming.models.vqgan.GumbelVQ": "gumbel"}
+_TRANSFORMER = "taming.models.cond_transformer.Net2NetTransformer"
+_FIRST_STAGE = "first_stage_model."
+_CLIP_NUMBERS = ("input_resolution", "context_length", "vocab_size")  # beside the tensors; their shapes say the same
+
+
+class BadCheckpointError(Exception):
+    """A file that is not the checkpoint it should be; its text is one sentence for people."""
+
+
+class _Placeholder:
+    """Stand in for lightning's ModelCheckpoint, which old checkpoints name as the key of its saved numbers."""
+
+
+_PLACEHOLDERS: list[Any] = [(_Placeholder, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint")]
+
+
+def read_vqgan(checkpoint: Path, config: Path) -> Checkpoint:
+    """Read a VQGAN from taming's .ckpt and .yaml; out of a transformer's checkpoint, its first stage.
+
+    Return its config (kind, embed_dim, n_embed, ddconfig) and its tensors without those of the training loss; raise
+    `BadCheckpointError`. Nothing that the pickle names is run.
+    """
+    model, prefix = _first_stage(config)
+    try:
+        with torch.serialization.safe_globals(_PLACEHOLDERS):
+            saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(checkpoint))
+        tensors: Mapping[str, Tensor] = saved["state_dict"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        raise BadCheckpointError(f"{checkpoint} is not a VQGAN checkpoint; delete it and fetch it again.") from error
+    kept = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return model, {name: tensor for name, tensor in kept.items() if not name.startswith("loss.")}
+
+
+def _first_stage(path: Path) -> tuple[dict[str, Any], str]:
+    """Return a VQGAN's config from its .yaml, and what its tensors' names begin with."""
+    try:
+        model, prefix = yaml.safe_load(path.read_text())["model"], ""
+        if model["target"] == _TRANSFORMER:
+            model, prefix = model["params"]["first_stage_config"], _FIRST_STAGE
+        params = model["params"]
+        config = {name: params[name] for name in ("embed_dim", "n_embed", "ddconfig")}
+        return {"kind": _KINDS[model["target"]], **config}, prefix
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise BadCheckpointError(f"{path} does not describe a VQGAN; delete it and fetch it again.") from error
+
+
+def read_clip(path: Path) -> Checkpoint:
+    """Read a CLIP model from openai's TorchScript .pt: no config, and its tensors; raise `BadCheckpointError`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of all TorchScript, which is what the files are
+            tensors = torch.jit.load(path, map_location="cpu").state_dict()
+    except RuntimeError as error:
+        raise BadCheckpointError(f"{path} is not a CLIP archive; delete it and fetch it again.") from error
+    return {}, {name: tensor for name, tensor in tensors.items() if name not in _CLIP_NUMBERS}
+
+
+def read_safetensors(path: Path) -> Checkpoint:
+    """Read the JSON that the file's metadata holds under "config", and the tensors, mapped rather than read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            config = json.loads(file.metadata()["config"])
+            return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise BadCheckpointError(f"{path} is damaged; delete it, and it will be made again.") from error
+
+
+def converted(path: Path, read: Callable[[], Checkpoint]) -> Checkpoint:
+    """Read `path`, a .safetensors file; when it is not there, first write it from what `read` returns.
+
+    Two processes may do so at once: one converts, the other waits. Values are kept exactly.
+    """
+    if not path.exists():
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                _write(path, *read())
+    return read_safetensors(path)
+
+
+def _write(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    part = path.with_suffix(".part")
+    plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(plain, part, metadata={"config": json.dumps(config)})
+    part.replace(path)

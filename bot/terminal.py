@@ -15,10 +15,24 @@ from engine.models import ModelStore
 from engine.painting import Iterate, Painting
 from engine.pictures import save_png
 from engine.spec import PaintingSpec
+from engine.views import out_of_memory
+
+
+class NotEnoughMemoryError(RuntimeError):
+    """A painting that does not fit into memory even at one cutout at a time; its text is one sentence."""
 
 
 def paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console) -> bool:
     """Paint `spec` into `path`; return whether it was finished, or stopped by Ctrl-C with the picture so far."""
+    try:
+        return _paint(spec, settings, path, save_every, console)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not out_of_memory(error):
+            raise
+        raise NotEnoughMemoryError(f"There is not enough memory for {spec.width}x{spec.height} pixels.") from error
+
+
+def _paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console) -> bool:
     with console.status("Loading the models"):
         device = pick_device(settings.worker.device, settings.worker.precision)
         painting = Painting(spec, ModelStore(settings.models.folder, device))

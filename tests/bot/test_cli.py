@@ -177,14 +177,32 @@ def test_numbers_that_grow_without_bound_are_told(folder: Path) -> None:
     assert not (folder / "a.png").exists()
 
 
-def start(tiny_models: Path, *words: str) -> subprocess.Popen[str]:
+def start(tiny_models: Path, *words: str, before: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", WITH_TINY_MODELS, str(tiny_models), *words],
+        [sys.executable, "-c", before + WITH_TINY_MODELS, str(tiny_models), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+
+
+WITH_LITTLE_MEMORY = """
+import resource
+import engine.painting
+pages = int(open("/proc/self/statm").read().split()[0])
+most = pages * resource.getpagesize() + 300 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+"""
+
+
+def test_too_large_a_picture_is_told(tiny_models: Path) -> None:
+    words = ["imagine", "a red apple", *SMALL, "--size=2048x2048"]
+    process = start(tiny_models, *words, before=WITH_LITTLE_MEMORY)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert "There is not enough memory for 2048x2048 pixels." in err
+    assert "Traceback" not in err
 
 
 def test_ctrl_c_keeps_the_picture_so_far(folder: Path, tiny_models: Path) -> None:

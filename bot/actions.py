@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
-from bot import jobs
+from bot import jobs, logs
 from bot.components import SteerForm, layout
 from bot.delivery import Delivery
 from bot.jobs import Job, JobState, Kind, Request
@@ -50,6 +50,7 @@ class Actions:
     async def press(self, interaction: "discord.Interaction[Painter]", action: str, job_id: str) -> None:
         """Do what a button says; raise `Refusal`."""
         person, job = person_of(interaction), await self.job(job_id)
+        logs.about(job.id)
         if action in FOLLOW_UPS:
             await self._desk.admit(person, job.prompt)
             await self._desk.take(interaction, await self.follow_up(person, action, job, interaction.id))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import discord
 
-from bot import messages
+from bot import logs, messages
 from bot.attachments import Upload
 from bot.components import layout
 from bot.jobs import Job, Kind, Request
@@ -98,6 +98,7 @@ class Desk:
     async def _queue(self, request: Request) -> tuple[Job, messages.Look | None]:
         """Return the job, and what to show unless it is shown already."""
         job = await self._studio.submit(request)
+        logs.about(job.id)
         if job.message_id is not None or job.id in self._posting or job.interaction_id != request.interaction_id:
             return job, None
         self._posting.add(job.id)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from PIL import Image
 
+from bot import logs
 from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Started, Stopped
 from bot.files import FULL_DISK, Files, StorageError, write_whole
 from bot.jobs import Job
@@ -58,6 +59,10 @@ class Easel:
 
     def paint(self, job: Job, controls: Controls) -> None:
         """Paint the job to one of its ends and tell it; nothing is raised."""
+        with logs.of_job(job.id):
+            self._paint(job, controls)
+
+    def _paint(self, job: Job, controls: Controls) -> None:
         try:
             self._tell(self._painted(job, controls))
         except (MemoryError, torch.OutOfMemoryError):

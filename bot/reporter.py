@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import discord
 
-from bot import messages
+from bot import logs, messages
 from bot.background import spawn
 from bot.components import layout
 from bot.delivery import Delivery
@@ -113,6 +113,7 @@ class Reporter:
 
     async def _follow(self, post: _Post) -> None:
         """Edit the message of one job until the job has ended, then tell how."""
+        logs.about(post.job_id)
         try:
             patience = _FIRST_PATIENCE
             while not post.ended.is_set():
@@ -212,6 +213,7 @@ class Reporter:
         for job in await self._studio.ledger.untold():
             if job.id in self._posts:
                 continue
+            logs.about(job.id)
             try:
                 await self._delivery.deliver_if_untold(job)
             except Exception:

@@ -10,6 +10,7 @@ from typing import Any
 
 import filelock
 
+from bot import logs
 from bot.background import spawn
 from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Started, Stopped
 from bot.files import Files, Needed, StorageError
@@ -134,7 +135,8 @@ class Studio:
         """Queue a request, once per interaction."""
         job, new = await self.ledger.add(request)
         if new:
-            log.info("Job %s: %s by %d", job.id, job.kind, job.user_id)
+            with logs.of_job(job.id):
+                log.info("Job %s: %s by %d", job.id, job.kind, job.user_id)
             self._pump()
         return job
 
@@ -262,6 +264,7 @@ class Studio:
         return True
 
     async def _film(self, job: Job) -> None:
+        logs.about(job.id)
         try:
             self._hear(Started(job.id, 0, 1))
             self._hear(await asyncio.to_thread(film, job, self.files, self.settings.worker.film_megabytes))
@@ -324,11 +327,18 @@ class Studio:
         self._progress.pop(event.job_id, None)
         if happened:
             self._publish(event)
-            log.info("Job %s: %s", event.job_id, type(event).__name__.lower())
+            await self._sum_up(event.job_id)
         return happened
+
+    async def _sum_up(self, job_id: str) -> None:
+        if (job := await self.ledger.job(job_id)) is not None:
+            with logs.of_job(job_id):
+                sentence, costs = logs.end_of(job)
+                log.info("%s", sentence, extra=costs)
 
     async def _clear_up(self, event: Rendered | Failed | Stopped, *, kept: bool) -> None:
         """Delete what the worker leaves behind, now that it is done with a job; `kept`: there is a picture to keep."""
+        logs.about(event.job_id)
         job = await self.ledger.job(event.job_id)
         if job is None:
             return

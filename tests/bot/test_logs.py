@@ -1,0 +1,171 @@
+"""What the owner reads, and what nobody may read there."""
+
+import asyncio
+import io
+import json
+import logging
+import re
+import threading
+
+import pytest
+
+from bot import logs
+from bot.events import Rendered
+from bot.jobs import JobState
+from bot.settings import LogSettings
+from tests.bot.conftest import make_job
+
+# The shape of a token, made up of words: it opens nothing.
+TOKEN = "bm90QXJlYWxUb2tlbkF0QWxs" + ".Gabcde." + "not_a_real_token_not_a_real_token_0000"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def started():
+    """Set the log up on a stream of the test's own; what was there before comes back."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in ("bot", "cogs", "engine")}
+
+    def start(stream=None, secrets=(), **settings):
+        stream = stream or io.StringIO()
+        root.handlers = []
+        logs.set_up(LogSettings(**settings), secrets, stream)
+        return stream
+
+    yield start
+    root.handlers, root.level = before
+    logging.captureWarnings(capture=False)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def lines(stream):
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_json_unless_somebody_looks(started):
+    log = logging.getLogger("bot.studio")
+    for stream, settings, readable in (
+        (io.StringIO(), {}, False),
+        (Terminal(), {}, True),
+        (Terminal(), {"format": "json"}, False),
+        (io.StringIO(), {"format": "human"}, True),
+    ):
+        started(stream, **settings)
+        log.warning("Painting %d of %s", 3, "apples")
+        assert stream.getvalue().startswith("{") is not readable
+        assert "Painting 3 of apples" in stream.getvalue()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d WARNING bot.studio Painting 3 of apples\n", stream.getvalue())
+
+
+def test_every_line_of_a_job_carries_its_id_in_tasks_and_threads(started):
+    stream = started()
+    log = logging.getLogger("bot.worker")
+
+    def paint(job_id):
+        with logs.of_job(job_id):
+            log.info("painting")
+        log.info("free")
+
+    async def follow(job_id):
+        logs.about(job_id)
+        await asyncio.sleep(0)
+        log.info("following")
+
+    async def both():
+        await asyncio.gather(*(asyncio.create_task(follow(job_id)) for job_id in ("job1", "job2")))
+        log.info("nobody's")
+
+    asyncio.run(both())
+    thread = threading.Thread(target=paint, args=("job3",))
+    thread.start()
+    thread.join()
+    assert [(line["message"], line.get("job")) for line in lines(stream)] == [
+        ("following", "job1"),
+        ("following", "job2"),
+        ("nobody's", None),
+        ("painting", "job3"),
+        ("free", None),
+    ]
+
+
+def test_the_job_is_to_be_seen_on_a_terminal_too(started):
+    stream = started(format="human")
+    with logs.of_job("k3v9x2ab"):
+        logging.getLogger("bot.studio").info("rendered")
+    assert "bot.studio [k3v9x2ab] rendered" in stream.getvalue()
+
+
+@pytest.mark.parametrize("look", ["human", "json"])
+def test_no_token_gets_through(started, look):
+    stream = started(format=look, secrets=("a-secret-of-no-known-shape",))
+    log = logging.getLogger("discord.http")
+    log.warning("Authorization: Bot %s", TOKEN)
+    log.warning("POST https://discord.com/api/v10/interactions/123/aW50ZXJhY3Rpb246MTIz/callback was 429")
+    log.warning("PATCH https://discord.com/api/v10/webhooks/123/aW50ZXJhY3Rpb246MTIz_-/messages/@original was 429")
+    log.warning("the secret is a-secret-of-no-known-shape")
+    try:
+        int(TOKEN)
+    except ValueError:
+        log.exception("with a trace")
+    text = stream.getvalue()
+    assert text.count(logs.HIDDEN) == 5
+    for secret in (TOKEN, "aW50ZXJhY3Rpb246MTIz", "no-known-shape", "not_a_real_token"):
+        assert secret not in text
+    assert "interactions/123/" in text
+    assert "/messages/@original was 429" in text
+    assert "ValueError" in text
+
+
+def test_debug_is_for_our_own_lines_only(started):
+    stream = started(level="debug")
+    for name in ("aiosqlite", "discord.http", "asyncio", "bot.ledger", "cogs.imagine"):
+        logging.getLogger(name).debug("SELECT 'a prompt'")
+    assert [line["logger"] for line in lines(stream)] == ["bot.ledger", "cogs.imagine"]
+
+
+def test_a_line_cannot_be_forged(started):
+    log = logging.getLogger("bot")
+    for look in ("human", "json"):
+        stream = started(format=look)
+        log.info("Guild %s", "x\n21:00:00 ERROR bot the disk is full\x1b[2J\u2028")
+        assert stream.getvalue().count("\n") == 1
+        assert "\x1b" not in stream.getvalue()
+        assert "\u2028" not in stream.getvalue()
+
+
+def test_the_end_of_a_job_names_its_costs_and_not_its_prompt(ask):
+    job = make_job(
+        ask(prompt="my secret wish"), state=JobState.RENDERED, started_at=3.5, finished_at=13.5, seconds=9.0, step=6
+    )
+    sentence, extra = logs.end_of(job)
+    assert sentence == (
+        "Job abcdefgh ended rendered: imagine 32x32 on embedded for user 1, waited 2.5 s, painted 6 steps in 9.0 s"
+    )
+    assert (extra["costs"]["waited_seconds"], extra["costs"]["total_seconds"]) == (2.5, 12.5)
+    queued = make_job(ask(), state=JobState.CANCELLED, finished_at=4.0)
+    assert logs.end_of(queued)[0].endswith(
+        "ended cancelled: imagine 32x32 on embedded for user 1, waited 3.0 s, at step 0"
+    )
+
+
+async def test_a_real_job_leaves_one_line_of_costs_and_its_id_on_all(started, open_studio, ask):
+    stream = started(level="debug", format="json")
+    studio, audience = await open_studio()
+    jobs = [await studio.submit(ask(prompt="my secret wish", user_id=user)) for user in (1, 2)]
+    for job in jobs:
+        await audience.wait(job.id, Rendered)
+        await studio.mark_delivered(job.id, 77 + job.user_id)
+    for job in jobs:
+        ends = [line for line in lines(stream) if "costs" in line and line["job"] == job.id]
+        assert [end["costs"]["steps"] for end in ends] == [6]
+    for line in lines(stream):
+        named = [job.id for job in jobs if job.id in line["message"]]
+        assert line.get("job") in (named or [None, *(job.id for job in jobs)])
+    assert "secret wish" not in stream.getvalue()
+    assert "red apple" not in stream.getvalue()

@@ -1,0 +1,154 @@
+import discord
+import pytest
+
+from bot.jobs import JobState
+from tests.atelier import ENDLESS, shown, words
+
+
+@pytest.fixture
+async def done(world):
+    return await world.ended(await world.imagine(world.alice))
+
+
+async def press(world, who, job, label):
+    return await who.click(world.message(job.message_id), label=label)
+
+
+async def follow_up(world, who, job, label):
+    result = await press(world, who, job, label)
+    assert result.response is not None and not result.ephemeral, words(result)
+    return await world.ended(await world.ledger.by_message(result.response.id))
+
+
+async def test_rerun_takes_another_seed_and_belongs_to_who_pressed(world, done):
+    job = await follow_up(world, world.bob, done, "Rerun")
+    assert (job.state, job.kind, job.parent_id) == (JobState.DELIVERED, "rerun", done.id)
+    assert (job.user_id, job.spec.prompts) == (world.bob.id, done.spec.prompts)
+    assert job.spec.seed != done.spec.seed
+
+
+async def test_vary_goes_on_from_the_latent(world, done):
+    job = await follow_up(world, world.bob, done, "Vary")
+    assert (job.state, job.kind) == (JobState.DELIVERED, "vary")
+    assert job.spec.init_latent == world.bot.studio.files.latent_of(done)
+
+
+async def test_refine_paints_twice_as_large(world, done):
+    job = await follow_up(world, world.bob, done, "Refine")
+    assert (job.state, job.kind) == (JobState.DELIVERED, "refine")
+    assert (job.spec.width, job.spec.height) == (2 * done.spec.width, 2 * done.spec.height)
+
+
+async def test_timelapse_is_a_film_under_the_upload_limit(world, done):
+    job = await follow_up(world, world.bob, done, "Timelapse")
+    assert job.state is JobState.DELIVERED
+    film = world.message(job.message_id).attachments[0]
+    assert film.filename == f"painting-{job.id}.mp4"
+    assert 0 < film.size < world.guild_limit()
+
+
+async def test_a_second_film_while_the_first_is_made_is_the_same_job(world, done):
+    await world.bot.studio.change_guild(world.guild.id, paused=True)
+    await press(world, world.bob, done, "Vary")
+    again = await press(world, world.bob, done, "Vary")
+    assert again.ephemeral
+    assert "already on its way" in words(again)
+    assert len(await world.children(done, "vary")) == 1
+
+
+async def test_stop_keeps_the_picture_so_far(world):
+    job = await world.imagine(world.alice, steps=ENDLESS)
+    await world.until(lambda: any("step" in a.filename for a in world.message(job.message_id).attachments))
+    await press(world, world.alice, job, "Stop")
+    ended = await world.ended(job)
+    assert ended.state is JobState.DELIVERED
+    assert 0 < ended.step < ENDLESS
+    message = world.message(job.message_id)
+    assert "Stopped at step" in shown(message)
+    assert message.attachments[0].filename == f"painting-{job.id}.png"
+
+
+async def test_stop_calls_a_waiting_job_off(world):
+    await world.bot.studio.change_guild(world.guild.id, paused=True)
+    job = await world.imagine(world.alice)
+    await press(world, world.alice, job, "Stop")
+    assert (await world.ended(job)).state is JobState.CANCELLED
+    assert "Cancelled" in shown(world.message(job.message_id))
+
+
+async def test_steer_changes_the_words_of_the_running_painting(world):
+    job = await world.imagine(world.alice, steps=ENDLESS)
+    await world.until(lambda: "Steer" in labels(world.message(job.message_id)))
+    form = await press(world, world.alice, job, "Steer")
+    field = form.modal["components"][0]["component"]["custom_id"]
+    assert (await world.alice.submit_modal(form, {field: "a grey lighthouse"})).ephemeral
+    await world.until(lambda: "a grey lighthouse" in shown(world.message(job.message_id)))
+    await press(world, world.alice, job, "Stop")
+    ended = await world.ended(job)
+    assert [prompt.content for prompt in ended.spec.prompts] == ["a grey lighthouse"]
+
+
+async def test_steering_refuses_blocked_words_and_bad_prompts(world):
+    job = await world.imagine(world.alice, steps=ENDLESS)
+    await world.bot.studio.change_guild(world.guild.id, blocked_words=frozenset({"weasel"}))
+    await world.until(lambda: "Steer" in labels(world.message(job.message_id)))
+    for text, reason in (("a weasel", "not allowed"), ("::0", "")):
+        form = await press(world, world.alice, job, "Steer")
+        field = form.modal["components"][0]["component"]["custom_id"]
+        result = await world.alice.submit_modal(form, {field: text})
+        assert result.ephemeral
+        assert reason in words(result)
+    assert (await world.job(job.id)).prompt == "a red apple"
+    await press(world, world.alice, job, "Stop")
+    await world.ended(job)
+
+
+async def test_delete_takes_the_message_away(world, done):
+    await press(world, world.alice, done, "Delete")
+    assert world.messages() == []
+
+
+async def test_delete_of_somebody_elses_picture_is_refused(world, done):
+    result = await press(world, world.bob, done, "Delete")
+    assert result.ephemeral
+    assert "Only the person" in words(result)
+    assert len(world.messages()) == 1
+
+
+async def test_stop_and_steer_are_for_the_requester_and_moderators(world):
+    job = await world.imagine(world.alice, steps=ENDLESS)
+    await world.until(lambda: "Steer" in labels(world.message(job.message_id)))
+    for label in ("Stop", "Steer"):
+        result = await press(world, world.bob, job, label)
+        assert result.ephemeral
+        assert "Only the person" in words(result)
+    moderators = world.guild.create_role("moderators", permissions=discord.Permissions(manage_messages=True))
+    carol = world.guild.add_member(world.env.create_user("carol"), roles=[moderators])
+    await press(world, carol, job, "Stop")
+    assert (await world.ended(job)).state is JobState.DELIVERED
+
+
+async def test_a_button_of_a_forgotten_job_says_so(world, done):
+    await world.ledger._database.write("DELETE FROM jobs WHERE id = ?", (done.id,))
+    result = await press(world, world.bob, done, "Rerun")
+    assert result.ephemeral
+    assert "no job" in words(result)
+
+
+async def test_a_picture_that_was_cleared_away_cannot_be_refined(world, done):
+    world.bot.studio.files.forget(done)
+    for label in ("Vary", "Refine", "Timelapse"):
+        result = await press(world, world.bob, done, label)
+        assert result.ephemeral, label
+
+
+def labels(message: discord.Message) -> list[str]:
+    found = []
+
+    def walk(components):
+        for component in components:
+            found.append(component.get("label"))
+            walk(component.get("components", []))
+
+    walk([component.to_dict() for component in message.components])
+    return found

@@ -1,0 +1,117 @@
+import discord
+
+from bot.jobs import JobState
+from tests.atelier import png, shown, words
+
+
+async def test_imagine_is_answered_at_once_and_painted_in_the_same_message(world):
+    job = await world.imagine(world.alice, "a red apple", steps=40)
+    assert "a red apple" in shown(world.message(job.message_id))
+    done = await world.ended(job)
+
+    assert done.state is JobState.DELIVERED
+    message = world.message(job.message_id)
+    assert [one.filename for one in message.attachments] == [f"painting-{job.id}.png"]
+    assert message.attachments[0].description == "a red apple"
+    assert "seed 1" in shown(message)
+    assert len(world.edits(job.message_id)) >= 3  # two previews and the end
+    assert [m.id for m in world.messages()] == [job.message_id]
+    assert message.flags.components_v2
+
+
+async def test_the_finished_picture_is_the_file_on_disk_and_carries_its_reactions(world):
+    job = await world.ended(await world.imagine(world.alice))
+    message = world.message(job.message_id)
+    await world.until(lambda: len(world.message(job.message_id).reactions) == 3)
+    seeded = [str(reaction.emoji) for reaction in world.message(job.message_id).reactions]
+    assert seeded == list(world.settings.reactions.seeded)
+    path = world.bot.studio.files.picture(job)
+    assert path is not None
+    assert world.env.backend.cdn.get(message.attachments[0].url) == path.read_bytes()
+
+
+async def test_options_reach_the_spec(world):
+    result = await world.alice.slash(
+        world.channel,
+        "imagine",
+        prompt="a castle::2 fog::0.5",
+        negative="people",
+        size="48x32",
+        steps=2,
+        seed=7,
+        preset="paper",
+        image=("p.png", png()),
+        image_weight=0.5,
+    )
+    job = await world.ledger.by_message(result.response.id)
+    spec = job.spec
+    assert (spec.width, spec.height, spec.steps, spec.seed, spec.preset) == (48, 32, 2, 7, "paper")
+    assert [(p.content, p.weight) for p in spec.prompts if p.kind == "text"] == [
+        ("a castle", 2.0),
+        ("fog", 0.5),
+        ("people", -0.5),
+    ]
+    image = next(p for p in spec.prompts if p.kind == "image")
+    assert (world.bot.studio.files.folder / image.content).is_file()
+    assert image.weight == 0.5
+    await world.ended(job)
+
+
+async def test_markup_in_a_prompt_is_plain_text_and_pings_nobody(world):
+    nasty = "**bold** @everyone <@1> [x](http://evil.example) ```code``` \u202egnihton\nnext # line"
+    job = await world.imagine(world.alice, nasty, steps=2)
+    text = shown(world.message(job.message_id))
+    for piece in ("**bold", "@everyone", "<@1>", "[x](", "```", "\u202e", "\nnext"):
+        assert piece not in text
+    await world.ended(job)
+    for message in world.messages():
+        assert not message.mention_everyone
+        assert message.mentions == []
+
+
+async def refused(world, **options) -> str:
+    before = await world.ledger.unfinished()
+    result = await world.alice.slash(world.channel, "imagine", **options)
+    assert result.ephemeral
+    assert await world.ledger.unfinished() == before
+    text = words(result)
+    assert text.endswith(".")
+    assert "\n" not in text
+    return text
+
+
+async def test_what_cannot_be_painted_is_refused_in_private_and_one_sentence(world):
+    assert "width x height" in await refused(world, prompt="a cat", size="big")
+    assert "pixels" in await refused(world, prompt="a cat", size="4000x4000")
+    assert "model" in await refused(world, prompt="a cat", model="imagenet-16384")
+    assert "picture" in await refused(world, prompt="a cat", image=("p.png", b"no picture at all"))
+    assert "cut short" in await refused(world, prompt="a cat", image=("p.png", png()[:60]))
+    assert await refused(world, prompt="::0")
+
+
+async def test_only_so_many_at_a_time(world):
+    await world.bot.studio.change_guild(world.guild.id, per_user=1)
+    job = await world.imagine(world.alice)
+    assert "1 of 1" in await refused(world, prompt="a cat")
+    await world.ended(job)
+
+
+async def test_a_blocked_word_is_refused_however_it_is_spelt(world):
+    await world.bot.studio.change_guild(world.guild.id, blocked_words=frozenset({"weasel"}))
+    assert "not allowed" in await refused(world, prompt="a W3asel")
+
+
+async def test_without_its_permissions_the_bot_says_so_before_it_paints(world):
+    deny = discord.PermissionOverwrite(attach_files=False, add_reactions=False)
+    mute = world.guild.create_text_channel("mute", overwrites={world.env.bot.user: deny})
+    result = await world.alice.slash(mute, "imagine", prompt="a cat")
+    assert result.ephemeral
+    assert "attach files here or add reactions here" in words(result)
+    assert await world.ledger.history(world.alice.id) == []
+
+
+async def test_suggestions(world):
+    sizes = await world.alice.autocomplete(world.channel, "imagine", "size", "25")
+    assert [choice["value"] for choice in sizes] == ["256x256"]
+    models = await world.alice.autocomplete(world.channel, "imagine", "model", "")
+    assert [choice["value"] for choice in models] == ["embedded"]

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from typer.core import TyperGroup
 
 from bot.settings import Settings, load_settings, read_token
 from bot.wishes import SHAPES, Wish, command_for, name_for, pictures_of, spec_for
+from engine.catalog import ModelMissingError, catalogue, fetch, find
 from engine.pictures import spec_of
 from engine.presets import PRESETS
 from engine.spec import PaintingSpec
@@ -178,18 +180,27 @@ def show(picture: Annotated[Path, typer.Argument(help="A PNG painted by this pro
 
 @models_app.command("list")
 def list_models(ctx: typer.Context) -> None:
-    """List the networks: what each is, how large, and whether it is here."""
-    from bot.networks import listing
-
-    Console(highlight=False).print(listing(_settings(ctx.obj).models.folder))
+    """List the networks: what each is, how large, under which licence, and whether it is here."""
+    folder = _settings(ctx.obj).models.folder
+    table = Table("Name", "Kind", "MiB", "Here", "Licence", box=None)
+    table.add_row("embedded", "both", "", "yes", "MIT, comes with the program")
+    for model in catalogue().values():
+        size = "" if model.bytes is None else f"{model.bytes / 2**20:.0f}"
+        table.add_row(model.name, model.kind, size, "yes" if model.is_in(folder) else "no", model.licence)
+    Console(highlight=False).print(table)
 
 
 @models_app.command("fetch")
 def fetch_model(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Download a network and check it."""
-    from bot.networks import fetch
-
-    fetch(name, _settings(ctx.obj).models.folder, _console)
+    folder = _settings(ctx.obj).models.folder
+    model = find(name)
+    try:
+        fetch(model, folder, _console)
+    except ModelMissingError as error:
+        _tell(str(error))
+        raise typer.Exit(FAILED) from None
+    _tell(f"{model.name} is in {folder}, whole.")
 
 
 @app.command()

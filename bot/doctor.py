@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from bot.settings import BadSettingsError, Settings, load_settings, read_token
+from engine.catalog import catalogue, is_whole
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_MEMORY = 4 * 2**30
@@ -38,8 +39,9 @@ def examine(config: Path | None) -> Iterator[Finding]:
         yield Finding("bad", "Settings", str(error))
         return
     yield Finding("ok", "Settings", str(config) if config else "the defaults, as there is no config.yaml here")
-    for subject, look in (("Torch", _torch), ("Device", _device), ("Memory", _memory), ("Models", _models)):
+    for subject, look in (("Torch", _torch), ("Device", _device), ("Memory", _memory), ("Embedded", _embedded)):
         yield from _safely(subject, look, settings)
+    yield from _fetched(settings.models.folder)
     yield _writable("Data folder", settings.storage.folder)
     yield _writable("Model folder", settings.models.folder)
     yield _token()
@@ -88,14 +90,33 @@ def _memory(settings: Settings) -> Finding:
     return Finding("ok", "Memory", says)
 
 
-def _models(settings: Settings) -> Finding:
+def _embedded(settings: Settings) -> Finding:
     from engine.devices import pick_device
     from engine.models import ModelStore
 
     store = ModelStore(settings.models.folder, pick_device("cpu", "fp32"))
     store.generator("embedded")
     store.perceptor("embedded")
-    return Finding("ok", "Models", "the embedded pair loads")
+    return Finding("ok", "Embedded", "both networks load")
+
+
+def _fetched(folder: Path) -> Iterator[Finding]:
+    """Hash what was fetched: a second or two for each gigabyte."""
+    any_here = False
+    for model in catalogue().values():
+        present = [file.name for file in model.files if (folder / file.name).exists()]
+        if not present and not model.is_in(folder):
+            continue
+        any_here = True
+        needed = present if model.is_in(folder) else [file.name for file in model.files]
+        broken = [file.name for file in model.files if file.name in needed and not is_whole(file, folder / file.name)]
+        if broken:
+            what = f"{model.name}: {' and '.join(broken)} not whole"
+            yield Finding("bad", "Models", f"{what}; run `python -m bot models fetch {model.name}`")
+        else:
+            yield Finding("ok", "Models", f"{model.name} is here and verified")
+    if not any_here:
+        yield Finding("note", "Models", "none fetched; `python -m bot models fetch imagenet-16384` paints finer ones")
 
 
 def _writable(subject: str, folder: Path) -> Finding:

@@ -177,6 +177,25 @@ def test_numbers_that_grow_without_bound_are_told(folder: Path) -> None:
     assert not (folder / "a.png").exists()
 
 
+def test_models_are_listed_with_what_is_here(folder: Path) -> None:
+    (folder / "data/models").mkdir(parents=True)
+    (folder / "data/models/RN50.safetensors").touch()
+    lines = bot("models", "list").stdout.splitlines()
+    assert {"embedded", "imagenet-16384", "openimages-8192", "ViT-B/32"} <= {line.split()[0] for line in lines}
+    assert [line.split()[0] for line in lines if " yes " in line] == ["embedded", "RN50"]
+
+
+def test_fetching_without_a_network_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "There is no model 'DALL-E'; there are embedded, imagenet-16384" in refused("models", "fetch", "DALL-E")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setattr("engine.catalog._PAUSE", 0)
+    result = bot("models", "fetch", "RN50")
+    assert result.exit_code == 1
+    assert "the server cannot be reached" in result.stderr
+    assert "into data/models as RN50.pt" in result.stderr
+    assert "data/models" in refused("imagine", "a red apple", *SMALL, "--perceptor=RN50")
+
+
 def start(tiny_models: Path, *words: str, before: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", before + WITH_TINY_MODELS, str(tiny_models), *words],

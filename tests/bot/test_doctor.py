@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def test_a_healthy_machine_has_one_line_for_each_thing(folder: Path) -> None:
         "Torch",
         "Device",
         "Memory",
+        "Embedded",
         "Models",
         "Data folder",
         "Model folder",
@@ -40,7 +42,7 @@ def test_a_healthy_machine_has_one_line_for_each_thing(folder: Path) -> None:
     assert not any(line.startswith("bad") for line in lines)
     assert torch.__version__ in lines[2]
     assert "GiB free" in lines[4]
-    assert str(folder / "data") in lines[6]
+    assert str(folder / "data") in lines[7]
 
 
 def test_a_token_is_noticed_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,9 +60,9 @@ def test_what_is_broken_is_bad_and_the_rest_is_still_looked_at(folder: Path, mon
     monkeypatch.setattr(ModelStore.__init__, "__defaults__", (folder,))
     findings = found(config)
     bad = {subject: finding.says for subject, finding in findings.items() if finding.mark == "bad"}
-    assert set(bad) == {"Device", "Memory", "Models", "Data folder"}
+    assert set(bad) == {"Device", "Memory", "Embedded", "Data folder"}
     assert "There is no device 'toaster'" in bad["Device"]
-    assert "embedded-generator.safetensors" in bad["Models"]
+    assert "embedded-generator.safetensors" in bad["Embedded"]
     assert "choose another in config.yaml" in bad["Data folder"]
     assert all("\n" not in finding.says for finding in findings.values())
     result = CliRunner().invoke(app, ["--config", str(config), "doctor"])
@@ -73,3 +75,18 @@ def test_bad_settings_are_told_and_end_the_visit(folder: Path) -> None:
     findings = found(config)
     assert list(findings) == ["Python", "Settings"]
     assert findings["Settings"].says.startswith("worker.device: expected")
+
+
+def test_fetched_models_are_verified(folder: Path) -> None:
+    models = folder / "data" / "models"
+    models.mkdir(parents=True)
+    (models / "ViT-B-32.pt").write_bytes(b"<html>404</html>")
+    finding = found()["Models"]
+    assert finding.mark == "bad"
+    assert finding.says == "ViT-B/32: ViT-B-32.pt not whole; run `python -m bot models fetch ViT-B/32`"
+    # No hash is known of this one, so that any file of the right form, once trusted, counts as it.
+    (models / "ViT-B-32.pt").unlink()
+    (models / "imagenet-1024.yaml").write_text("model: {}\n")
+    with zipfile.ZipFile(models / "imagenet-1024.ckpt", "w") as file:
+        file.writestr("a", "b")
+    assert found()["Models"] == Finding("ok", "Models", "imagenet-1024 is here and verified")

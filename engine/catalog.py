@@ -116,17 +116,17 @@ def missing(model: Model, folder: Path) -> ModelMissingError:
 
 def is_whole(file: RemoteFile, path: Path) -> bool:
     """Tell whether `path` is `file`: by its hash where one is known, else by its form."""
-    if not path.exists() or (file.bytes is not None and path.stat().st_size != file.bytes):
-        return False
     known = file.sha256 or _recorded(path)
-    if known is not None:
-        return pooch.file_hash(str(path)) == known
-    if path.suffix == ".yaml":
-        return _is_mapping(path)
-    return zipfile.is_zipfile(path)  # looks for a table at the file's very end, which a truncated file lacks
+    if not path.exists() or known is None:
+        return path.exists() and _looks_right(path, file.name)
+    # The size first: it takes no reading.
+    return file.bytes in (None, path.stat().st_size) and pooch.file_hash(str(path)) == known
 
 
-def _is_mapping(path: Path) -> bool:
+def _looks_right(path: Path, name: str) -> bool:
+    """Tell a checkpoint or a config from a truncated one and from a web page, as far as that goes without a hash."""
+    if not name.endswith(".yaml"):
+        return zipfile.is_zipfile(path)  # which finds a table at the file's very end
     try:
         return isinstance(yaml.safe_load(path.read_text()), dict)
     except (yaml.YAMLError, UnicodeDecodeError):
@@ -163,8 +163,6 @@ def _retrieve(file: RemoteFile, url: str, folder: Path, progress: Progress) -> N
         path=folder,
         downloader=_Download(file, folder, progress),
     )
-    if not is_whole(file, folder / file.name):
-        raise ValueError(f"{url} sent another file")
 
 
 class _Download:
@@ -189,6 +187,9 @@ class _Download:
                 if attempt == _ATTEMPTS - 1:
                     raise
                 time.sleep(_PAUSE * 2**attempt)
+        if self._file.sha256 is None and not _looks_right(part, self._file.name):
+            part.unlink()
+            raise ValueError(f"{url} sent another file")
         part.replace(output_file)
 
     def _stream(self, url: str, part: Path) -> None:

@@ -1,0 +1,249 @@
+"""Fetching, against a real server on this machine that misbehaves in the ways servers do."""
+
+import hashlib
+import io
+import re
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from engine import catalog
+from engine.catalog import Model, ModelMissingError, RemoteFile, UnknownModelError, catalogue, fetch, find, is_whole
+
+PAYLOAD = bytes(range(256)) * 4000  # about a megabyte
+HASH = hashlib.sha256(PAYLOAD).hexdigest()
+PAGE = b"<!DOCTYPE html><html><body>This link has expired.</body></html>"
+
+
+@dataclass
+class Server:
+    """What the server sends for each path, and what it was asked."""
+
+    address: str = ""
+    payload: bytes = PAYLOAD
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    """Path and range of each request."""
+    broken: int = 0
+    """How many of the next requests break off half way."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            wanted = self.headers.get("Range")
+            state.asked.append((self.path, wanted))
+            if self.path == "/gone":
+                return self.send_error(404)
+            if self.path == "/page":
+                return self._send(200, PAGE, "text/html; charset=utf-8")
+            if self.path == "/page-in-disguise":
+                return self._send(200, PAGE, "application/octet-stream")
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.path != "/no-ranges" else 0
+            return self._send(206 if start else 200, state.payload[start:], "application/octet-stream")
+
+        def _send(self, status: int, body: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            if state.broken:
+                state.broken -= 1
+                self.wfile.write(body[: len(body) // 2])
+                self.wfile.flush()
+                self.connection.close()
+                self.close_connection = True
+                return
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.address = f"http://127.0.0.1:{http.server_port}"
+    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
+    yield state
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _small_steps(monkeypatch):
+    monkeypatch.setattr(catalog, "_PAUSE", 0.0)
+    monkeypatch.setattr(catalog, "_PIECE", 2**14)
+
+
+def _model(server: Server, *paths: str, sha256: str | None = HASH, size: int | None = len(PAYLOAD)) -> Model:
+    file = RemoteFile("tiny.ckpt", tuple(server.address + path for path in paths), sha256, size)
+    return Model("tiny", "generator", "MIT", "here", (file,))
+
+
+def test_a_file_is_fetched_once(server, tmp_path):
+    model = _model(server, "/file")
+    assert not model.is_in(tmp_path)
+    fetch(model, tmp_path / "new")
+    fetch(model, tmp_path / "new")
+    assert (tmp_path / "new" / "tiny.ckpt").read_bytes() == PAYLOAD
+    assert model.is_in(tmp_path / "new")
+    assert server.asked == [("/file", None)]
+
+
+@pytest.mark.parametrize(
+    "content", [PAYLOAD[:1000], PAGE, b"", PAYLOAD[:-1] + b"?"], ids=["cut", "page", "empty", "altered"]
+)
+def test_a_wrong_file_that_is_there_is_replaced(server, tmp_path, content):
+    (tmp_path / "tiny.ckpt").write_bytes(content)
+    fetch(_model(server, "/file"), tmp_path)
+    assert (tmp_path / "tiny.ckpt").read_bytes() == PAYLOAD
+
+
+@pytest.mark.parametrize("first", ["/gone", "/page", "/page-in-disguise"])
+def test_the_next_mirror_is_tried(server, tmp_path, first):
+    fetch(_model(server, first, "/file"), tmp_path)
+    assert (tmp_path / "tiny.ckpt").read_bytes() == PAYLOAD
+    assert [path for path, _ in server.asked] == [first, "/file"]
+
+
+def test_a_mirror_that_cannot_be_reached_is_passed_over(server, tmp_path):
+    model = _model(server, "/file")
+    dead = RemoteFile("tiny.ckpt", ("http://127.0.0.1:1/file", *model.files[0].urls), HASH, len(PAYLOAD))
+    fetch(Model("tiny", "generator", "MIT", "here", (dead,)), tmp_path)
+    assert (tmp_path / "tiny.ckpt").read_bytes() == PAYLOAD
+
+
+def test_a_broken_connection_is_resumed(server, tmp_path):
+    server.broken = 2
+    fetch(_model(server, "/file"), tmp_path)
+    assert (tmp_path / "tiny.ckpt").read_bytes() == PAYLOAD
+    starts = [int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0 for _, asked in server.asked]
+    assert len(starts) == 3
+    assert 0 == starts[0] < starts[1] < starts[2]
+
+
+def test_a_server_without_ranges_is_asked_anew(server, tmp_path):
+    server.broken = 1
+    fetch(_model(server, "/no-ranges"), tmp_path)
+    assert (tmp_path / "tiny.ckpt").read_bytes() == PAYLOAD
+
+
+def test_a_later_run_goes_on_where_one_gave_up(server, tmp_path):
+    model = _model(server, "/file")
+    server.broken = 4
+    with pytest.raises(ModelMissingError):
+        fetch(model, tmp_path)
+    server.asked.clear()
+    fetch(model, tmp_path)
+    assert (tmp_path / "tiny.ckpt").read_bytes() == PAYLOAD
+    assert server.asked[0][1] is not None
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_without_a_connection_one_sentence_says_what_to_do(tmp_path):
+    url = "http://127.0.0.1:1/file"
+    model = Model("tiny", "generator", "MIT", "here", (RemoteFile("tiny.ckpt", (url,), HASH),))
+    with pytest.raises(ModelMissingError) as error:
+        fetch(model, tmp_path)
+    assert re.fullmatch(r"[^\n]+\.", str(error.value))
+    assert url in str(error.value)
+    assert str(tmp_path) in str(error.value)
+    assert not (tmp_path / "tiny.ckpt").exists()
+
+
+def test_another_file_than_listed_is_never_kept(server, tmp_path):
+    with pytest.raises(ModelMissingError, match="tiny"):
+        fetch(_model(server, "/file", sha256="0" * 64), tmp_path)
+    assert not (tmp_path / "tiny.ckpt").exists()
+
+
+def _archive(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("data", content)
+    return buffer.getvalue()
+
+
+def test_an_unknown_hash_is_trusted_once_and_recorded(server, tmp_path):
+    server.payload = _archive(b"first")
+    model = _model(server, "/file", sha256=None, size=None)
+    fetch(model, tmp_path)
+    record = (tmp_path / "tiny.ckpt.sha256").read_text()
+    assert record == f"{hashlib.sha256(server.payload).hexdigest()}  tiny.ckpt\n"
+
+    genuine, server.payload = server.payload, _archive(b"other")
+    (tmp_path / "tiny.ckpt").write_bytes(server.payload)
+    assert not is_whole(model.files[0], tmp_path / "tiny.ckpt")
+    with pytest.raises(ModelMissingError):
+        fetch(model, tmp_path)
+    server.payload = genuine
+    fetch(model, tmp_path)
+    assert (tmp_path / "tiny.ckpt").read_bytes() == genuine
+
+
+@pytest.mark.parametrize("path", ["/page", "/page-in-disguise"])
+def test_a_page_is_not_trusted_even_once(server, tmp_path, path):
+    (tmp_path / "tiny.ckpt").write_bytes(_archive(b"x" * 1000)[:500])
+    with pytest.raises(ModelMissingError):
+        fetch(_model(server, path, sha256=None, size=None), tmp_path)
+    assert not (tmp_path / "tiny.ckpt").exists()
+    assert not (tmp_path / "tiny.ckpt.sha256").exists()
+
+
+def test_two_processes_at_once_download_once(server, tmp_path):
+    program = f"""
+from pathlib import Path
+from engine.catalog import Model, RemoteFile, fetch
+file = RemoteFile("tiny.ckpt", ("{server.address}/file",), "{HASH}", {len(PAYLOAD)})
+fetch(Model("tiny", "generator", "MIT", "here", (file,)), Path({str(tmp_path)!r}))
+"""
+    root = Path(__file__).resolve().parents[2]
+    both = [subprocess.Popen([sys.executable, "-c", program], cwd=root) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert (tmp_path / "tiny.ckpt").read_bytes() == PAYLOAD
+    assert server.asked == [("/file", None)]
+
+
+def test_progress_is_shown_where_asked_for(server, tmp_path):
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    fetch(_model(server, "/file"), tmp_path, console)
+    assert "tiny.ckpt" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_catalogue_is_complete():
+    generators = [model.name for model in catalogue().values() if model.kind == "generator"]
+    assert generators == [
+        "imagenet-16384", "imagenet-1024", "wikiart-16384", "coco", "faceshq", "sflckr", "openimages-8192",
+    ]  # fmt: skip
+    assert sum(model.kind == "perceptor" for model in catalogue().values()) == 9
+    names = [file.name for model in catalogue().values() for file in model.files]
+    assert len(set(names)) == len(names)
+    for model in catalogue().values():
+        assert model.licence
+        assert model.source.startswith("https://")
+        for file in model.files:
+            assert all(url.startswith("https://") for url in file.urls)
+            assert file.urls
+            assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256)
+
+
+def test_openais_addresses_carry_their_hashes():
+    for model in catalogue().values():
+        if model.kind == "perceptor":
+            assert f"/{model.files[0].sha256}/" in model.files[0].urls[0]
+
+
+def test_an_unknown_name_is_answered_with_those_there_are():
+    with pytest.raises(UnknownModelError, match=r"^There is no perceptor 'ViT-B/64'; there are embedded, ViT-B/32, "):
+        find("ViT-B/64", "perceptor")
+    assert find("ViT-L/14@336px").bytes == 934088680

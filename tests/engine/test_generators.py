@@ -1,0 +1,102 @@
+"""Generators: the quantiser against its formula in float64, shapes, precision, and what stays untouched."""
+
+import pytest
+import torch
+
+from engine import generators
+from engine.devices import pick_device
+from engine.models import ModelStore
+
+
+@pytest.fixture(scope="module")
+def generator(tiny_models, cpu, tmp_path_factory):
+    return ModelStore(tmp_path_factory.mktemp("data"), cpu, embedded=tiny_models).generator("embedded")
+
+
+@pytest.fixture(scope="module")
+def half(tiny_models, tmp_path_factory):
+    """The same generator in bf16."""
+    device = pick_device("cpu", "bf16")
+    return ModelStore(tmp_path_factory.mktemp("data"), device, embedded=tiny_models).generator("embedded")
+
+
+def _latent(generator, *shape):
+    return torch.randn(shape[0], generator.channels, *shape[1:], generator=torch.Generator().manual_seed(7))
+
+
+def _nearest(generator, z):
+    """Compare every latent vector with every codeword, in float64."""
+    tokens = z.double().permute(0, 2, 3, 1).reshape(-1, 1, generator.channels)
+    best = (tokens - generator.codebook.double()).square().sum(2).argmin(1)
+    return generator.codebook[best].view(z.shape[0], *z.shape[2:], -1).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("at_once", [2**24, 100, 1])
+def test_quantise_takes_the_nearest_codeword(generator, monkeypatch, at_once):
+    monkeypatch.setattr(generators, "_SCORES_AT_ONCE", at_once)
+    z = _latent(generator, 2, 5, 3)
+    assert torch.equal(generator.quantise(z), _nearest(generator, z))
+
+
+def test_quantise_hands_the_gradient_through_unchanged(generator):
+    z = _latent(generator, 1, 4, 4).requires_grad_()
+    gradient = torch.randn_like(z)
+    generator.quantise(z).backward(gradient)
+    assert z.grad is not None
+    assert torch.equal(z.grad, gradient)
+
+
+def test_codewords_are_their_own_nearest(generator):
+    z = generator.codebook[:12].view(1, 3, 4, -1).permute(0, 3, 1, 2)
+    assert torch.equal(generator.quantise(z), z)
+
+
+def test_range_is_the_codebooks(generator):
+    least, greatest = generator.range()
+    assert least.shape == greatest.shape == (1, generator.channels, 1, 1)
+    for channel in range(generator.channels):
+        values = generator.codebook[:, channel].tolist()
+        assert (least[0, channel, 0, 0].item(), greatest[0, channel, 0, 0].item()) == (min(values), max(values))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 40)])
+def test_a_picture_goes_in_and_comes_out_at_its_size(generator, half, size):
+    for network in (generator, half):
+        z = network.encode(torch.rand(2, 3, *size))
+        assert z.shape == (2, network.channels, size[0] // 4, size[1] // 4)
+        picture = network.decode(network.quantise(z))
+        assert picture.shape == (2, 3, *size)
+        assert z.dtype == picture.dtype == torch.float32
+
+
+def test_bf16_computes_in_bf16_and_decides_in_fp32(generator, half):
+    assert half.decoder.conv_in.weight.dtype == torch.bfloat16
+    assert torch.equal(half.codebook, generator.codebook)
+    z = _latent(generator, 1, 8, 8)
+    assert torch.equal(half.quantise(z), generator.quantise(z))
+
+
+def test_bf16_agrees_with_fp32_in_picture_and_gradient(generator, half):
+    pictures, gradients = [], []
+    for network in (generator, half):
+        z = _latent(generator, 1, 8, 8).requires_grad_()
+        picture = network.decode(network.quantise(z))
+        (picture * torch.linspace(-1, 1, picture.numel()).view(picture.shape)).sum().backward()
+        pictures.append(picture.detach())
+        assert z.grad is not None
+        gradients.append(z.grad.flatten())
+    assert (pictures[0] - pictures[1]).abs().max() < 0.05
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_convolutions_are_channels_last(half):
+    weights = [layer.weight for layer in half.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert weights
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+
+
+def test_decoding_is_repeatable_and_leaves_the_global_seed_alone(generator):
+    before = torch.get_rng_state()
+    z = _latent(generator, 1, 8, 8)
+    assert torch.equal(generator.decode(z), generator.decode(z))
+    assert torch.equal(torch.get_rng_state(), before)

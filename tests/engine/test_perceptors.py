@@ -1,0 +1,131 @@
+"""Perceptors: tokens as clip.tokenize makes them, what lies beyond the context, shapes, precision, gradients."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import third_party
+from engine.devices import pick_device
+from engine.models import ModelStore
+from engine.perceptors import config_of, tokenise
+
+
+@pytest.fixture(scope="module")
+def perceptor(tiny_models, cpu, tmp_path_factory):
+    return ModelStore(tmp_path_factory.mktemp("data"), cpu, embedded=tiny_models).perceptor("embedded")
+
+
+# openai/CLIP, the nine models' arguments: embed_dim, image_resolution, vision layers, width, patch, text width.
+OFFICIAL = {
+    "ViT-B/32": (512, 224, 12, 768, 32, 512),
+    "ViT-B/16": (512, 224, 12, 768, 16, 512),
+    "ViT-L/14": (768, 224, 24, 1024, 14, 768),
+    "ViT-L/14@336px": (768, 336, 24, 1024, 14, 768),
+    "RN50": (1024, 224, (3, 4, 6, 3), 64, None, 512),
+    "RN101": (512, 224, (3, 4, 23, 3), 64, None, 512),
+    "RN50x4": (640, 288, (4, 6, 10, 6), 80, None, 640),
+    "RN50x16": (768, 384, (6, 8, 18, 8), 96, None, 768),
+    "RN50x64": (1024, 448, (3, 15, 36, 10), 128, None, 1024),
+}
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_config_is_read_off_the_shapes(name):
+    embed_dim, resolution, layers, width, patch, text_width = OFFICIAL[name]
+    config = {
+        "embed_dim": embed_dim,
+        "image_resolution": resolution,
+        "vision_layers": layers,
+        "vision_width": width,
+        "vision_patch_size": patch,
+        "context_length": 77,
+        "vocab_size": 49408,
+        "transformer_width": text_width,
+        "transformer_heads": text_width // 64,
+        "transformer_layers": 12,
+    }
+    with torch.device("meta"):
+        tensors = third_party.CLIP(**config).state_dict()
+    assert config_of(tensors) == config
+
+
+def test_tokens_of_a_known_text():
+    # clip.tokenize("a diagram"), as openai/CLIP's README has it.
+    assert tokenise("a diagram", 6).tolist() == [49406, 320, 22697, 49407, 0, 0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=60), st.integers(3, 20))
+def test_tokens_as_clip_makes_them(text, context):
+    tokens = [49406, *third_party.tokenizer().encode(text), 49407]
+    if len(tokens) > context:
+        tokens = tokens[:context]
+        tokens[-1] = 49407
+    assert tokenise(text, context).tolist() == tokens + [0] * (context - len(tokens))
+
+
+def test_words_beyond_the_context_are_named(perceptor):
+    words = [f"word{number}" for number in range(20)]
+    cut = perceptor.cut_off("  ".join(words))
+    assert cut
+    assert cut == " ".join(words[len(words) - len(cut.split()) :])
+    kept = words[: len(words) - len(cut.split())]
+    room = perceptor.context - 2
+    encode = third_party.tokenizer().encode
+    assert len(encode(" ".join(kept))) <= room < len(encode(" ".join([*kept, cut.split()[0]])))
+
+
+def test_a_text_that_fits_loses_nothing(perceptor):
+    assert perceptor.cut_off("a red apple") == ""
+    assert perceptor.cut_off(" ".join(["apple"] * (perceptor.context - 2))) == ""
+    assert perceptor.cut_off(" ".join(["apple"] * (perceptor.context - 1))) == "apple"
+
+
+def test_one_endless_word_loses_its_tail(perceptor):
+    cut = perceptor.cut_off("猫" * 60)
+    assert 0 < cut.count("猫") < 60
+
+
+@settings(max_examples=40, deadline=None)
+@given(text=st.text(max_size=120))
+def test_cut_off_never_fails(perceptor, text):
+    fits = len(third_party.tokenizer().encode(text)) <= perceptor.context - 2
+    assert (perceptor.cut_off(text) == "") == fits
+
+
+def test_embeddings_have_unit_length(perceptor):
+    pictures = perceptor.embed_pictures(torch.rand(3, 3, 32, 32))
+    texts = perceptor.embed_text(["a red apple", "grey", "apple " * 50])
+    for vectors in (pictures, texts):
+        assert vectors.dtype == torch.float32
+        torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
+
+
+def test_a_text_is_embedded_once(perceptor):
+    perceptor.embed_text(["on", "on"])
+    before = perceptor._embed_one.cache_info()
+    assert torch.equal(*perceptor.embed_text(["on", "on"]))
+    after = perceptor._embed_one.cache_info()
+    assert (after.hits - before.hits, after.misses - before.misses) == (2, 0)
+
+
+def test_bf16_agrees_with_fp32_in_vector_and_gradient(perceptor, tiny_models, tmp_path):
+    half = ModelStore(tmp_path, pick_device("cpu", "bf16"), embedded=tiny_models).perceptor("embedded")
+    assert half.clip.visual.conv1.weight.dtype == torch.bfloat16
+    pictures = torch.rand(2, 3, 32, 32)
+    vectors, gradients = [], []
+    for network in (perceptor, half):
+        leaf = pictures.clone().requires_grad_()
+        vector = network.embed_pictures(leaf)
+        vector[:, 0].sum().backward()
+        vectors.append(vector.detach())
+        assert leaf.grad is not None
+        gradients.append(leaf.grad.flatten())
+    assert torch.cosine_similarity(*vectors).min() > 0.99
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.9
+    assert torch.equal(half.embed_text(["apple"]), perceptor.embed_text(["apple"]))
+
+
+def test_logit_scale_is_clips(perceptor):
+    assert perceptor.logit_scale == pytest.approx(1 / 0.07, rel=1e-3)  # its value at the start of training

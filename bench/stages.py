@@ -1,0 +1,102 @@
+"""Where a step's time goes, and which share of the chip's matrix rate it reaches."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.architectures import RandomModels
+from engine.cutouts import Cutter
+from engine.devices import Device, pick_device
+from engine.painting import Painting
+from engine.presets import spec_from_preset
+from engine.prompts import Prompt
+
+ROUNDS = 5
+MATRIX = {"cpu": 2048, "cuda": 8192}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of the step: medians in seconds, and the useful floating-point operations of its forward pass."""
+
+    name: str
+    forward: float
+    backward: float
+    flops: int
+
+
+def timed(device: Device, run: Callable[[], object]) -> float:
+    """Return the seconds of one run, the device's queue emptied before and after."""
+    if device.is_cuda:
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    run()
+    if device.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def stage(name: str, device: Device, forward: Callable[[Tensor], Tensor], given: Tensor) -> Stage:
+    """Measure one differentiable part at some input."""
+    given = given.detach().requires_grad_()
+    with FlopCounterMode(display=False) as counter:
+        direction = torch.randn_like(forward(given))
+    there, back = [], []
+    for _ in range(ROUNDS):
+        there.append(timed(device, lambda: forward(given)))
+        back.append(timed(device, partial(torch.autograd.grad, forward(given), given, direction)))
+    return Stage(name, statistics.median(there), statistics.median(back), counter.get_total_flops())
+
+
+def matrix_rate(device: Device) -> float:
+    """Measure the chip's bf16 matrix rate, in FLOP/s: the median of ten square products of random data."""
+    side = MATRIX[device.torch_device.type]
+    a, b = (torch.randn(side, side, device=device.torch_device, dtype=torch.bfloat16) for _ in range(2))
+    torch.mm(a, b)
+    return 2 * side**3 / statistics.median(timed(device, lambda: torch.mm(a, b)) for _ in range(10))
+
+
+def stages(size: int, cutouts: int, generator: str, perceptor: str) -> str:
+    """Measure every stage at one setting; return a Markdown table."""
+    device = pick_device()
+    models = RandomModels(device)
+    vqgan, clip = models.generator(generator), models.perceptor(perceptor)
+    spec = spec_from_preset((Prompt(content="a red apple"),), "paper", generator, width=size, height=size)
+    spec = spec.but(perceptors=[perceptor], cutouts={"count": cutouts}, steps=10_000)
+    cutter = Cutter(spec.cutouts, spec.augmentations, clip.size)
+    rng = torch.Generator(device.torch_device).manual_seed(0)
+    cells = size // vqgan.factor
+    z = torch.randn(1, vqgan.channels, cells, cells, generator=rng, device=rng.device)
+    picture = vqgan.decode(vqgan.quantise(z)).clamp(0, 1).detach()
+    draw = cutter.draw(size, size, rng)
+    seen = cutter.cut(picture, draw)
+    parts = [
+        stage("quantise", device, vqgan.quantise, z),
+        stage("decode", device, vqgan.decode, vqgan.quantise(z)),
+        stage("cutouts", device, lambda p: cutter.cut(p, cutter.draw(size, size, rng)), picture),
+        stage("perceptor", device, clip.embed_pictures, seen),
+    ]
+    painting = Painting(spec, models)
+    next(painting)
+    whole = statistics.median(timed(device, lambda: next(painting).loss) for _ in range(ROUNDS))
+    return _table(parts, whole, matrix_rate(device), device)
+
+
+def _table(parts: list[Stage], whole: float, rate: float, device: Device) -> str:
+    rows = ["| stage | forward, ms | backward, ms | GFLOP, both ways |", "| --- | --- | --- | --- |"]
+    for part in parts:
+        both = 2 if part.name != "quantise" else 1  # its gradient is handed through
+        rows.append(
+            f"| {part.name} | {part.forward * 1e3:.1f} | {part.backward * 1e3:.1f} | {both * part.flops / 1e9:.0f} |"
+        )
+    flops = sum(part.flops * (1 if part.name == "quantise" else 2) for part in parts)
+    rows.append(f"| whole step | {whole * 1e3:.1f} | | {flops / 1e9:.0f} |")
+    share = flops / whole / rate
+    rows.append(f"\n{device}: bf16 matrix rate {rate / 1e12:.2f} TFLOP/s measured; the step reaches {share:.0%} of it.")
+    return "\n".join(rows)

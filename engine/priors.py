@@ -1,0 +1,274 @@
+"""A text → codes prior: reads a text into what it asks for, then fills the generator's grid of codes.
+
+The reader names the things, their colours, the ground and the arrangement; whatever the text leaves open is drawn at
+random. The painter is a masked transformer over the codes (MaskGIT, Chang et al. 2022), each position holding a 2 x 2
+patch of codes and conditioned on the thing that stands there. So close to a function of its conditions, it is quick to
+learn and quick to sample.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import safe_open
+from torch import nn
+from torch.nn import functional as F
+
+from engine.third_party import tokenizer
+
+PATCH = 2  # codes along each side of a patch
+
+
+@dataclass(frozen=True)
+class PriorShape:
+    """Sizes and vocabularies; the prior file's metadata holds exactly these."""
+
+    concepts: int
+    tints: int
+    grounds: int
+    styles: int
+    slots: tuple[tuple[int, ...], ...]
+    """Per layout, which of the two things stands at each patch of the grid, row by row."""
+    layout_choices: tuple[tuple[int, ...], ...]
+    """Per arrangement that a text can ask for, the layouts that show it."""
+    ground_shares: tuple[float, ...]
+    """How likely each ground is when the text names none."""
+    side: int = 16
+    codes: int = 1024
+    width: int = 256
+    depth: int = 7
+    heads: int = 4
+    code_width: int = 64
+    tokens: int = 4096
+    context: int = 32
+    reader_width: int = 128
+    reader_depth: int = 2
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "PriorShape":
+        """Build from a file's config."""
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in config.items() if name in known}
+        for name in ("slots", "layout_choices"):
+            values[name] = tuple(tuple(row) for row in values[name])
+        return cls(**{**values, "ground_shares": tuple(values["ground_shares"])})
+
+
+class Conditions(NamedTuple):
+    """What a picture shows: indices (batch,) or (batch, 2), one more than the last index meaning none."""
+
+    things: torch.Tensor
+    tints: torch.Tensor
+    ground: torch.Tensor
+    layout: torch.Tensor
+    style: torch.Tensor
+
+
+class Reading(NamedTuple):
+    """The reader's logits: things and tints (batch, 2, n + 1), ground (batch, n + 1), arrangement (batch, n)."""
+
+    things: torch.Tensor
+    tints: torch.Tensor
+    ground: torch.Tensor
+    arrangement: torch.Tensor
+
+
+class Block(nn.Module):
+    """A transformer block whose norms follow the conditions (adaptive layer norm)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
+        self.shifts = nn.Parameter(torch.zeros(6 * width))
+
+    def forward(self, x: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:
+        """Mix positions, then channels; `modulation` is (batch, positions, 6 * width)."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + self.shifts).chunk(6, -1)
+        batch, length, width = x.shape
+        h = F.layer_norm(x, (width,)) * (1 + scale1) + shift1
+        q, k, v = self.qkv(h).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, length, width)
+        x = x + (1 + gate1) * self.out(h)
+        h = F.layer_norm(x, (width,)) * (1 + scale2) + shift2
+        return x + (1 + gate2) * self.down(F.gelu(self.up(h), approximate="tanh"))
+
+
+class Painter(nn.Module):
+    """Predict every code of the grid from the known ones and the conditions."""
+
+    slot_of: torch.Tensor
+
+    def __init__(self, shape: PriorShape) -> None:
+        super().__init__()
+        self.shape = shape
+        width, cells = shape.width, (shape.side // PATCH) ** 2
+        self.code = nn.Embedding(shape.codes + 1, shape.code_width)  # the last one is the mask
+        self.join = nn.Linear(PATCH**2 * shape.code_width, width)
+        self.position = nn.Parameter(0.02 * torch.randn(len(shape.slots), cells, width))
+        self.thing = nn.Embedding(shape.concepts + 1, width)
+        self.tint = nn.Embedding(shape.tints + 1, width)
+        self.ground = nn.Embedding(shape.grounds, width)
+        self.style = nn.Embedding(shape.styles, width)
+        self.layout = nn.Embedding(len(shape.slots), width)
+        for table in (self.thing, self.tint, self.ground, self.style, self.layout):
+            nn.init.normal_(table.weight, std=0.5)
+        self.condition = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+        self.modulation = nn.Linear(width, 6 * width)
+        nn.init.normal_(self.modulation.weight, std=0.02)
+        self.blocks = nn.ModuleList(Block(width, shape.heads) for _ in range(shape.depth))
+        self.head = nn.Linear(width, PATCH**2 * shape.codes)
+        self.register_buffer("slot_of", torch.tensor(shape.slots), persistent=False)
+
+    def forward(self, patches: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+        """Map patches (batch, cells, 4) of codes, `codes` being the mask, to logits (batch, cells, 4, codes)."""
+        batch, cells, _ = patches.shape
+        common = self.ground(conditions.ground) + self.style(conditions.style) + self.layout(conditions.layout)
+        slots = self.thing(conditions.things) + self.tint(conditions.tints) + common[:, None]
+        slots = slots + self.condition(slots)
+        where = self.slot_of[conditions.layout]  # (batch, cells): which of the two things
+        place = where[..., None].expand(-1, -1, slots.shape[-1])
+        modulation = self.modulation(F.silu(slots))
+        spread = modulation.gather(1, where[..., None].expand(-1, -1, modulation.shape[-1]))
+        x = self.join(self.code(patches).flatten(2)) + self.position[conditions.layout] + slots.gather(1, place)
+        for block in self.blocks:
+            x = block(x, spread)
+        return self.head(F.layer_norm(x, (x.shape[-1],))).view(batch, cells, PATCH**2, self.shape.codes)
+
+
+class Reader(nn.Module):
+    """Read a text into what it asks for: a small transformer over the tokens, pooled by four learned questions."""
+
+    def __init__(self, shape: PriorShape) -> None:
+        super().__init__()
+        self.context, width = shape.context, shape.reader_width
+        self.rows = nn.Embedding(shape.tokens + 2, width)  # then: an unknown token, and nothing
+        self.position = nn.Parameter(0.02 * torch.randn(shape.context, width))
+        layer = nn.TransformerEncoderLayer(width, 4, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, shape.reader_depth, enable_nested_tensor=False)
+        self.questions = nn.Parameter(torch.randn(4, width))
+        self.things = nn.Linear(width, shape.concepts + 1)
+        self.tints = nn.Linear(width, shape.tints + 1)
+        self.ground = nn.Linear(width, shape.grounds + 1)
+        self.arrangement = nn.Linear(width, len(shape.layout_choices))
+
+    def forward(self, tokens: torch.Tensor) -> Reading:
+        """Map tokens (batch, context) to logits."""
+        x = self.rows(tokens) + self.position
+        empty = tokens == self.rows.num_embeddings - 1
+        x = self.layers(x, src_key_padding_mask=empty)
+        scores = (x @ self.questions.T).masked_fill(empty[..., None], -1e4).softmax(1)
+        pooled = scores.transpose(1, 2) @ x  # (batch, 4, width): first thing, second thing, ground, arrangement
+        both = pooled[:, :2]
+        return Reading(self.things(both), self.tints(both), self.ground(pooled[:, 2]), self.arrangement(pooled[:, 3]))
+
+
+class Prior(nn.Module):
+    """Propose codes for a text."""
+
+    token_rows: torch.Tensor
+
+    def __init__(self, shape: PriorShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.reader = Reader(shape)
+        self.painter = Painter(shape)
+        self.register_buffer("token_rows", torch.zeros(shape.tokens, dtype=torch.int32))
+        self._row_of: dict[int, int] = {}
+
+    def tokenise(self, text: str) -> list[int]:
+        """Return the rows of a text's tokens, as long as the reader's context."""
+        if not self._row_of:
+            self._row_of = {token: row for row, token in enumerate(self.token_rows.tolist())}
+        unknown = self.shape.tokens
+        rows = [self._row_of.get(token, unknown) for token in tokenizer().encode(text)][: self.shape.context]
+        return (rows or [unknown]) + [unknown + 1] * (self.shape.context - max(1, len(rows)))
+
+    @torch.no_grad()
+    def understand(self, text: str, count: int, generator: torch.Generator) -> Conditions:
+        """Return the conditions that a text asks for, `count` times, its open questions answered at random."""
+        device = self.token_rows.device
+        reading = self.reader(torch.tensor([self.tokenise(text)], device=device))
+        shape, grounds = self.shape, self.shape.grounds
+
+        def draw(shares: torch.Tensor) -> torch.Tensor:
+            return torch.multinomial(shares.to(generator.device), count, True, generator=generator).to(device)
+
+        named = int(reading.ground.argmax())
+        shares = torch.tensor(shape.ground_shares) if named == grounds else torch.eye(grounds)[named]
+        choices = torch.tensor(shape.layout_choices[int(reading.arrangement.argmax())])
+        return Conditions(
+            things=reading.things.argmax(-1).expand(count, 2),
+            tints=reading.tints.argmax(-1).expand(count, 2),
+            ground=draw(shares),
+            layout=choices.to(device)[draw(torch.ones(len(choices)))],
+            style=draw(torch.ones(shape.styles)),
+        )
+
+    @torch.no_grad()
+    def propose(
+        self, text: str, count: int, generator: torch.Generator, steps: int = 8, guidance: float = 1.0
+    ) -> torch.Tensor:
+        """Return codes (count, side, side), long, on the generator's grid; the same generator gives the same codes.
+
+        `guidance` above 0 leads away from what the painter
+        would do without knowing the things.
+        """
+        conditions = self.understand(text, count, generator)
+        return self.paint(conditions, generator, steps, guidance)
+
+    @torch.no_grad()
+    def paint(
+        self, conditions: Conditions, generator: torch.Generator, steps: int, guidance: float, heat: float = 0.4
+    ) -> torch.Tensor:
+        """Fill the grid in a few steps, the surest patches first."""
+        count, cells, mask = len(conditions.ground), (self.shape.side // PATCH) ** 2, self.shape.codes
+        device = self.token_rows.device
+        patches = torch.full((count, cells, PATCH**2), mask, device=device)
+        for step in range(steps):
+            logits = self._logits(patches, conditions, guidance) / (heat * (1 - step / steps) + 0.1)
+            shares = logits.softmax(-1)
+            drawn = torch.multinomial(shares.flatten(0, 2).to(generator.device), 1, generator=generator).to(device)
+            drawn = drawn.view(patches.shape)
+            known = patches != mask
+            chosen = torch.where(known, patches, drawn)
+            sure = shares.gather(-1, chosen.clamp(max=mask - 1)[..., None])[..., 0].clamp(min=1e-9).log().sum(-1)
+            sure = sure.masked_fill(known[..., 0], math.inf)
+            keep = cells - math.floor(cells * math.cos(math.pi / 2 * (step + 1) / steps))
+            kept = torch.zeros_like(known[..., 0]).scatter(1, sure.topk(keep, 1).indices, value=True)
+            patches = torch.where(kept[..., None], chosen, mask)
+        return self.unpatch(patches)
+
+    def _logits(self, patches: torch.Tensor, conditions: Conditions, guidance: float) -> torch.Tensor:
+        logits = self.painter(patches, conditions).float()
+        if guidance:
+            nothing = torch.full_like(conditions.things, self.shape.concepts)
+            logits = logits + guidance * (logits - self.painter(patches, conditions._replace(things=nothing)).float())
+        return logits
+
+    def patch(self, codes: torch.Tensor) -> torch.Tensor:
+        """Turn codes (batch, side, side) into patches (batch, cells, 4)."""
+        batch, half = len(codes), self.shape.side // PATCH
+        return codes.view(batch, half, PATCH, half, PATCH).transpose(2, 3).reshape(batch, half * half, PATCH**2)
+
+    def unpatch(self, patches: torch.Tensor) -> torch.Tensor:
+        """Turn patches back into codes."""
+        batch, half = len(patches), self.shape.side // PATCH
+        return patches.view(batch, half, half, PATCH, PATCH).transpose(2, 3).reshape(batch, 2 * half, 2 * half)
+
+
+def load_prior(path: Path, device: torch.device | str = "cpu") -> Prior:
+    """Read a prior's file; its `config` metadata holds `kind` and the fields of `PriorShape`."""
+    import json
+
+    with safe_open(path, framework="pt") as handle:
+        config = json.loads(handle.metadata()["config"])
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118: not a dict
+    prior = Prior(PriorShape.of(config))
+    prior.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
+    return prior.to(device).eval().requires_grad_(False)

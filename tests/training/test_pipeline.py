@@ -1,0 +1,100 @@
+"""Every stage runs at a tiny size, repeats itself, and writes files that keep to the engine's contract."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from training import codec, perceptor, prior
+from training.networks import load_codec, read_weights
+
+
+@pytest.fixture(scope="module")
+def work(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("work")
+    trainer = codec.CodecTrainer(codec.RUNS["smoke"], packed)
+    while trainer.at < trainer.run.steps:
+        trainer.step()
+    trainer.save(folder)
+    return folder
+
+
+def losses_of_codec(packed: Path) -> list[float]:
+    trainer = codec.CodecTrainer(codec.RUNS["smoke"], packed)
+    return [trainer.step()["loss"] for _ in range(4)]
+
+
+def test_same_seed_gives_the_same_first_losses(packed: Path) -> None:
+    assert losses_of_codec(packed) == losses_of_codec(packed)
+
+
+def test_perceptor_repeats_its_losses_through_the_attack(packed: Path, work: Path) -> None:
+    def losses() -> list[float]:
+        trainer = perceptor.PerceptorTrainer(perceptor.RUNS["smoke"], packed, work)
+        return [trainer.step()["loss"] for _ in range(4)]
+
+    assert losses() == losses()
+
+
+def test_a_stopped_codec_goes_on_where_it_was(packed: Path, tmp_path: Path) -> None:
+    straight = codec.CodecTrainer(codec.RUNS["smoke"], packed)
+    stopped = codec.CodecTrainer(codec.RUNS["smoke"], packed)
+    for _ in range(3):
+        straight.step()
+        stopped.step()
+    torch.save(stopped.generator.get_state(), tmp_path / "before")
+    stopped.save(tmp_path)
+    resumed = codec.CodecTrainer(codec.RUNS["smoke"], packed)
+    resumed.resume(tmp_path)
+    assert resumed.at == 3
+    resumed.generator.set_state(torch.load(tmp_path / "before"))
+    assert resumed.step()["loss"] == pytest.approx(straight.step()["loss"], rel=1e-4)
+
+
+def test_generator_file_keeps_to_the_contract(work: Path) -> None:
+    path = work / "embedded-generator.safetensors"
+    tensors, config = read_weights(path)
+    assert config["kind"] == "vqgan"
+    assert tensors["quantize.embedding.weight"].shape == (config["n_embed"], config["embed_dim"])
+    assert {name.split(".")[0] for name in tensors} == {
+        "encoder", "decoder", "quant_conv", "post_quant_conv", "quantize",
+    }  # fmt: skip
+    loaded = load_codec(path, torch.float32)
+    with torch.no_grad():
+        assert loaded.decode(loaded.lookup(torch.zeros(1, 4, 6, dtype=torch.long))).shape == (1, 3, 8, 12)
+
+
+def test_perceptor_file_keeps_to_the_contract(packed: Path, work: Path) -> None:
+    trainer = perceptor.PerceptorTrainer(perceptor.RUNS["smoke"], packed, work)
+    trainer.step()
+    trainer.save()
+    tensors, config = read_weights(work / "embedded-perceptor.safetensors")
+    assert config.pop("kind") == "clip"
+    rows = tensors["token_rows"].tolist()
+    assert {49406, 49407} <= set(rows)
+    assert len(rows) == len(tensors["token_embedding.weight"])
+    expected = perceptor.build_clip(trainer.shape).state_dict()
+    assert set(tensors) - {"token_rows"} == set(expected)
+    assert config == {**trainer.shape.arguments(), "vision_layers": list(trainer.shape.vision_layers)}
+
+
+def test_prior_learns_and_its_file_loads(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.priors import load_prior
+
+    run = prior.RUNS["smoke"]
+    shape = codec.CodecShape(ch_mult=(1, 1), z_channels=32, embed_dim=8, n_embed=32, resolution=32)
+    monkeypatch.setattr(codec, "RUNS", codec.RUNS)
+    trainer = codec.CodecTrainer(codec.RUNS["smoke"], packed)
+    assert trainer.run.shape == shape
+    trainer.step()
+    trainer.save(tmp_path)
+    prior.encode(run, packed, tmp_path, "cpu", part=0)
+    prior.read(run, packed, tmp_path)
+    painter = prior.PaintTrainer(run, packed, tmp_path)
+    assert painter.step()["loss"] > 0
+    painter.save()
+    loaded = load_prior(tmp_path / "embedded-prior.safetensors")
+    first, again = (loaded.propose("a red apple", 2, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert first.shape == (2, 16, 16)
+    assert torch.equal(first, again)
+    assert int(first.max()) < 32

@@ -1,0 +1,199 @@
+"""Train the generator: `python -m training.codec --data FILE --work FOLDER [--config cpu|gpu|smoke]`."""
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from training.networks import Codec, CodecShape, save_codec
+from training.optim import MasterAdamW, schedule
+from training.scenes import Mix, Painter, Sampler, SpriteBank, sheet
+
+
+@dataclass(frozen=True)
+class CodecRun:
+    """Everything that decides a run of the generator."""
+
+    shape: CodecShape = CodecShape()
+    steps: int = 1300
+    batch: int = 8
+    lr: float = 7e-4
+    plain_steps: int = 150  # an ordinary autoencoder first, so that the codebook can be seeded with what it says
+    restart_every: int = 50
+    book_decay: float = 0.98
+    commit: float = 0.25
+    edge: float = 0.5
+    size: int = 128
+    seed: int = 0
+
+
+RUNS = {
+    "cpu": CodecRun(),
+    "gpu": CodecRun(shape=CodecShape(ch_mult=(1, 2, 2, 4), num_res_blocks=1), steps=16000, batch=64, lr=5e-4),
+    "smoke": CodecRun(
+        shape=CodecShape(ch_mult=(1, 1), z_channels=32, embed_dim=8, n_embed=32, resolution=32),
+        steps=6, batch=2, plain_steps=2, restart_every=2, size=32,
+    ),
+}  # fmt: skip
+
+
+class Codebook:
+    """A codebook that follows the mean of what it is used for, and re-seeds codes nobody uses."""
+
+    def __init__(self, codec: Codec, decay: float) -> None:
+        self.codec, self.decay = codec, decay
+        self.weight = codec.quantize.embedding.weight
+        self.weight.requires_grad_(False)
+        self.count = torch.ones(len(self.weight), device=self.weight.device)
+        self.total = self.weight.detach().float().clone()
+
+    def seed(self, vectors: torch.Tensor, generator: torch.Generator, rounds: int = 12) -> None:
+        """Run k-means from random vectors."""
+        pick = torch.randperm(len(vectors), generator=generator)[: len(self.weight)]
+        centres = vectors[pick].clone()
+        for _ in range(rounds):
+            nearest = torch.cat([(centres.square().sum(1) - 2 * v @ centres.T).argmin(1) for v in vectors.split(8192)])
+            count = torch.bincount(nearest, minlength=len(centres)).float()
+            total = torch.zeros_like(centres).index_add_(0, nearest, vectors)
+            centres = torch.where(count[:, None] > 0, total / count[:, None].clamp(min=1), centres)
+        self.count, self.total = torch.ones_like(self.count), centres.clone()
+        self._write(centres)
+
+    def update(self, vectors: torch.Tensor, codes: torch.Tensor) -> None:
+        """Move each codeword towards the mean of the vectors that chose it."""
+        count = torch.bincount(codes, minlength=len(self.count)).float()
+        total = torch.zeros_like(self.total).index_add_(0, codes, vectors)
+        self.count = self.decay * self.count + (1 - self.decay) * count
+        self.total = self.decay * self.total + (1 - self.decay) * total
+        self._write(self.total / self.count[:, None].clamp(min=1e-4))
+
+    def restart(self, vectors: torch.Tensor, generator: torch.Generator) -> int:
+        """Give unused codes a random current vector; return how many."""
+        dead = (self.count < 0.05).nonzero()[:, 0][: len(vectors)]
+        pick = torch.randperm(len(vectors), generator=generator)[: len(dead)]
+        self.count[dead] = 0.5
+        self.total[dead] = 0.5 * vectors[pick]
+        self._write(self.total / self.count[:, None].clamp(min=1e-4))
+        return len(dead)
+
+    def _write(self, centres: torch.Tensor) -> None:
+        with torch.no_grad():
+            self.weight.copy_(centres)
+
+
+def rebuild_loss(made: torch.Tensor, real: torch.Tensor, edge: float) -> torch.Tensor:
+    """Return absolute error of colours and of their differences between neighbours, which keeps edges sharp."""
+    error = made - real
+    slopes = (error[..., 1:, :] - error[..., :-1, :]).abs().mean() + (error[..., 1:] - error[..., :-1]).abs().mean()
+    return error.abs().mean() + error.square().mean() + edge * slopes
+
+
+class CodecTrainer:
+    """One run: `step()` trains once and returns its figures; `save` and `resume` carry it over a restart."""
+
+    def __init__(self, run: CodecRun, data: Path, device: str = "cpu") -> None:
+        self.run, self.device = run, device
+        torch.manual_seed(run.seed)
+        self.generator = torch.Generator().manual_seed(run.seed)
+        bank = SpriteBank.read(data)
+        self.sampler = Sampler(bank, Mix(loose=True, pair=0.12, copies=0.1, tinted=0.2))
+        self.painter = Painter(bank, run.size, device)
+        self.codec = Codec(run.shape).to(device, torch.bfloat16, memory_format=torch.channels_last)
+        self.codec.quantize.embedding.float()
+        self.book = Codebook(self.codec, run.book_decay)
+        self.optimiser = MasterAdamW(self.codec.parameters(), run.lr, betas=(0.9, 0.97))
+        self.at = 0
+        self.seen: list[torch.Tensor] = []
+
+    def pictures(self) -> torch.Tensor:
+        """Compose the next batch, in -1..1."""
+        shift = 0.05 * torch.randn(self.run.batch, 3, generator=self.generator)
+        scenes = self.sampler.draw(self.run.batch, self.generator)
+        return 2 * self.painter.draw(scenes, shift.to(self.device)) - 1
+
+    def step(self) -> dict[str, float]:
+        """Train on one batch."""
+        real = self.pictures()
+        z = self.codec.encode(real)
+        flat = z.detach().permute(0, 2, 3, 1).reshape(-1, z.shape[1])
+        quantised, commitment = z, torch.zeros((), device=z.device)
+        if self.at < self.run.plain_steps:
+            self.seen = [*self.seen[-20:], flat]
+            commitment = 1e-3 * z.square().mean()
+        else:
+            if self.at == self.run.plain_steps:
+                self.book.seed(torch.cat(self.seen), self.generator)
+                self.seen = []
+            codes = self.codec.nearest(z.detach())
+            words = self.codec.lookup(codes)
+            commitment = F.mse_loss(z, words)
+            quantised = z + (words - z).detach()
+            self.book.update(flat, codes.flatten())
+            if self.at % self.run.restart_every == 0 and self.at < 0.8 * self.run.steps:
+                self.book.restart(flat, self.generator)
+        made = self.codec.decode(quantised)
+        loss = rebuild_loss(made, real, self.run.edge)
+        (loss + self.run.commit * commitment).backward()
+        norm = self.optimiser.step(schedule(self.at, self.run.steps))
+        self.at += 1
+        psnr = float(-10 * torch.log10(((made.detach().clamp(-1, 1) - real) / 2).square().mean()))
+        used = float((self.book.count > 0.05).float().mean())
+        return {"loss": float(loss.detach()), "psnr": psnr, "commit": float(commitment.detach()), "norm": norm, "used": used}
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint, the weights and a sheet of originals over reconstructions."""
+        state: dict[str, Any] = {
+            "codec": self.codec.state_dict(), "optimiser": self.optimiser.state_dict(), "at": self.at,
+            "count": self.book.count, "total": self.book.total, "generator": self.generator.get_state(),
+        }  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(state, folder / "codec.tmp")
+        (folder / "codec.tmp").replace(folder / "codec.pt")
+        save_codec(folder / "embedded-generator.safetensors", self.codec)
+        with torch.no_grad():
+            real = self.pictures()[:12].cpu()
+            made = self.codec.decode(self.codec.lookup(self.codec.nearest(self.codec.encode(real.to(self.device)))))
+        both = torch.cat([real, made.cpu()]) / 2 + 0.5
+        sheet(both, len(real)).save(folder / "codec.png")
+
+    def resume(self, folder: Path) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        if not (folder / "codec.pt").exists():
+            return
+        state = torch.load(folder / "codec.pt", weights_only=True)
+        self.codec.load_state_dict(state["codec"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.book.count, self.book.total, self.at = state["count"], state["total"], state["at"]
+        self.generator.set_state(state["generator"].cpu())
+
+
+def main() -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--config", choices=RUNS, default="cpu")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    trainer = CodecTrainer(RUNS[arguments.config], arguments.data, arguments.device)
+    trainer.resume(arguments.work)
+    started = time.monotonic()
+    while trainer.at < trainer.run.steps and time.monotonic() - started < 60 * arguments.minutes:
+        figures = trainer.step()
+        if trainer.at % 25 == 0:
+            line = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            print(f"{trainer.at} {time.monotonic() - started:.0f}s {line}", flush=True)
+        if trainer.at % 200 == 0:
+            trainer.save(arguments.work)
+    trainer.save(arguments.work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""Build the data set: icons from public npm packages, named, rasterised once, packed into one file.
+
+`python -m training.data --out FILE [--cache FOLDER]` downloads what `packages.lock.json` names (versions and hashes),
+and writes the same bytes every time. Training needs only this file, torch and numpy (and pillow to decode it).
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import re
+import tarfile
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+HERE = Path(__file__).parent
+LOCK = HERE / "packages.lock.json"
+CONCEPTS = HERE / "concepts.txt"
+SPRITE_SIZE = 128
+MARGIN = 4  # every icon is cropped to what it shows and fitted with this border, so that vendors agree in scale
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One thing that can be painted: its Unicode name, what people call it, further keywords."""
+
+    label: str
+    names: tuple[str, ...]
+    hexcode: str
+    keywords: tuple[str, ...]
+    aliases: tuple[str, ...]
+
+
+def read_lock() -> list[dict[str, str]]:
+    """Return the packages: name, version, url, sha256, licence, vendor, role."""
+    return json.loads(LOCK.read_text())["packages"]
+
+
+def fetch(package: dict[str, str], cache: Path) -> Path:
+    """Return the package's tarball, downloaded once and checked against its hash."""
+    path = cache / package["url"].rsplit("/", 1)[1].replace(".tgz", f".{package['vendor']}.tgz")
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with urllib.request.urlopen(package["url"]) as response:
+            path.write_bytes(response.read())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != package["sha256"]:
+        raise ValueError(f"{path} has sha256 {digest}, the lock says {package['sha256']}.")
+    return path
+
+
+def read_members(path: Path, pattern: str) -> dict[str, bytes]:
+    """Return the files of a tarball whose names match a pattern."""
+    found = {}
+    with tarfile.open(path) as archive:
+        for member in archive.getmembers():
+            name = member.name.removeprefix("package/")
+            if re.fullmatch(pattern, name) and (handle := archive.extractfile(member)):
+                found[name] = handle.read()
+    return found
+
+
+def plain(text: str) -> str:
+    """Return a name without case and separators, as the sets spell names differently."""
+    return re.sub("[^a-z0-9]", "", text.lower())
+
+
+def read_concepts(emojibase: Path, emojilib: Path) -> list[Concept]:
+    """Join our list of names with the emoji's code points and keywords."""
+    files = read_members(emojibase, r"en/(data|shortcodes/emojibase)\.json")
+    rows = {row["label"]: row for row in json.loads(files["en/data.json"])}
+    shortcodes = json.loads(files["en/shortcodes/emojibase.json"])
+    library = json.loads(read_members(emojilib, r"dist/emoji-en-US\.json")["dist/emoji-en-US.json"])
+    concepts = []
+    for line in CONCEPTS.read_text().splitlines():
+        if line.startswith("#") or not line.strip():
+            continue
+        label, names = (part.strip() for part in line.split(":", 1))
+        row = rows[label]
+        codes = shortcodes.get(row["hexcode"], [])
+        words = library.get(row["emoji"], [])
+        concepts.append(
+            Concept(
+                label=label,
+                names=tuple(name.strip() for name in names.split(",")),
+                hexcode=row["hexcode"].lower(),
+                keywords=tuple(sorted({*row.get("tags", []), *(w.replace("_", " ") for w in words)})),
+                aliases=(label, *([codes] if isinstance(codes, str) else codes), *words[:1]),
+            )
+        )
+    return concepts
+
+
+class IconSet:
+    """One vendor's pictures, found by code point where the set has a table and by name elsewhere."""
+
+    def __init__(self, package: dict[str, str], cache: Path, tables: dict[str, dict[str, str]]) -> None:
+        path = fetch(package, cache)
+        self.webp = read_members(path, r"assets/.*\.webp")
+        icons = read_members(path, r"(icons|chars)\.json")
+        self.icons: dict[str, Any] = json.loads(icons["icons.json"]) if icons else {"icons": {}}
+        own = json.loads(icons["chars.json"]) if "chars.json" in icons else {}
+        self.tables = [own, *tables.values()]
+        self.by_name = {plain(name): name for name in self.icons["icons"]}
+
+    def find(self, concept: Concept) -> Image.Image | None:
+        """Return the picture of a concept at twice the sprite size, or None."""
+        codes = (concept.hexcode, concept.hexcode.replace("-fe0f", ""))
+        for code in codes:
+            if blob := self.webp.get(f"assets/{code}.webp"):
+                return Image.open(io.BytesIO(blob)).convert("RGBA")
+        known = [table[code] for table in self.tables for code in codes if code in table]
+        for name in (*known, *concept.aliases):
+            if key := self.by_name.get(plain(name)):
+                return self._render(self.icons["icons"][key])
+        return None
+
+    def _render(self, icon: dict[str, Any]) -> Image.Image:
+        import resvg_py  # only the data build needs it
+
+        width = icon.get("width", self.icons.get("width", 16))
+        height = icon.get("height", self.icons.get("height", 16))
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=2 * SPRITE_SIZE, height=2 * SPRITE_SIZE, dpi=96)
+        return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
+
+
+def fit(picture: Image.Image) -> Image.Image | None:
+    """Crop an icon to what it shows and centre it in the sprite; None for an empty one."""
+    box = picture.getchannel("A").point(lambda alpha: 255 * (alpha > 8)).getbbox()
+    if box is None:
+        return None
+    cropped = picture.crop(box)
+    scale = (SPRITE_SIZE - 2 * MARGIN) / max(cropped.size)
+    width, height = (max(1, round(side * scale)) for side in cropped.size)
+    cropped = cropped.resize((width, height), Image.Resampling.LANCZOS)
+    sprite = Image.new("RGBA", (SPRITE_SIZE, SPRITE_SIZE))
+    sprite.paste(cropped, ((SPRITE_SIZE - width) // 2, (SPRITE_SIZE - height) // 2))
+    return sprite
+
+
+def sprites(packages: list[dict[str, str]], concepts: list[Concept], cache: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Yield concept, vendor and WebP bytes of every picture found."""
+    tables = {}
+    for package in packages:
+        if package["role"] != "names" and "chars.json" in (
+            members := read_members(fetch(package, cache), r"chars\.json")
+        ):
+            tables[package["vendor"]] = json.loads(members["chars.json"])
+    vendors = [package for package in packages if package["role"] != "names"]
+    for vendor, package in enumerate(vendors):
+        icons = IconSet(package, cache, tables)
+        for index, concept in enumerate(concepts):
+            picture = icons.find(concept)
+            if picture is not None and (sprite := fit(picture)) is not None:
+                buffer = io.BytesIO()
+                sprite.save(buffer, "WEBP", quality=90, method=4, exact=False)
+                yield index, vendor, buffer.getvalue()
+
+
+def build(out: Path, cache: Path) -> str:
+    """Write the packed file and return its sha256."""
+    packages = read_lock()
+    paths = {package["vendor"]: fetch(package, cache) for package in packages}
+    concepts = read_concepts(paths["emojibase"], paths["emojilib"])
+    found = list(sprites(packages, concepts, cache))
+    table = {
+        "concepts": [{"label": c.label, "names": c.names, "keywords": c.keywords} for c in concepts],
+        "vendors": [{k: p[k] for k in ("vendor", "licence", "role")} for p in packages if p["role"] != "names"],
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("wb") as handle:
+        np.savez(
+            handle,
+            table=np.frombuffer(json.dumps(table, sort_keys=True).encode(), np.uint8),
+            concept=np.array([concept for concept, _, _ in found], np.int32),
+            vendor=np.array([vendor for _, vendor, _ in found], np.int32),
+            end=np.cumsum([len(blob) for _, _, blob in found]),
+            blobs=np.frombuffer(b"".join(blob for _, _, blob in found), np.uint8),
+        )
+    return hashlib.sha256(out.read_bytes()).hexdigest()
+
+
+def main() -> None:
+    """Build the packed file from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("cache/packages"))
+    arguments = parser.parse_args()
+    digest = build(arguments.out, arguments.cache)
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 2**20:.1f} MiB, sha256 {digest}")
+
+
+if __name__ == "__main__":
+    main()

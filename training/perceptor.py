@@ -1,0 +1,275 @@
+"""Train the perceptor: `python -m training.perceptor --data FILE --work FOLDER [--config cpu|gpu|smoke]`.
+
+Contrastive learning with a concept head beside it, on composed pictures seen as the engine's cutouts would show them.
+After a warm-up each batch is moved against the tower first (L2, one gradient step), so that climbing its gradient
+draws shapes and not noise; a share of the pictures are the generator's own, some with wrong codes in them.
+"""
+
+import argparse
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from engine.third_party import tokenizer
+from training.captions import Shown, Writer
+from training.networks import ClipShape, build_clip, load_codec, save_clip
+from training.optim import MasterAdamW, schedule
+from training.prior import Texts, describe
+from training.scenes import NOTHING, Mix, Painter, Sampler, Scenes, SpriteBank
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class PerceptorRun:
+    """Everything that decides a run of the perceptor."""
+
+    layers: tuple[int, ...] = (1, 1, 1, 1)
+    width: int = 32
+    size: int = 64
+    steps: int = 2000
+    batch: int = 128
+    lr: float = 1.5e-3
+    attack_from: int = 500
+    attack: float = 2.5  # L2 on pictures in 0..1
+    pool_share: float = 0.25
+    seed: int = 0
+
+
+RUNS = {
+    "cpu": PerceptorRun(),
+    "gpu": PerceptorRun(layers=(1, 2, 2, 1), steps=12_000, batch=2048, lr=1e-3, attack_from=3000),
+    "smoke": PerceptorRun(layers=(1, 1, 1, 1), width=8, size=32, steps=4, batch=4, attack_from=2),
+}
+
+
+def zoom(scenes: Scenes, generator: torch.Generator) -> Scenes:
+    """Move and enlarge half of the scenes, as a cutout of a part of the picture does."""
+    batch = len(scenes.ground)
+    factor = 1 + torch.rand(batch, 1, generator=generator) * (torch.rand(batch, 1, generator=generator) < 0.5)
+    centre = 0.5 + (torch.rand(batch, 1, 2, generator=generator) - 0.5) * 0.5 * (1 - 1 / factor[..., None])
+    place = (scenes.place[..., :2] - centre) * factor[..., None] + 0.5
+    scenes.place = torch.cat([place, scenes.place[..., 2:] * factor[..., None]], -1)
+    return scenes
+
+
+def tokenise(texts: list[str], context: int) -> torch.Tensor:
+    """Return CLIP's tokens (batch, context)."""
+    start, end = 49406, 49407
+    tokens = torch.zeros(len(texts), context, dtype=torch.long)
+    for i, text in enumerate(texts):
+        row = [start, *tokenizer().encode(text)[: context - 2], end]
+        tokens[i, : len(row)] = torch.tensor(row)
+    return tokens
+
+
+def encode_text(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """Embed texts as CLIP.encode_text does, in the text tower's own precision."""
+    dtype = clip.text_projection.dtype
+    x = F.embedding(tokens, clip.token_embedding.weight).to(dtype) + clip.positional_embedding
+    x = clip.transformer(x.permute(1, 0, 2)).permute(1, 0, 2)
+    return clip.ln_final(x)[torch.arange(len(x)), tokens.argmax(-1)] @ clip.text_projection
+
+
+class PerceptorTrainer:
+    """One run: `step()` trains once and returns its figures."""
+
+    def __init__(self, run: PerceptorRun, data: Path, work: Path, device: str = "cpu") -> None:
+        self.run, self.work, self.device = run, work, device
+        torch.manual_seed(run.seed)
+        self.generator, self.rng = torch.Generator().manual_seed(run.seed), random.Random(run.seed)
+        self.bank = SpriteBank.read(data)
+        self.sampler = Sampler(self.bank, Mix(loose=True, pair=0.08, copies=0.05, tinted=0.15))
+        self.painter = Painter(self.bank, run.size, device)
+        texts = Texts(self.bank, 32, run.seed)
+        concepts = self.bank.table["concepts"]
+        self.writer: Writer = texts.writer
+        rows = sorted({*texts.token_rows, 0, 49406, 49407})
+        self.shape = ClipShape(
+            vision_layers=run.layers, vision_width=run.width, image_resolution=run.size, token_rows=rows
+        )
+        self.clip = build_clip(self.shape).to(device)
+        # Rows that no caption uses would only be decayed: train a small table and widen it on saving.
+        self.row_of = torch.zeros(self.shape.vocab_size, dtype=torch.long)
+        self.row_of[rows] = torch.arange(len(rows))
+        self.tokens_in_use = torch.tensor(rows)
+        table = self.clip.token_embedding.weight.detach()[self.tokens_in_use].clone()
+        self.clip.token_embedding = nn.Embedding(len(rows), table.shape[1], _weight=table).to(device)
+        self.clip.to(torch.bfloat16).visual.to(memory_format=torch.channels_last)
+        for module in self.clip.modules():
+            if isinstance(module, nn.LayerNorm):  # CLIP's own computes in float32
+                module.float()
+        self.head = nn.Linear(self.shape.embed_dim, len(concepts)).to(device, torch.bfloat16)
+        parameters = [p for p in self.clip.parameters() if p is not self.clip.logit_scale] + list(self.head.parameters())
+        self.optimiser = MasterAdamW(parameters, run.lr, betas=(0.9, 0.98), decay=0.05)
+        self.scale = torch.tensor(2.7, device=device)
+        self.mean = torch.tensor(MEAN, device=device)[:, None, None]
+        self.deviation = torch.tensor(DEVIATION, device=device)[:, None, None]
+        self.at = 0
+        self.pool = self._read_pool()
+
+    def _read_pool(self) -> tuple[torch.Tensor, np.ndarray] | None:
+        path = self.work / "pool.npz"
+        if not path.exists():
+            return None
+        packed = np.load(path)
+        return torch.from_numpy(packed["pictures"]), packed["rows"]
+
+    def batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return pictures in 0..1, caption tokens and the first thing's concept."""
+        run, generator = self.run, self.generator
+        scenes = zoom(self.sampler.draw(run.batch, generator), generator)
+        shift = 0.04 * torch.randn(run.batch, 3, generator=generator)
+        pictures = self.painter.draw(scenes, shift.to(self.device))
+        rows = describe(scenes, self.bank)
+        if self.pool is not None:
+            pictures, rows = self._mix_in(pictures, rows, int(run.batch * run.pool_share))
+        noise = 0.1 * torch.rand(run.batch, 1, 1, 1, generator=generator)
+        gain = 1 + 0.1 * torch.randn(run.batch, 3, 1, 1, generator=generator)
+        pictures = pictures * gain.to(self.device)
+        pictures = pictures + (noise * torch.randn(pictures.shape, generator=generator)).to(self.device)
+        captions = [self._caption(row) for row in rows.tolist()]
+        tokens = self.row_of[tokenise(captions, self.shape.context_length)]
+        return pictures, tokens.to(self.device), torch.from_numpy(rows[:, 0].astype(np.int64)).to(self.device)
+
+    def _mix_in(self, pictures: torch.Tensor, rows: np.ndarray, count: int) -> tuple[torch.Tensor, np.ndarray]:
+        """Replace the first pictures by the generator's own."""
+        assert self.pool is not None
+        pick = torch.randint(0, len(self.pool[0]), (count,), generator=self.generator)
+        own = (self.pool[0][pick].float() / 255).to(self.device)
+        rows = rows.copy()
+        rows[:count] = self.pool[1][pick.numpy()]
+        return torch.cat([own, pictures[count:]]), rows
+
+    def _caption(self, row: list[int]) -> str:
+        thing, second, tint, other, ground, layout, _ = row
+        return self.writer.write(Shown((thing, second), (tint, other), ground, layout), self.rng).text
+
+    def embed(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Embed pictures in 0..1 of the tower's size."""
+        normal = ((pictures - self.mean) / self.deviation).to(torch.bfloat16)
+        return self.clip.visual(normal.contiguous(memory_format=torch.channels_last))
+
+    def losses(
+        self, pictures: torch.Tensor, words: torch.Tensor, concept: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss of pictures against caption embeddings, and the concept head's logits."""
+        features = self.embed(pictures)
+        logits = self.head(features).float()
+        similar = F.normalize(features.float(), dim=-1) @ words.T * self.scale.exp()
+        target = torch.arange(len(pictures), device=self.device)
+        contrast = F.cross_entropy(similar, target) + F.cross_entropy(similar.T, target)
+        return 0.5 * contrast + F.cross_entropy(logits, concept), logits
+
+    def attack(self, pictures: torch.Tensor, words: torch.Tensor, concept: torch.Tensor) -> torch.Tensor:
+        """Move each picture a random distance in the direction that raises its loss."""
+        moved = pictures.detach().requires_grad_()
+        loss, _ = self.losses(moved, words.detach(), concept)
+        (gradient,) = torch.autograd.grad(loss, moved)
+        norm = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None, None]
+        ramp = min(1.0, (self.at - self.run.attack_from + 1) / 400)
+        distance = torch.rand(len(pictures), 1, 1, 1, generator=self.generator).to(self.device)
+        return (pictures + self.run.attack * ramp * distance * gradient / norm).detach()
+
+    def step(self) -> dict[str, float]:
+        """Train on one batch."""
+        pictures, tokens, concept = self.batch()
+        words = F.normalize(encode_text(self.clip, tokens).float(), dim=-1)
+        if self.at >= self.run.attack_from:
+            pictures = self.attack(pictures, words, concept)
+        loss, logits = self.losses(pictures, words, concept)
+        loss.backward()
+        norm = self.optimiser.step(schedule(self.at, self.run.steps))
+        # The temperature follows a schedule instead of a gradient: small batches make a learned one drift.
+        self.scale.fill_(2.7 + 1.3 * min(1.0, self.at / (0.5 * self.run.steps)))
+        self.at += 1
+        right = (logits.argmax(1) == concept).float().mean().item()
+        return {"loss": loss.item(), "right": right, "norm": norm}
+
+    def save(self) -> None:
+        """Write a checkpoint and the perceptor's file."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        state = {"clip": self.clip.state_dict(), "head": self.head.state_dict(), "at": self.at,
+                 "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state()}  # fmt: skip
+        torch.save(state, self.work / "perceptor.tmp")
+        (self.work / "perceptor.tmp").replace(self.work / "perceptor.pt")
+        export(self.work / "embedded-perceptor.safetensors", self)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        path = self.work / "perceptor.pt"
+        if path.exists():
+            state = torch.load(path, weights_only=True)
+            self.clip.load_state_dict(state["clip"])
+            self.head.load_state_dict(state["head"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.at = state["at"]
+            self.generator.set_state(state["generator"].cpu())
+            self.rng = random.Random(self.run.seed + self.at)
+
+
+def export(path: Path, trainer: PerceptorTrainer) -> None:
+    """Write the perceptor's file in CLIP's own names."""
+    trainer.clip.logit_scale.data = trainer.scale.clone()
+    tensors = dict(trainer.clip.state_dict())
+    save_clip(path, tensors, trainer.shape)
+
+
+def make_pool(run: PerceptorRun, work: Path, count: int, wrong: float = 0.25) -> None:
+    """Decode some of the prior's codes, half of them with random codes mixed in, at the tower's size."""
+    packed = np.load(sorted(work.glob("codes-*.npz"))[0])
+    codec = load_codec(work / "embedded-generator.safetensors")
+    generator = torch.Generator().manual_seed(run.seed)
+    codes = torch.from_numpy(packed["codes"][:count].astype(np.int64))
+    share = wrong * torch.rand(len(codes), 1, 1, generator=generator)
+    share[: len(codes) // 2] = 0
+    random_codes = torch.randint(0, codec.shape.n_embed, codes.shape, generator=generator)
+    codes = torch.where(torch.rand(codes.shape, generator=generator) < share, random_codes, codes)
+    pictures = []
+    with torch.no_grad():
+        for part in codes.split(16):
+            made = codec.decode(codec.lookup(part)) / 2 + 0.5
+            small = F.interpolate(made.clamp(0, 1), (run.size, run.size), mode="area")
+            pictures.append((small * 255).round().byte())
+    np.savez(work / "pool.npz", pictures=torch.cat(pictures).numpy(), rows=packed["rows"][: len(codes)])
+
+
+def main() -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--config", choices=RUNS, default="cpu")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--pool", type=int, default=0, help="only decode so many pictures for later training")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    run = RUNS[arguments.config]
+    if arguments.pool:
+        make_pool(run, arguments.work, arguments.pool)
+        return
+    trainer = PerceptorTrainer(run, arguments.data, arguments.work, arguments.device)
+    trainer.resume()
+    started = time.monotonic()
+    while trainer.at < run.steps and time.monotonic() - started < 60 * arguments.minutes:
+        figures = trainer.step()
+        if trainer.at % 20 == 0:
+            line = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            print(f"{trainer.at} {time.monotonic() - started:.0f}s {line}", flush=True)
+        if trainer.at % 200 == 0:
+            trainer.save()
+    trainer.save()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,350 @@
+"""Train the prior: `python -m training.prior encode|read|paint|export --data FILE --work FOLDER [--config cpu|gpu]`.
+
+Codes are cheap to train on and pictures are not, so `encode` turns composed pictures into codes once; `read` trains
+the reader on text alone; `paint` trains the painter on the codes; `export` joins both in the prior's file.
+"""
+
+import argparse
+import math
+import random
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from engine.priors import Conditions, Painter, Prior, PriorShape, Reader
+from engine.third_party import tokenizer
+from training.captions import ARRANGEMENTS, Caption, Shown, Writer
+from training.networks import load_codec, save_weights
+from training.optim import MasterAdamW, schedule
+from training.scenes import (
+    COLOURS, GROUNDS, LAYOUT_NAMES, LAYOUTS, NOTHING, Mix, Painter as ScenePainter, Sampler, Scenes, SpriteBank, sheet,
+)  # fmt: skip
+
+STYLES = ("fluent-flat", "fluent-3d", "noto", "twemoji")  # the vendors it paints like: few, so that each is learned
+MIX = Mix(pair=0.12, copies=0.07, tinted=0.2, ground_shares=(0.6, 0.14, 0.26))
+
+
+@dataclass(frozen=True)
+class PriorRun:
+    """Everything that decides a run of the prior."""
+
+    width: int = 256
+    depth: int = 7
+    heads: int = 4
+    pictures: int = 60_000
+    read_steps: int = 1000
+    read_batch: int = 160
+    paint_steps: int = 6000
+    paint_batch: int = 64
+    lr: float = 1.5e-3
+    drop: float = 0.08  # share of captions without things, for guidance
+    seed: int = 0
+
+
+RUNS = {
+    "cpu": PriorRun(),
+    "gpu": PriorRun(pictures=600_000, paint_steps=30_000, paint_batch=512, lr=1e-3),
+    "smoke": PriorRun(width=32, depth=1, heads=2, pictures=8, read_steps=3, read_batch=4, paint_steps=3, paint_batch=4),
+}
+
+
+def style_vendors(table: dict[str, Any]) -> tuple[int, ...]:
+    """Return the vendors whose pictures the prior learns, in the order of STYLES."""
+    names = [vendor["vendor"] for vendor in table["vendors"]]
+    return tuple(names.index(style) for style in STYLES)
+
+
+def slot_map(side: int) -> tuple[tuple[int, ...], ...]:
+    """Return, per layout, which of the two things each 2 x 2 patch of codes belongs to: the nearest one."""
+    half = side // 2
+    centres = [((column + 0.5) / half, (row + 0.5) / half) for row in range(half) for column in range(half)]
+    slots = []
+    for spots in LAYOUTS.values():
+        nearest = [min(range(len(spots)), key=lambda k: math.dist(spots[k][:2], centre)) for centre in centres]
+        slots.append(tuple(min(k, 1) for k in nearest))
+    return tuple(slots)
+
+
+def shape_of(run: PriorRun, bank: SpriteBank, side: int, codes: int, tokens: int) -> PriorShape:
+    """Return the prior's sizes for a data set and a generator."""
+    plain, scenes = len(COLOURS), len(GROUNDS) - 2 * len(COLOURS)
+    shares = [0.6 / plain] * plain + [0.1 / plain] * plain + [0.3 / scenes] * scenes
+    return PriorShape(
+        concepts=len(bank.table["concepts"]),
+        tints=len(COLOURS),
+        grounds=len(GROUNDS),
+        styles=len(STYLES),
+        slots=slot_map(side),
+        layout_choices=tuple(tuple(LAYOUT_NAMES.index(name) for name in names) for names in ARRANGEMENTS.values()),
+        ground_shares=tuple(shares),
+        side=side,
+        codes=codes,
+        width=run.width,
+        depth=run.depth,
+        heads=run.heads,
+        tokens=tokens,
+    )
+
+
+def describe(scenes: Scenes, bank: SpriteBank) -> np.ndarray:
+    """Return rows of (thing, thing, tint, tint, ground, layout, vendor); NOTHING where there is none."""
+    things = torch.where(scenes.sprite >= 0, bank.concept[scenes.sprite.clamp(min=0)], NOTHING)
+    tints = torch.where(scenes.sprite >= 0, scenes.tint, NOTHING)
+    vendor = bank.vendor[scenes.sprite[:, 0]]
+    columns = [things[:, 0], things[:, 1], tints[:, 0], tints[:, 1], scenes.ground, scenes.layout, vendor]
+    return torch.stack(columns, 1).numpy().astype(np.int16)
+
+
+def one_style(scenes: Scenes, bank: SpriteBank, sampler: Sampler) -> Scenes:
+    """Redraw second things from the first one's vendor, as one picture has one style."""
+    vendor = bank.vendor[scenes.sprite[:, 0]]
+    row_of = {(int(bank.concept[r]), int(bank.vendor[r])): int(r) for r in sampler.rows}
+    second = scenes.sprite[:, 1]
+    for i in ((second >= 0) & (bank.vendor[second.clamp(min=0)] != vendor)).nonzero()[:, 0].tolist():
+        fallback = int(scenes.sprite[i, 0])
+        scenes.sprite[i, 1] = row_of.get((int(bank.concept[second[i]]), int(vendor[i])), fallback)
+    return scenes
+
+
+def encode(run: PriorRun, data: Path, work: Path, device: str, part: int) -> None:
+    """Compose pictures and write their codes and conditions, in parts that can be made one after the other."""
+    bank = SpriteBank.read(data)
+    sampler = Sampler(bank, MIX, style_vendors(bank.table))
+    codec = load_codec(work / "embedded-generator.safetensors").to(device)
+    painter = ScenePainter(bank, codec.shape.resolution, device)
+    generator = torch.Generator().manual_seed(run.seed * 1000 + part)
+    batch = min(40, run.pictures)
+    codes, rows = [], []
+    with torch.no_grad():
+        for _ in range(run.pictures // batch):
+            scenes = one_style(sampler.draw(batch, generator), bank, sampler)
+            pictures = 2 * painter.draw(scenes) - 1
+            codes.append(codec.nearest(codec.encode(pictures)).cpu().numpy().astype(np.uint16))
+            rows.append(describe(scenes, bank))
+    np.savez(work / f"codes-{part}.npz", codes=np.concatenate(codes), rows=np.concatenate(rows))
+
+
+class Texts:
+    """Random captions as token rows, with what they say as targets for the reader."""
+
+    def __init__(self, bank: SpriteBank, context: int, seed: int) -> None:
+        concepts = bank.table["concepts"]
+        self.writer = Writer([c["names"] for c in concepts], [c["keywords"] for c in concepts], plain=0.3)
+        self.rng = random.Random(seed)
+        self.concepts, self.context = len(concepts), context
+        self.token_rows = self._tokens_in_use()
+        self.row_of = {token: row for row, token in enumerate(self.token_rows)}
+
+    def _tokens_in_use(self) -> list[int]:
+        """Return the tokens of every word that captions are made of."""
+        words = {name for names in self.writer.names for name in names}
+        words |= {word for words in self.writer.keywords for word in words}
+        rng = random.Random(0)
+        texts = [*sorted(words), *(self.caption(rng).text for _ in range(6000))]
+        return sorted({token for text in texts for token in tokenizer().encode(text)})
+
+    def caption(self, rng: random.Random) -> Caption:
+        """Write a caption for a random scene."""
+        kind, layout = rng.random(), LAYOUT_NAMES.index(rng.choice(("one", "one small")))
+        first, second = rng.randrange(self.concepts), NOTHING
+        if kind < 0.2:
+            second, layout = rng.randrange(self.concepts), LAYOUT_NAMES.index(rng.choice(("side by side", "one above")))
+        elif kind < 0.32:
+            second, layout = first, LAYOUT_NAMES.index(rng.choice(("side by side", "three", "four")))
+        tints = [rng.randrange(len(COLOURS)) if rng.random() < 0.3 else NOTHING for _ in range(2)]
+        if second in (NOTHING, first):
+            tints[1] = NOTHING if second == NOTHING else tints[0]
+        shown = Shown((first, second), (tints[0], tints[1]), rng.randrange(len(GROUNDS)), layout)
+        return self.writer.write(shown, rng)
+
+    def batch(self, size: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return token rows (size, context), a few of them unknown, and the targets."""
+        captions = [self.caption(self.rng) for _ in range(size)]
+        unknown = len(self.token_rows)
+        tokens = torch.full((size, self.context), unknown + 1)
+        for i, caption in enumerate(captions):
+            rows = [self.row_of.get(token, unknown) for token in tokenizer().encode(caption.text)][: self.context]
+            rows = [unknown if self.rng.random() < 0.01 else row for row in rows]
+            tokens[i, : len(rows)] = torch.tensor(rows)
+        targets = {name: torch.tensor([getattr(c, name) for c in captions]) for name in ("things", "tints", "ground")}
+        targets["arrangement"] = torch.tensor([caption.arrangement for caption in captions])
+        return tokens, targets
+
+
+def none_last(indices: torch.Tensor, count: int) -> torch.Tensor:
+    """Replace NOTHING by the class after the last."""
+    return torch.where(indices < 0, count, indices)
+
+
+def read(run: PriorRun, data: Path, work: Path) -> None:
+    """Train the reader on text alone."""
+    bank = SpriteBank.read(data)
+    texts = Texts(bank, PriorShape.context, run.seed)
+    shape = shape_of(run, bank, 16, 1024, len(texts.token_rows))
+    torch.manual_seed(run.seed)
+    reader = Reader(shape)
+    optimiser = torch.optim.AdamW(reader.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
+    started = time.monotonic()
+    for step in range(run.read_steps):
+        for group in optimiser.param_groups:
+            group["lr"] = 2e-3 * schedule(step, run.read_steps)
+        tokens, targets = texts.batch(run.read_batch)
+        reading = reader(tokens)
+        things, tints = none_last(targets["things"], shape.concepts), none_last(targets["tints"], shape.tints)
+        loss = (
+            F.cross_entropy(reading.things.flatten(0, 1), things.flatten())
+            + F.cross_entropy(reading.tints.flatten(0, 1), tints.flatten())
+            + F.cross_entropy(reading.ground, none_last(targets["ground"], shape.grounds))
+            + F.cross_entropy(reading.arrangement, targets["arrangement"])
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
+        optimiser.step()
+        if step % 100 == 0 or step == run.read_steps - 1:
+            right = (reading.things.argmax(-1) == things).float().mean(0)
+            ground = (reading.ground.argmax(-1) == none_last(targets["ground"], shape.grounds)).float().mean()
+            tint = (reading.tints.argmax(-1) == tints).float().mean()
+            print(f"{step} {time.monotonic() - started:.0f}s loss {loss.item():.3f} things {right.tolist()} "
+                  f"ground {ground:.3f} tint {tint:.3f}", flush=True)  # fmt: skip
+    state = {"reader": reader.state_dict(), "token_rows": torch.tensor(texts.token_rows, dtype=torch.int32)}
+    torch.save(state, work / "reader.pt")
+
+
+class PaintTrainer:
+    """One run of the painter over the encoded pictures."""
+
+    def __init__(self, run: PriorRun, data: Path, work: Path, device: str = "cpu") -> None:
+        self.run, self.work, self.device = run, work, device
+        self.bank = SpriteBank.read(data)
+        codec = load_codec(work / "embedded-generator.safetensors")
+        side = codec.shape.resolution // 2 ** (len(codec.shape.ch_mult) - 1)
+        reader = torch.load(work / "reader.pt", weights_only=True)
+        self.token_rows = reader["token_rows"]
+        self.shape = shape_of(run, self.bank, side, codec.shape.n_embed, len(self.token_rows))
+        self.reader_state = reader["reader"]
+        torch.manual_seed(run.seed)
+        self.generator = torch.Generator().manual_seed(run.seed)
+        self.painter = Painter(self.shape).to(device, torch.bfloat16)
+        self.optimiser = MasterAdamW(self.painter.parameters(), run.lr, betas=(0.9, 0.97), decay=0.02)
+        self.at = 0
+        self.patcher = Prior(self.shape)
+        self.load()
+
+    def load(self) -> None:
+        """Read all encoded parts that are there; more may have come since the last time."""
+        parts = [np.load(path) for path in sorted(self.work.glob("codes-*.npz"))]
+        codes = torch.from_numpy(np.concatenate([part["codes"] for part in parts]).astype(np.int64))
+        rows = torch.from_numpy(np.concatenate([part["rows"] for part in parts]).astype(np.int64))
+        style_of = torch.full((64,), 0)
+        style_of[list(style_vendors(self.bank.table))] = torch.arange(len(STYLES))
+        self.patches = self.patcher.patch(codes)
+        things, tints = none_last(rows[:, :2], self.shape.concepts), none_last(rows[:, 2:4], self.shape.tints)
+        self.conditions = Conditions(things, tints, rows[:, 4], rows[:, 5], style_of[rows[:, 6]])
+
+    def step(self) -> dict[str, float]:
+        """Train on one batch: hide a random share of the patches and predict them."""
+        run, generator = self.run, self.generator
+        pick = torch.randint(0, len(self.patches), (run.paint_batch,), generator=generator)
+        patches = self.patches[pick].to(self.device)
+        conditions = Conditions(*(part[pick].to(self.device) for part in self.conditions))
+        dropped = torch.rand(run.paint_batch, 1, generator=generator).to(self.device) < run.drop
+        conditions = conditions._replace(things=torch.where(dropped, self.shape.concepts, conditions.things))
+        # Mostly nearly everything is hidden: that is where sampling begins, and where identity is decided.
+        share = torch.cos(math.pi / 2 * torch.rand(run.paint_batch, 1, generator=generator) ** 1.5)
+        hidden = (torch.rand(patches.shape[:2], generator=generator) < share).to(self.device)
+        logits = self.painter(torch.where(hidden[..., None], self.shape.codes, patches), conditions)
+        loss = F.cross_entropy(logits[hidden].flatten(0, 1).float(), patches[hidden].flatten())
+        loss.backward()
+        norm = self.optimiser.step(schedule(self.at, run.paint_steps, warmup=200))
+        self.at += 1
+        return {"loss": loss.item(), "norm": norm}
+
+    def save(self) -> None:
+        """Write a checkpoint and the prior's file."""
+        state = {"painter": self.painter.state_dict(), "optimiser": self.optimiser.state_dict(), "at": self.at,
+                 "generator": self.generator.get_state()}  # fmt: skip
+        torch.save(state, self.work / "painter.tmp")
+        (self.work / "painter.tmp").replace(self.work / "painter.pt")
+        export(self.work, self.shape, self.painter, self.reader_state, self.token_rows)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        path = self.work / "painter.pt"
+        if path.exists():
+            state = torch.load(path, weights_only=True)
+            self.painter.load_state_dict(state["painter"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.at = state["at"]
+            self.generator.set_state(state["generator"].cpu())
+
+
+def export(work: Path, shape: PriorShape, painter: Painter, reader: dict[str, Any], rows: torch.Tensor) -> None:
+    """Join reader and painter in the prior's file."""
+    tensors = {f"reader.{name}": tensor for name, tensor in reader.items()}
+    tensors |= {f"painter.{name}": tensor for name, tensor in painter.state_dict().items()}
+    names = {"concept_names": None, "ground_names": list(GROUNDS), "style_names": list(STYLES)}
+    config = {"kind": "prior", **asdict(shape), **{k: v for k, v in names.items() if v}}
+    save_weights(work / "embedded-prior.safetensors", {**tensors, "token_rows": rows}, config)
+
+
+def paint(run: PriorRun, data: Path, work: Path, device: str, minutes: float) -> None:
+    """Train the painter, saving every few hundred steps."""
+    trainer = PaintTrainer(run, data, work, device)
+    trainer.resume()
+    started, total = time.monotonic(), 0.0
+    while trainer.at < run.paint_steps and time.monotonic() - started < 60 * minutes:
+        figures = trainer.step()
+        total += figures["loss"]
+        if trainer.at % 50 == 0:
+            print(f"{trainer.at} {time.monotonic() - started:.0f}s loss {total / 50:.3f} norm {figures['norm']:.2f} "
+                  f"pictures {len(trainer.patches)}", flush=True)  # fmt: skip
+            total = 0.0
+        if trainer.at % 400 == 0:
+            trainer.save()
+            trainer.load()
+    trainer.save()
+
+
+def preview(work: Path, texts: list[str], count: int, out: Path, guidance: float, steps: int) -> None:
+    """Paint a sheet straight from the prior, without the loop."""
+    from engine.priors import load_prior
+
+    prior, codec = load_prior(work / "embedded-prior.safetensors"), load_codec(work / "embedded-generator.safetensors")
+    rows = []
+    for text in texts:
+        codes = prior.propose(text, count, torch.Generator().manual_seed(0), steps, guidance)
+        with torch.no_grad():
+            rows.append(codec.decode(codec.lookup(codes)) / 2 + 0.5)
+    sheet(torch.cat(rows), count).save(out)
+
+
+def main() -> None:
+    """Run one stage from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage", choices=("encode", "read", "paint"))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--config", choices=RUNS, default="cpu")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--part", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=1e9)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    run = RUNS[arguments.config]
+    if arguments.stage == "encode":
+        encode(run, arguments.data, arguments.work, arguments.device, arguments.part)
+    elif arguments.stage == "read":
+        read(run, arguments.data, arguments.work)
+    else:
+        paint(run, arguments.data, arguments.work, arguments.device, arguments.minutes)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,21 +10,26 @@ from typing import Any
 
 import aiohttp
 import discord
+import yarl
 from discord import app_commands
 from discord.ext import commands
+from discord.gateway import DiscordWebSocket
 from discord.http import Route
 from pydantic import SecretStr
 
+from bot import logs
 from bot.actions import Actions
 from bot.background import spawn
 from bot.components import JobButton, PageButton
 from bot.delivery import Delivery
 from bot.desk import Desk
 from bot.explaining import UNEXPECTED, sentence_for
+from bot.health import Health, serving
 from bot.history import History
+from bot.metrics import Metrics
 from bot.reactions import Reactions
 from bot.reporter import Reporter
-from bot.settings import BadSettingsError, Settings, require_token
+from bot.settings import BadSettingsError, DiscordSettings, Settings, require_token
 from bot.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -37,7 +42,7 @@ _STABLE_SECONDS = 600.0
 class Painter(commands.Bot):
     """The bot. Its parts do the work; it connects them to Discord."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -48,6 +53,7 @@ class Painter(commands.Bot):
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
             max_messages=None,
+            http_trace=(metrics or Metrics()).trace(),
             max_ratelimit_timeout=settings.discord.longest_rate_limit,
             tree_cls=_Tree,
         )
@@ -64,12 +70,19 @@ class Painter(commands.Bot):
 
     async def setup_hook(self) -> None:
         """Start the services, load the commands, and tell Discord about them if they changed."""
+        await self._find_gateway()
         # In a task of its own: what lives as long as the process must not hang on the task that logs in.
         await spawn(self._start_services(), "start of the services")
         for name in COGS:
             await self.load_extension(f"cogs.{name}")
         self.add_dynamic_items(JobButton, PageButton)
         await self.sync_commands()
+
+    async def _find_gateway(self) -> None:
+        """Ask a proxy where its gateway is: discord.py takes Discord's own for granted."""
+        if self.settings.discord.api_base != DiscordSettings().api_base:
+            _, address, _ = await self.http.get_bot_gateway()
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
 
     async def _start_services(self) -> None:
         await self.studio.start()
@@ -138,21 +151,28 @@ class _Tree(app_commands.CommandTree[Painter]):
 def run(settings: Settings) -> None:
     """Be the bot until somebody ends the process; raise `BadSettingsError` for a token that Discord refuses."""
     token = require_token()
+    logs.set_up(settings.log, (token.get_secret_value(),))
     Route.BASE = settings.discord.api_base
     asyncio.run(_serve(settings, token))
 
 
 async def _serve(settings: Settings, token: SecretStr) -> None:
-    """Run one client after the other: one that could not connect is beyond use. Each failure waits longer."""
+    """Tell how the bot fares, and let it live, until the process is asked to end."""
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ending.set)
+    async with serving(settings.health) as health:
+        await _live_again(settings, token, ending, health)
+
+
+async def _live_again(settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health) -> None:
+    """Run one client after the other: one that could not connect is beyond use. Each failure waits longer."""
     pause = _FIRST_PAUSE
     while not ending.is_set():
         began = time.monotonic()
         try:
-            await _live(settings, token, ending)
+            await _live(settings, token, ending, health)
         except discord.LoginFailure:
             raise BadSettingsError("DISCORD_TOKEN: expected a bot's token, found one that Discord refuses.") from None
         except (discord.DiscordException, aiohttp.ClientError, OSError, AttributeError) as error:
@@ -162,8 +182,9 @@ async def _serve(settings: Settings, token: SecretStr) -> None:
             await _either(ending.wait(), asyncio.sleep(pause))
 
 
-async def _live(settings: Settings, token: SecretStr, ending: asyncio.Event) -> None:
-    async with Painter(settings) as client:
+async def _live(settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health) -> None:
+    async with Painter(settings, health.metrics) as client:
+        health.attend(client)
         connection = asyncio.create_task(client.start(token.get_secret_value()))
         await _either(connection, ending.wait())
         if connection.done():

@@ -8,6 +8,7 @@ import time
 import simcord
 from simcord import Preview
 
+from bot import logs
 from bot.background import spawn
 from bot.client import Painter
 from bot.settings import Settings
@@ -22,6 +23,7 @@ _UPLOADS = "cdn.simcord.invalid"
 
 def run(settings: Settings, port: int = 0) -> None:
     """Serve the page on 127.0.0.1 (`port` 0: any free one) until Ctrl-C or its own "End session"."""
+    logs.set_up(settings.log)
     asyncio.run(serve(local(settings), port))
 
 

@@ -1,0 +1,111 @@
+"""`/healthz`: 200 only while everything works. `/metrics`: for Prometheus. On 127.0.0.1 unless configured."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from bot.background import spawn
+from bot.lag import watch_lag
+from bot.metrics import Metrics
+from bot.settings import HealthSettings
+
+if TYPE_CHECKING:
+    from bot.client import Painter
+    from bot.studio import Studio
+
+log = logging.getLogger(__name__)
+
+_LEDGER_SECONDS = 3.0
+"""A ledger that takes longer to write one row counts as not writable."""
+
+
+class Health:
+    """Tell how the bot fares. It outlives the client, which a lost connection replaces."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self._client: Painter | None = None
+
+    def attend(self, client: "Painter") -> None:
+        """Report on `client` from now on."""
+        self._client = client
+        self.metrics.watch(client.studio)
+
+    async def complaints(self) -> dict[str, str]:
+        """Say what is wrong, by part: gateway, worker, ledger. Nothing is wrong when it is empty."""
+        client = self._client
+        if client is None:
+            return dict.fromkeys(("gateway", "worker", "ledger"), "not started yet")
+        found: dict[str, str] = {}
+        if client.is_closed() or not client.is_ready() or not client.ws.open:
+            found["gateway"] = "not connected to Discord"
+        if not client.studio.worker_alive:
+            found["worker"] = "the painting thread does not run"
+        if (complaint := await _ledger_complaint(client.studio)) is not None:
+            found["ledger"] = complaint
+        return found
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        """Answer 200, or 503 with what is wrong."""
+        wrong = await self.complaints()
+        return web.json_response({"healthy": not wrong, "wrong": wrong}, status=503 if wrong else 200)
+
+    async def scrape(self, _: web.Request) -> web.Response:
+        """Answer with all metrics."""
+        client = self._client
+        studio, dropped = (None, 0) if client is None else (client.studio, client.reporter.dropped)
+        text = await self.metrics.text(studio, dropped, await self.complaints())
+        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+async def _ledger_complaint(studio: "Studio") -> str | None:
+    """Write a row and take it back; say in a few words why that fails. The details are for the log."""
+    if not studio.worker_alive:  # the ledger is opened before the worker starts, and closed after it ends
+        return "not open"
+    try:
+        async with asyncio.timeout(_LEDGER_SECONDS):
+            await studio.ledger.check_writable()
+    except TimeoutError:
+        return f"not written within {_LEDGER_SECONDS:g} s"
+    except (sqlite3.Error, ValueError) as error:  # aiosqlite raises ValueError once it is closed
+        log.warning("The ledger cannot be written: %s", error)
+        return "cannot be written"
+    return None
+
+
+@asynccontextmanager
+async def serving(settings: HealthSettings) -> AsyncIterator[Health]:
+    """Serve both pages for as long as the block runs; a port that cannot be had is no reason not to paint."""
+    health = Health()
+    app = web.Application()
+    app.add_routes([web.get("/healthz", health.healthz), web.get("/metrics", health.scrape)])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    lag = spawn(watch_lag(health.metrics.note_lag), "watch the loop")
+    try:
+        if settings.enabled:
+            await _listen(runner, settings)
+        yield health
+    finally:
+        lag.cancel()
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: HealthSettings) -> None:
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        log.warning(
+            "health.port: %s:%d cannot be had (%s), so there is no /healthz and no /metrics; choose another port.",
+            settings.host,
+            settings.port,
+            error.strerror or error,
+        )
+        return
+    host, port = runner.addresses[0][:2]
+    log.info("Health at http://%s:%d/healthz, metrics at /metrics", host, port)

@@ -1,6 +1,6 @@
 """One job on the easel: painted step by step, watched, saved, and taken up again where it was left."""
 
-import errno
+import io
 import logging
 import math
 import pickle
@@ -13,7 +13,7 @@ from PIL import Image
 
 from bot import logs
 from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Started, Stopped
-from bot.files import FULL_DISK, Files, StorageError, write_whole
+from bot.files import FULL_DISK, Files, StorageError, is_full_disk, write_whole
 from bot.jobs import Job
 from bot.settings import WorkerSettings
 from engine.models import ModelStore
@@ -98,7 +98,7 @@ class _Sitting:
         self._seconds_before = 0.0
         self._began = self._told = self._saved = time.monotonic()
         self._take_up()
-        self._told_step = self._first_step = self._painting.step
+        self._told_step = self._saved_step = self._painting.step
         self._pace = math.nan
         self._stride = math.ceil(spec.steps / self._settings.frames) if self._settings.frames else 0
 
@@ -148,15 +148,25 @@ class _Sitting:
     def _keep_frame(self, picture: Image.Image, step: int) -> None:
         frame = preview_jpeg(picture, _FRAME_SIDE)
         path = self._files.frame_path(self._job.id, step)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(frame)  # not worth a sync: a film may miss a frame
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(frame)  # not worth a sync: a film may miss a frame
+        except OSError:
+            log.exception("A frame of job %s could not be kept; no more are tried", self._job.id)
+            self._stride = 0
 
     def _checkpoint(self) -> None:
-        if self._painting.step == self._first_step:
+        if self._painting.step == self._saved_step:
             return  # nothing new, or nothing at all yet
-        content = {"painting": self._painting.state_dict(), "seconds": self._seconds()}
-        write_whole(self._files.checkpoint_path(self._job.id), lambda part: torch.save(content, part))
-        self._saved, self._first_step = time.monotonic(), self._painting.step
+        content = io.BytesIO()  # torch's own writer hides what is wrong with a disk
+        torch.save({"painting": self._painting.state_dict(), "seconds": self._seconds()}, content)
+        self._saved = time.monotonic()
+        try:
+            write_whole(self._files.checkpoint_path(self._job.id), lambda part: part.write_bytes(content.getbuffer()))
+        except (OSError, StorageError):
+            log.exception("Job %s could not be checkpointed; it is painted on without", self._job.id)
+            return
+        self._saved_step = self._painting.step
         self._tell(Checkpointed(self._job.id, self._painting.step))
 
     def _take_up(self) -> None:
@@ -187,7 +197,7 @@ class _Sitting:
 
 def _sentence(error: Exception) -> str | None:
     """Return what the requester may read of an error; None for what only the log should hold."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full_disk(error):
         return FULL_DISK
     # The engine's own errors are sentences for people. The rest of the family is anybody's: its text may name paths.
     ours = type(error).__module__.split(".")[0] in ("engine", "bot")

@@ -179,11 +179,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
+    except Exception as error:
         part.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full_disk(error):
             raise StorageError(FULL_DISK) from error
         raise
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Tell a full disk from other failures; safetensors reports it in words of its own."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"os error {errno.ENOSPC}" in str(error)
 
 
 def _paths_in(spec: PaintingSpec) -> Iterator[str]:

@@ -13,6 +13,8 @@ from bot.plain import bare
 if TYPE_CHECKING:
     from bot.client import Painter
 
+NOBODY = discord.AllowedMentions.none()
+"""For edits: the client's own setting reaches sends only."""
 FORM_SECONDS = 840.0
 """How long an open form waits: a little less than the interaction token lives."""
 _PROMPT_LIMIT = 2000

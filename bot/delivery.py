@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 
 from bot import messages
-from bot.components import layout
+from bot.components import NOBODY, layout
 from bot.jobs import Job, JobState
 from bot.retry import retried
 from bot.uploads import fit
@@ -104,7 +104,9 @@ class Delivery:
         assert job.message_id is not None
         message = self._channel(job).get_partial_message(job.message_id)
         view = layout(look, job.id, upload.name if upload else None)
-        return await message.edit(view=view, attachments=[upload.file(look.alt)] if upload else [])
+        return await message.edit(
+            view=view, attachments=[upload.file(look.alt)] if upload else [], allowed_mentions=NOBODY
+        )
 
     async def _reply(self, job: Job, look: messages.Look, upload: Upload | None) -> discord.Message:
         channel = self._channel(job)

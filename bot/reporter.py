@@ -12,7 +12,7 @@ import discord
 
 from bot import logs, messages
 from bot.background import spawn
-from bot.components import layout
+from bot.components import NOBODY, layout
 from bot.delivery import Delivery
 from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Stopped
 from bot.jobs import Job
@@ -170,11 +170,11 @@ class Reporter:
         channel = self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
         message = channel.get_partial_message(job.message_id)
         if post.preview is None:
-            await message.edit(view=layout(look, job.id, None))
+            await message.edit(view=layout(look, job.id, None), allowed_mentions=NOBODY)
             return
         name = f"step-{post.preview_step}-{job.id}.jpg"
         file = discord.File(io.BytesIO(post.preview), filename=name, description=look.alt or None)
-        await message.edit(view=layout(look, job.id, name), attachments=[file])
+        await message.edit(view=layout(look, job.id, name), attachments=[file], allowed_mentions=NOBODY)
 
     def _note_refusal(self, post: _Post, job: Job, error: Exception) -> None:
         """Drop the preview; slow down when Discord is busy, and give the message up when it can never work."""

@@ -20,6 +20,8 @@ _Word = app_commands.Range[str, 2, 100]
 _Channel = discord.TextChannel | discord.Thread | discord.VoiceChannel
 
 
+@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+@app_commands.default_permissions(manage_guild=True)
 class Admin(
     commands.GroupCog,
     group_name="admin",
@@ -193,9 +195,5 @@ def _mentions(ids: frozenset[int], sign: str) -> str:
 
 
 async def setup(bot: Painter) -> None:
-    """Add the cog; only people who manage the server see its commands."""
-    cog = Admin(bot)
-    assert cog.app_command is not None
-    cog.app_command.default_permissions = discord.Permissions(manage_guild=True)
-    cog.app_command.guild_only = True
-    await bot.add_cog(cog)
+    """Add the cog."""
+    await bot.add_cog(Admin(bot))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import discord
 from PIL import Image
-from simcord import ChannelHandle, Env, GuildHandle, MemberActor
+from simcord import ChannelHandle, Env, GuildHandle, HttpLogEntry, MemberActor
 from simcord.results import to_discord_message
 
 from bot.client import Painter
@@ -53,7 +53,8 @@ class World:
     async def imagine(self, who: MemberActor, prompt: str = "a red apple", **options) -> Job:
         """Ask for a picture; return its job."""
         result = await who.slash(self.channel, "imagine", prompt=prompt, **{"seed": 1, **options})
-        assert result.response is not None and not result.ephemeral, words(result)
+        assert not result.ephemeral, words(result)
+        assert result.response is not None
         job = await self.ledger.by_message(result.response.id)
         assert job is not None
         return job
@@ -90,6 +91,7 @@ class World:
     def message(self, message_id: int | None, channel: ChannelHandle | None = None) -> discord.Message:
         """Return a message as everybody sees it."""
         channel = channel or self.channel
+        assert message_id is not None
         return to_discord_message(self.env, self.env.backend.get_message(channel.id, message_id))
 
     def messages(self, channel: ChannelHandle | None = None) -> list[discord.Message]:
@@ -97,10 +99,18 @@ class World:
         found = [self.message(one, channel) for one in self.env.backend.messages[(channel or self.channel).id]]
         return [message for message in found if not message.flags.ephemeral]
 
-    def edits(self, message_id: int) -> list[dict]:
-        """List the bodies of the bot's edits of a message."""
+    def edits(self, message_id: int) -> list[HttpLogEntry]:
+        """List the bot's edits of a message."""
         path = f"/messages/{message_id}"
         return [one for one in self.env.http_requests if one.method == "PATCH" and one.path.endswith(path)]
+
+    def pinged(self) -> list[int]:
+        """List the users that messages in the channel were allowed to ping, everyone as 0."""
+        found: list[int] = []
+        for message in self.env.backend.messages[self.channel.id].values():
+            allowed = message.allowed_mentions
+            found += [0] if allowed.everyone or allowed.users is None or allowed.replied_user else sorted(allowed.users)
+        return found
 
     def guild_limit(self) -> int:
         """Return how many bytes a file may have in the guild."""

@@ -16,7 +16,7 @@ async def press(world, who, job, label):
 
 async def follow_up(world, who, job, label):
     result = await press(world, who, job, label)
-    assert result.response is not None and not result.ephemeral, words(result)
+    assert not result.ephemeral, words(result)
     return await world.ended(await world.ledger.by_message(result.response.id))
 
 

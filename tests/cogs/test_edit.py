@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 from PIL import Image
 
@@ -7,8 +9,6 @@ from tests.atelier import png, words
 
 def half_mask() -> bytes:
     """White on the left, black on the right."""
-    import io
-
     mask = np.zeros((32, 32), np.uint8)
     mask[:, :16] = 255
     buffer = io.BytesIO()

@@ -1,0 +1,83 @@
+import discord
+import pytest
+from simcord import SetupError
+
+from bot.jobs import JobState
+from tests.atelier import words
+
+
+@pytest.fixture
+def boss(world):
+    role = world.guild.create_role("managers", permissions=discord.Permissions(manage_guild=True))
+    return world.guild.add_member(world.env.create_user("boss"), roles=[role])
+
+
+async def own(world):
+    return await world.ledger.guild_settings(world.guild.id)
+
+
+async def test_only_managers_see_the_commands(world, boss):
+    assert not any(name.startswith("admin") for name in world.alice.available_commands(world.channel))
+    assert "admin limits" in boss.available_commands(world.channel)
+    with pytest.raises(SetupError):
+        await world.alice.slash(world.channel, "admin pause")
+
+
+async def test_pause_holds_jobs_and_resume_lets_them_go(world, boss):
+    await boss.slash(world.channel, "admin pause")
+    job = await world.imagine(world.alice, steps=2)
+    assert (await world.job(job.id)).state is JobState.QUEUED
+    await boss.slash(world.channel, "admin resume")
+    assert (await world.ended(job)).state is JobState.DELIVERED
+
+
+async def test_drain_takes_nothing_new(world, boss):
+    await boss.slash(world.channel, "admin drain")
+    result = await world.alice.slash(world.channel, "imagine", prompt="a red apple")
+    assert result.ephemeral
+    assert "No new paintings" in words(result)
+
+
+async def test_limits_per_person_server_and_role(world, boss):
+    role = world.guild.create_role("patrons")
+    await boss.slash(world.channel, "admin limits", per_user=1, per_guild=5, role=role, per_role=4)
+    held = await own(world)
+    assert (held.per_user, held.per_guild, held.per_role) == (1, 5, {role.id: 4})
+    await boss.slash(world.channel, "admin limits", role=role)
+    assert (await own(world)).per_role == {}
+    result = await boss.slash(world.channel, "admin limits", per_role=4)
+    assert "which role" in words(result)
+
+
+async def test_channels(world, boss):
+    other = world.guild.create_text_channel("other")
+    await boss.slash(world.channel, "admin channels deny", channel=world.channel)
+    result = await world.alice.slash(world.channel, "imagine", prompt="a red apple")
+    assert "not allowed in this channel" in words(result)
+    await boss.slash(world.channel, "admin channels allow", channel=other)
+    assert (await own(world)).channels_allowed == {other.id}
+    await boss.slash(world.channel, "admin channels everywhere")
+    assert (await own(world)).channels_denied == frozenset()
+    await world.ended(await world.imagine(world.alice, steps=1))
+
+
+async def test_blocked_words_and_people(world, boss):
+    await boss.slash(world.channel, "admin block word", word="Weasel ")
+    assert "word that is not allowed" in words(await world.alice.slash(world.channel, "imagine", prompt="a weasel"))
+    await boss.slash(world.channel, "admin block word", word="weasel", lift=True)
+    await boss.slash(world.channel, "admin block user", user=world.alice)
+    assert "may not use" in words(await world.alice.slash(world.channel, "imagine", prompt="a cat"))
+    await boss.slash(world.channel, "admin block user", user=world.alice, lift=True)
+    held = await own(world)
+    assert (held.blocked_words, held.blocked_users) == (frozenset(), frozenset())
+
+
+async def test_defaults(world, boss):
+    await boss.slash(world.channel, "admin default preset", preset="paper")
+    await boss.slash(world.channel, "admin default size", size="48x32")
+    await boss.slash(world.channel, "admin default model", model="embedded")
+    job = await world.imagine(world.alice, steps=1)
+    assert (job.spec.preset, job.spec.width, job.spec.height) == ("paper", 48, 32)
+    await world.ended(job)
+    assert "not available" in words(await boss.slash(world.channel, "admin default model", model="dalle"))
+    assert "48x32" in words(await boss.slash(world.channel, "admin show"))

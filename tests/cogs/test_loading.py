@@ -1,0 +1,76 @@
+import importlib
+import inspect
+from pathlib import Path
+
+from discord import app_commands
+from discord.ext import commands
+
+from bot.client import COGS, Painter
+
+
+def leaves(command):
+    """List a command, or all commands of a group."""
+    if isinstance(command, app_commands.Group):
+        return [leaf for child in command.commands for leaf in leaves(child)]
+    return [command]
+
+
+async def test_every_cog_loads_and_no_names_clash(settings):
+    bot = Painter(settings)
+    for name in COGS:
+        await bot.load_extension(f"cogs.{name}")  # discord.py refuses a name that is taken
+    names = sorted(command.qualified_name for root in bot.tree.get_commands() for command in leaves(root))
+    assert len(names) == len(set(names))
+    for expected in ("imagine", "edit", "queue", "cancel", "show", "history", "settings", "models", "help", "info"):
+        assert expected in names
+    for expected in (
+        "admin pause",
+        "admin resume",
+        "admin drain",
+        "admin limits",
+        "admin channels allow",
+        "admin channels deny",
+        "admin block word",
+        "admin block user",
+        "admin default preset",
+        "admin default size",
+        "admin default model",
+    ):
+        assert expected in names
+
+
+async def test_everything_is_described_and_fits(settings):
+    bot = Painter(settings)
+    for name in COGS:
+        await bot.load_extension(f"cogs.{name}")
+    for root in bot.tree.get_commands():
+        payload = root.to_dict(bot.tree)
+        assert len(str(payload)) < 8000
+        if isinstance(root, app_commands.ContextMenu):
+            continue
+        for command in leaves(root):
+            assert command.description != "…", command.qualified_name
+            for option in command.parameters:
+                assert option.description != "…", f"{command.qualified_name} {option.name}"
+
+
+async def test_commands_are_for_servers_and_their_bot_direct_messages(settings):
+    bot = Painter(settings)
+    for name in COGS:
+        await bot.load_extension(f"cogs.{name}")
+    for root in bot.tree.get_commands():
+        payload = root.to_dict(bot.tree)
+        assert payload["integration_types"] == [0]
+        assert payload["contexts"] == ([0] if payload["name"] == "admin" else [0, 1])
+        if payload["name"] == "admin":
+            assert payload["default_member_permissions"] == 1 << 5
+
+
+def test_every_file_with_a_cog_is_loaded():
+    found = set()
+    for path in Path("cogs").glob("*.py"):
+        module = importlib.import_module(f"cogs.{path.stem}")
+        own = [one for _, one in inspect.getmembers(module, inspect.isclass) if one.__module__ == module.__name__]
+        if any(issubclass(one, commands.Cog) for one in own):
+            found.add(path.stem)
+    assert found == set(COGS)

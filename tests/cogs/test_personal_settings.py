@@ -1,0 +1,39 @@
+from tests.atelier import words
+
+
+async def test_settings_are_kept_and_hold_for_the_next_picture(world):
+    result = await world.alice.slash(
+        world.channel, "settings", preset="paper", size="48 x 32", suffix="on grey", notify=True
+    )
+    assert result.ephemeral
+    assert "48x32" in words(result)
+    job = await world.imagine(world.alice, "a red apple --no text", steps=2)
+    assert (job.spec.preset, job.spec.width, job.spec.height, job.notify) == ("paper", 48, 32, True)
+    assert [p.content for p in job.spec.prompts] == ["a red apple on grey", "text"]
+    other = await world.imagine(world.bob, "a red apple", steps=2)
+    assert (other.spec.preset, other.notify) == ("draft", False)
+    await world.ended(job)
+    await world.ended(other)
+
+
+async def test_only_who_asked_for_it_is_mentioned(world):
+    await world.alice.slash(world.channel, "settings", notify=True)
+    jobs = [await world.imagine(who, steps=2) for who in (world.alice, world.bob)]
+    for job in jobs:
+        await world.ended(job)
+    await world.until(lambda: len(world.messages()) == 3)
+    assert world.pinged() == [world.alice.id]
+
+
+async def test_settings_are_cleared_one_by_one_and_all_at_once(world):
+    await world.alice.slash(world.channel, "settings", preset="paper", size="48x32", suffix="on grey")
+    await world.alice.slash(world.channel, "settings", size="none", suffix="None")
+    mine = await world.ledger.user_settings(world.alice.id)
+    assert (mine.preset, mine.size, mine.suffix) == ("paper", None, "")
+    await world.alice.slash(world.channel, "settings", reset=True)
+    assert (await world.ledger.user_settings(world.alice.id)).preset is None
+
+
+async def test_a_size_that_is_none_is_refused(world):
+    result = await world.alice.slash(world.channel, "settings", size="huge")
+    assert "width x height" in words(result)

@@ -1,0 +1,153 @@
+"""The bot from outside: fairness, direct messages, restarts, and Discord getting in the way."""
+
+import asyncio
+import logging
+
+from bot.jobs import JobState
+from tests.atelier import ENDLESS, shown, words
+
+
+async def test_two_people_take_turns(world):
+    await world.bot.studio.change_guild(world.guild.id, paused=True)
+    jobs = [await world.imagine(world.alice, f"a red apple {number}", steps=1) for number in range(4)]
+    jobs += [await world.imagine(world.bob, f"a grey apple {number}", steps=1) for number in range(3)]
+    await world.bot.studio.change_guild(world.guild.id, paused=False)
+    ended = [await world.ended(job) for job in jobs]
+    order = sorted(ended, key=lambda job: job.started_at or 0)
+    painted_for = ["alice" if job.user_id == world.alice.id else "bob" for job in order]
+    assert painted_for == ["alice", "bob"] * 3 + ["alice"]
+    assert {job.state for job in ended} == {JobState.DELIVERED}
+
+
+async def test_it_works_in_direct_messages(world):
+    await world.alice.send_dm("hello")
+    channel = world.alice.user.dm_channel
+    result = await world.alice.user.slash("imagine", prompt="a red apple", steps=4)
+    assert not result.ephemeral, words(result)
+    job = await world.ended(await world.ledger.by_message(result.response.id))
+    assert (job.state, job.guild_id) == (JobState.DELIVERED, None)
+    message = world.message(job.message_id, channel)
+    assert message.attachments[0].filename == f"painting-{job.id}.png"
+    again = await world.alice.user.click(message, label="Rerun")
+    assert (await world.ended(await world.ledger.by_message(again.response.id))).parent_id == job.id
+    world.env.backend.set_reaction(channel.id, message.id, "🎲", world.alice.id, True)
+    await world.env.settle()
+    varied = (await world.children(job, "vary"))[0]
+    assert (await world.ended(varied)).state is JobState.DELIVERED
+
+
+async def test_a_restart_goes_on_in_the_same_message_and_old_buttons_work(world):
+    old = await world.ended(await world.imagine(world.alice, steps=2))
+    running = await world.imagine(world.alice, steps=ENDLESS)
+    waiting = await world.imagine(world.bob, steps=2)
+    await world.until(lambda: "it" in shown(world.message(running.message_id)))
+    await world.restart()
+    assert "Back soon" in shown(world.message(running.message_id))
+    checkpointed = (await world.job(running.id)).step
+    assert checkpointed > 0
+
+    await world.until(lambda: "Back soon" not in shown(world.message(running.message_id)))
+    assert (await world.job(running.id)).message_id == running.message_id
+    await world.alice.click(world.message(running.message_id), label="Stop")
+    ended = await world.ended(running)
+    assert ended.state is JobState.DELIVERED
+    assert ended.step >= checkpointed
+    assert (await world.ended(waiting)).state is JobState.DELIVERED
+
+    again = await world.bob.click(world.message(old.message_id), label="Rerun")
+    assert (await world.ended(await world.ledger.by_message(again.response.id))).parent_id == old.id
+    await world.bob.react(world.message(old.message_id), "🔂")
+    same = [job for job in await world.children(old, "rerun") if job.spec.seed == old.spec.seed]
+    assert (await world.ended(same[0])).state is JobState.DELIVERED
+    assert len([m for m in world.messages() if m.attachments]) == 5
+
+
+async def test_a_picture_that_was_rendered_but_not_posted_is_posted_after_a_restart(world):
+    world.env.inject_error("PATCH", "/channels/*/messages/*", status=500, times=None)
+    job = await world.imagine(world.alice, steps=2)
+
+    async def rendered() -> bool:
+        return (await world.job(job.id)).state is JobState.RENDERED
+
+    await world.until(rendered)
+    world.env.backend.faults.clear()
+    await world.restart()
+    ended = await world.ended(job)
+    assert ended.state is JobState.DELIVERED
+    assert world.message(job.message_id).attachments[0].filename == f"painting-{job.id}.png"
+    assert len(world.messages()) == 1
+
+
+async def test_a_picture_that_was_posted_but_not_marked_is_not_posted_again(world):
+    job = await world.ended(await world.imagine(world.alice, steps=2))
+    await world.ledger._database.write(
+        "UPDATE jobs SET state = 'rendered', delivered_at = NULL WHERE id = ?", (job.id,)
+    )
+    edits = len(world.edits(job.message_id))
+    await world.restart()
+    assert (await world.ended(job)).state is JobState.DELIVERED
+    assert len(world.edits(job.message_id)) == edits
+    assert len(world.messages()) == 1
+
+
+async def test_commands_are_sent_only_when_they_changed(world):
+    def sent() -> int:
+        return sum(1 for one in world.env.http_requests if one.method == "PUT" and one.path.endswith("/commands"))
+
+    assert sent() == 1
+    await world.restart()
+    assert sent() == 1
+
+
+async def test_a_deleted_message_is_not_edited_again_and_the_picture_comes_anew(world):
+    job = await world.imagine(world.alice, steps=ENDLESS)
+    await world.until(lambda: world.message(job.message_id).attachments)
+    world.env.backend.delete_message(world.channel.id, job.message_id)
+    tried = len(world.edits(job.message_id))
+    await asyncio.sleep(1.5)
+    assert len(world.edits(job.message_id)) <= tried + 1
+    await world.bot.studio.stop(job.id)
+    ended = await world.ended(job)
+    assert ended.message_id != job.message_id
+    assert world.message(ended.message_id).attachments[0].filename == f"painting-{job.id}.png"
+
+
+async def test_an_edit_that_discord_finds_too_late_becomes_a_reply(world):
+    job = await world.imagine(world.alice, steps=ENDLESS)
+    await world.until(lambda: world.message(job.message_id).attachments)
+    world.env.inject_error("PATCH", f"/channels/*/messages/{job.message_id}", status=400, code=30046, times=None)
+    await world.bot.studio.stop(job.id)
+    ended = await world.ended(job)
+    message = world.message(ended.message_id)
+    assert message.id != job.message_id
+    assert message.reference is not None
+    assert message.reference.message_id == job.message_id
+
+
+async def test_where_nothing_can_be_posted_any_more_the_requester_gets_it(world):
+    job = await world.imagine(world.alice, steps=ENDLESS)
+    await world.until(lambda: world.message(job.message_id).attachments)
+    world.env.inject_error("*", f"/channels/{world.channel.id}/messages*", status=403, code=50013, times=None)
+    await world.bot.studio.stop(job.id)
+    ended = await world.ended(job)
+    assert ended.state is JobState.DELIVERED
+    private = world.env.backend.dm_channels[world.alice.id]
+    assert [len(m.attachments) for m in world.env.backend.messages[private].values()] == [1]
+
+
+async def test_a_busy_discord_costs_previews_and_not_the_picture(world, caplog):
+    caplog.set_level(logging.INFO)
+    world.env.inject_error("PATCH", "/channels/*/messages/*", status=503, times=2)
+    job = await world.ended(await world.imagine(world.alice, steps=60))
+    assert job.state is JobState.DELIVERED
+    assert world.bot.reporter.dropped >= 1
+    assert world.message(job.message_id).attachments[0].filename == f"painting-{job.id}.png"
+
+
+async def test_an_interaction_that_cannot_be_answered_is_answered_in_the_channel(world):
+    world.env.inject_error("POST", "/interactions/*/callback", status=404, code=10062)
+    await world.alice.slash(world.channel, "imagine", prompt="a red apple", steps=2)
+    job = (await world.ledger.history(world.alice.id))[0]
+    ended = await world.ended(job)
+    assert ended.state is JobState.DELIVERED
+    assert [message.id for message in world.messages()] == [ended.message_id]

@@ -7,6 +7,7 @@ import pytest
 from engine.models import ModelStore
 from engine.presets import EMBEDDED
 from tests.atelier import TINY, at_work, quick_settings
+from tests.end_to_end.household import house, nursery  # noqa: F401, fixtures of the tests over real sockets
 
 
 @pytest.fixture

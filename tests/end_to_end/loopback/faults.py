@@ -1,17 +1,27 @@
 """What can go wrong with a request, and for how many of them."""
 
 import asyncio
+import json
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
+from tests.end_to_end.loopback.patience import until
 from tests.end_to_end.loopback.world import Json
 
 Handle = Callable[[], Awaitable[web.StreamResponse]]
 Effect = Callable[[web.Request, Handle], Awaitable[web.StreamResponse]]
+
+
+def as_json(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Answer in JSON; discord.py takes it as such only without a charset."""
+    return web.Response(
+        body=json.dumps(value).encode(), status=status, headers={"Content-Type": "application/json", **(headers or {})}
+    )
 
 
 @dataclass(eq=False)
@@ -29,9 +39,7 @@ class Fault:
 
     async def seen(self, hits: int = 1, seconds: float = 60.0) -> None:
         """Wait until it has struck that often."""
-        async with asyncio.timeout(seconds):
-            while self.hits < hits:
-                await asyncio.sleep(0.02)
+        await until(lambda: self.hits >= hits, seconds, f"the fault of {self.name} strikes {hits} times")
 
 
 def answer(status: int, code: int = 0, message: str = "", *, retry_after: float = 0.0, via: bool = True) -> Effect:
@@ -44,9 +52,9 @@ def answer(status: int, code: int = 0, message: str = "", *, retry_after: float 
         headers = {"Via": "1.1 google"}
         if status == 429:
             body = {"message": "You are being rate limited.", "retry_after": retry_after, "global": False}
-            return web.json_response(body, status=429, headers=headers | {"Retry-After": f"{retry_after:g}"})
+            return as_json(body, status=429, headers=headers | {"Retry-After": f"{retry_after:g}"})
         if code:
-            return web.json_response({"code": code, "message": message}, status=status, headers=headers)
+            return as_json({"code": code, "message": message}, status=status, headers=headers)
         return web.Response(status=status, text=f"<html>{status}</html>", content_type="text/html")
 
     return effect

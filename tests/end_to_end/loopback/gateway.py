@@ -1,6 +1,7 @@
 """The gateway: sessions that survive their websocket, as Discord's do."""
 
 import asyncio
+import contextlib
 import json
 import secrets
 import zlib
@@ -29,12 +30,12 @@ class _Socket:
         text = json.dumps(packet)
         if self.websocket.closed:
             return
-        if self._zlib is None:
-            await self.websocket.send_str(text)
-        else:
-            await self.websocket.send_bytes(
-                self._zlib.compress(text.encode()) + self._zlib.flush(zlib.Z_SYNC_FLUSH)
-            )
+        with contextlib.suppress(ConnectionError):  # its client has just been killed
+            if self._zlib is None:
+                await self.websocket.send_str(text)
+            else:
+                packed = self._zlib.compress(text.encode()) + self._zlib.flush(zlib.Z_SYNC_FLUSH)
+                await self.websocket.send_bytes(packed)
 
     def cut(self) -> None:
         if self._request.transport is not None:
@@ -48,7 +49,6 @@ class _Session:
     socket: _Socket | None
     sent: list[Json] = field(default_factory=list)
     valid: bool = True
-    outbox: asyncio.Queue[Json] = field(default_factory=asyncio.Queue)
 
 
 class Gateway:
@@ -147,6 +147,8 @@ class Gateway:
         """Cut the websocket; the session lives on and can be resumed."""
         for socket in list(self._sockets):
             socket.cut()
+        if self._session is not None:
+            self._session.socket = None
         self.connected.clear()
 
     async def ask_to_reconnect(self) -> None:

@@ -1,0 +1,207 @@
+"""A loopback Discord and the bots that live on it, each a process of its own."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.loopback import TOKEN, Loopback, Message, until
+from tests.end_to_end.loopback.world import Channel, Json
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = {
+    "PAINTER__WORKER__DEVICE": "cpu",
+    "PAINTER__WORKER__PRECISION": "fp32",
+    "PAINTER__WORKER__CHECKPOINT_SECONDS": "0.2",
+    "PAINTER__WORKER__FRAMES": "2",
+    "PAINTER__DISCORD__PREVIEW_SECONDS": "0.3",
+    "PAINTER__MODELS__PRESET": "draft",
+    "PAINTER__HEALTH__ENABLED": "false",
+    "PAINTER__LOG__FORMAT": "human",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+class Bot:
+    """One process, known by its id."""
+
+    def __init__(self, process_id: int, log: Path) -> None:
+        self.id = process_id
+        self._log = log
+        self._log_began = log.stat().st_size if log.exists() else 0
+
+    @property
+    def log(self) -> str:
+        """What it has written since it started."""
+        with self._log.open("rb") as file:
+            file.seek(self._log_began)
+            return file.read().decode(errors="replace")
+
+    @property
+    def alive(self) -> bool:
+        try:
+            state = Path(f"/proc/{self.id}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0]
+        except OSError:
+            return False
+        return state != "Z"
+
+    @property
+    def memory(self) -> float:
+        """Resident MiB."""
+        pages = int(Path(f"/proc/{self.id}/statm").read_text(encoding="utf-8").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.id, number)
+
+    async def kill(self) -> None:
+        """Kill it, as the kernel would."""
+        self.signal(signal.SIGKILL)
+        await until(lambda: not self.alive, 10, "a killed process is gone")
+
+    async def end(self, seconds: float = 20.0) -> None:
+        """Ask it to end, as a service manager would."""
+        self.signal(signal.SIGTERM)
+        await until(lambda: not self.alive, seconds, f"the bot ends after SIGTERM; its log:\n{self.log}")
+
+
+class Nursery:
+    """The process that bots are forked from."""
+
+    def __init__(self, models: Path) -> None:
+        command = [sys.executable, "-m", "tests.end_to_end.nursery", str(models)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+        )
+
+    def start(self, order: Json) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class Household:
+    """A Discord, a data folder, and the bots that were started on them."""
+
+    def __init__(self, discord: Loopback, nursery: Nursery, folder: Path) -> None:
+        self.discord = discord
+        self.folder = folder
+        self.data = folder / "data"
+        self._nursery = nursery
+        self.bots: list[Bot] = []
+
+    def environment(self, **settings: object) -> dict[str, str]:
+        """Return what a bot is told; `worker__frames=3` is the setting worker.frames."""
+        own = {f"PAINTER__{name.upper()}": str(value) for name, value in settings.items()}
+        place = {
+            "DISCORD_TOKEN": TOKEN,
+            "PAINTER__DISCORD__API_BASE": self.discord.api_base,
+            "PAINTER__STORAGE__FOLDER": str(self.data),
+        }
+        return QUICK | place | own
+
+    async def launch(self, *, largest_file: int = 0, **settings: object) -> Bot:
+        """Start a bot and return at once."""
+        log = self.folder / "bot.log"
+        order = {
+            "environment": self.environment(**settings),
+            "folder": str(self.folder),
+            "log": str(log),
+            "largest_file": largest_file,
+        }
+        bot = Bot(await asyncio.to_thread(self._nursery.start, order), log)
+        self.bots.append(bot)
+        return bot
+
+    async def start(self, *, largest_file: int = 0, **settings: object) -> Bot:
+        """Start a bot and wait until it listens."""
+        bot = await self.launch(largest_file=largest_file, **settings)
+        try:
+            await self.discord.ready()
+        except (AssertionError, TimeoutError):
+            pytest.fail(f"the bot did not come up; its log:\n{bot.log}")
+        return bot
+
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Read the ledger from outside."""
+        with contextlib.closing(sqlite3.connect(self.data / "ledger.sqlite3", timeout=10)) as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def states(self) -> dict[str, str]:
+        """Tell the state of every job."""
+        return dict(self.rows("SELECT id, state FROM jobs"))
+
+    async def delivered(self, count: int, seconds: float = 60.0) -> None:
+        """Wait until so many jobs are delivered, by the ledger."""
+        await self.ledger_says("SELECT count(*) FROM jobs WHERE state = 'delivered'", count, seconds)
+
+    async def ledger_says(self, sql: str, value: object, seconds: float = 60.0) -> None:
+        """Wait until the first column of the first row is `value`."""
+
+        def says() -> bool:
+            rows = self.rows(sql)
+            return bool(rows) and rows[0][0] == value
+
+        try:
+            await until(says, seconds, sql)
+        except AssertionError:
+            log = self.bots[-1].log[-4000:]
+            pytest.fail(f"not within {seconds:g} s: {sql} is {value}; jobs: {self.states()}\nlog:\n{log}")
+
+    def finals(self, channel: Channel) -> dict[str, list[Message]]:
+        """Return, by job, the messages that show a final picture."""
+        found: dict[str, list[Message]] = {}
+        for message in self.discord.messages(channel):
+            for name in message.files:
+                if name.startswith("painting-"):
+                    found.setdefault(name[len("painting-") :].partition(".")[0], []).append(message)
+        return found
+
+    async def close(self) -> None:
+        for bot in self.bots:
+            await bot.kill()
+        await self.discord.close()
+        assert not self.discord.rest.violations, "Discord's description forbids:\n" + "\n".join(
+            sorted(set(self.discord.rest.violations))[:10]
+        )
+
+
+@pytest.fixture(scope="session")
+def nursery(tiny_models: Path) -> Iterator[Nursery]:
+    nursery = Nursery(tiny_models)
+    yield nursery
+    nursery.close()
+
+
+@pytest.fixture
+async def house(tmp_path: Path, nursery: Nursery) -> AsyncIterator[Household]:
+    household = Household(await Loopback.start(), nursery, tmp_path)
+    yield household
+    await household.close()
+
+
+def final(body: Json) -> bool:
+    """Tell whether a request brings a final picture."""
+    return any(str(entry.get("filename", "")).startswith("painting-") for entry in body.get("attachments") or ())
+
+
+def words(part: str) -> Callable[[Json], bool]:
+    """Make a condition: the request says `part`."""
+    return lambda body: part in json.dumps(body, ensure_ascii=False)

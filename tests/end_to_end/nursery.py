@@ -1,0 +1,72 @@
+"""Start bots quickly: `-m tests.end_to_end.nursery MODELS` imports everything once, then forks a process per order.
+
+An order is a line of JSON on stdin; the answer is the new process's id. The child runs what `python -m bot run` runs,
+with the tiny networks in MODELS and a preset of their size; from then on it is a process like any other.
+"""
+
+import functools
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import bot.cli
+import bot.client
+import bot.worker
+from engine.models import ModelStore
+from engine.presets import EMBEDDED
+from engine.spec import Cutouts
+
+TINY = {
+    "width": 32,
+    "height": 32,
+    "steps": 2,
+    "start": "noise",
+    "candidates": 1,
+    "coarse": 0.0,
+    "cutouts": Cutouts(count=1),
+}
+
+
+def main(models: Path) -> None:
+    bot.worker.ModelStore = functools.partial(ModelStore, embedded=models)  # type: ignore[misc]
+    EMBEDDED["draft"] = TINY  # type: ignore[index]
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children: they are killed from outside
+    for line in sys.stdin:
+        order = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            live(order)
+        print(child, flush=True)
+
+
+def live(order: dict[str, Any]) -> None:
+    """Be the bot that was ordered, and end with it."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    os.environ.update(order["environment"])
+    os.chdir(order["folder"])
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if order["largest_file"]:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"], order["largest_file"]))
+    sys.argv = ["bot", "run"]
+    code = 1
+    try:
+        bot.cli.main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -224,17 +224,18 @@ def run(ctx: typer.Context) -> None:
         _tell("There is no DISCORD_TOKEN, so the bot opens in a local page; README.md says how to get a token.")
         preview(ctx)
         return
-    from bot.client import run as run_bot
+    from bot import client
 
-    run_bot(settings)
+    client.run(settings)
 
 
 @app.command()
 def preview(ctx: typer.Context) -> None:
     """Open the bot in a local page that looks and behaves like Discord."""
-    from bot.preview import run as run_preview
+    settings = _settings(ctx.obj)
+    from bot import preview as page
 
-    run_preview(_settings(ctx.obj))
+    page.run(settings)
 
 
 def main() -> None:
@@ -251,7 +252,6 @@ def _paint(wish: Wish, config: Path | None, output: Path | None, save_every: int
     finished = paint(spec, settings, path, save_every, _console)
     typer.echo(path)
     if not finished:
-        _tell("Stopped early; the picture so far is saved.")
         raise typer.Exit(STOPPED)
 
 

@@ -48,7 +48,10 @@ def _paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int |
     for notice in painting.notices:
         console.print(notice, markup=False)
     save_png(painting.picture(), path, spec)
-    return painting.step == spec.steps
+    if painting.step < spec.steps:
+        console.print(f"Stopped at step {painting.step} of {spec.steps}; the picture so far is saved.")
+        return False
+    return True
 
 
 def _progress(console: Console) -> Progress:

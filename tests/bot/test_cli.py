@@ -253,6 +253,21 @@ def test_ctrl_c_before_the_first_step_saves_nothing(folder: Path, tiny_models: P
     assert "Traceback" not in err
 
 
+def test_run_without_a_token_opens_the_local_page(tiny_models: Path) -> None:
+    process = start(tiny_models, "run")
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert line.startswith("Open http://127.0.0.1:")
+    assert "no DISCORD_TOKEN" in err
+    assert "Traceback" not in err
+
+
 def test_help_and_show_need_no_torch(folder: Path) -> None:
     bot("imagine", "a red apple", *SMALL, "-o", "a.png")
     for words in (["--help"], ["imagine", "--help"], ["show", "a.png"]):

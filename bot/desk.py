@@ -102,11 +102,16 @@ class Desk:
         if job.message_id is not None or job.id in self._posting or job.interaction_id != request.interaction_id:
             return job, None
         self._posting.add(job.id)
+        return job, await self._first_look(job)
+
+    async def _first_look(self, job: Job) -> messages.Look:
+        if (await self._studio.guild_settings(job.guild_id)).paused:
+            return messages.held(job)
         outlook = await self._studio.outlook(job.id)
-        if outlook is None or outlook.position == 0:  # it has begun already
-            return job, messages.starting(job)
+        if outlook is None or outlook.seconds == 0:  # it has begun, or will in a moment
+            return messages.starting(job)
         starts_at = None if outlook.seconds is None else time.time() + outlook.seconds
-        return job, messages.queued(job, outlook.position, starts_at)
+        return messages.queued(job, outlook.position, starts_at)
 
     async def _answer(self, interaction: discord.Interaction[Any], job: Job, look: messages.Look) -> None:
         if interaction.response.is_done():  # the slow way: a private "thinking" was shown first

@@ -12,7 +12,7 @@ TITLE_LIMIT = 600
 ALT_LIMIT = 256
 """discord.py's limit for a gallery item's description; the API's own is 1024."""
 _HEADING_LIMIT = 80
-_BAR_CELLS = 14
+_BAR_CELLS = 20
 _ORIGINS = {"rerun": "rerun of", "vary": "varied from", "refine": "refined from", "timelapse": "film of"}
 
 WAITING_BUTTONS = ("stop",)
@@ -46,15 +46,20 @@ def waiting(job: Job) -> Look:
     return _look(job, GREY, "⏳ Waiting for its turn; /queue tells how long.", WAITING_BUTTONS)
 
 
+def held(job: Job) -> Look:
+    """Show a waiting job while painting is paused."""
+    return _look(job, AMBER, "⏸️ Painting is paused here; this waits until it goes on.", WAITING_BUTTONS)
+
+
 def painting(job: Job, progress: Progress, now: float) -> Look:
     """Show a running job: bar, step, speed and the time left as a stamp that counts down by itself."""
     share = progress.step / max(progress.steps, 1)
-    parts = [f"{bar(share)} **{share:.0%}**", f"step {progress.step} of {progress.steps}"]
+    parts = [f"step {progress.step} of {progress.steps}"]
     if progress.per_second > 0:
         parts.append(speed(progress.per_second))
     if progress.step < progress.steps:
         parts.append(f"ready {_countdown(now + progress.seconds_left)}")
-    return _look(job, BLUE, " · ".join(parts), PAINTING_BUTTONS)
+    return _look(job, BLUE, f"{bar(share)} **{share:.0%}**\n{' · '.join(parts)}", PAINTING_BUTTONS)
 
 
 def starting(job: Job) -> Look:

@@ -15,9 +15,10 @@ from bot.settings import Settings
 
 _LOOK_SECONDS = 0.3
 """How often the page is looked after."""
-_EDIT_SECONDS = 1.0
+_EDIT_SECONDS = 2.0
 """Nobody limits edits here, so pictures may come faster than on Discord."""
 _SETTLE_SECONDS = 30.0
+_NAME = "Painter"
 _UPLOADS = "cdn.simcord.invalid"
 
 
@@ -52,9 +53,11 @@ async def serve(settings: Settings, port: int) -> None:
     await env.start()
     try:
         await env.advance_time(max(0.0, time.time() - env.now().timestamp()))
+        assert client.user is not None
+        await client.user.edit(username=_NAME)
         async with env.preview(channel, viewers=viewers, layout="channel", port=port or None) as preview:
+            ending = _ending()  # before anybody knows that there is something to end
             _say(f"Open {preview.url}\nand type /imagine a red apple. Ctrl-C ends it.\n")
-            ending = _ending()
             await spawn(_look_after(env, preview, ending), "look after the page")
             _say("Saving what is being painted…\n")
             await client.stop_services()
@@ -69,14 +72,14 @@ async def _look_after(env: simcord.Env, preview: Preview, ending: asyncio.Event)
     while not ending.is_set() and not closed.done():
         await asyncio.sleep(_LOOK_SECONDS)
         happened = len(env.backend.transcript)
-        if happened == seen:
-            continue
         try:
             await env.advance_time(max(0.0, time.time() - env.now().timestamp()))
-            await preview.refresh()
+            if happened != seen:
+                await preview.refresh()
+                seen = happened
         except simcord.SetupError:
             continue  # somebody has just pressed something; the page is published afterwards
-        seen = happened
+        preview.capture_time = env.now()  # what "in 5 seconds" is counted from, also in pages published by a press
     closed.cancel()
 
 

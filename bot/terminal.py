@@ -17,6 +17,8 @@ from engine.pictures import save_png
 from engine.spec import PaintingSpec
 from engine.views import out_of_memory
 
+_LOOK_SECONDS = 0.1  # between two looks at the loss, each of which makes a GPU wait
+
 
 class NotEnoughMemoryError(RuntimeError):
     """A painting that does not fit into memory even at one cutout at a time; its text is one sentence."""
@@ -36,16 +38,24 @@ def _paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int |
     with console.status("Loading the models"):
         device = pick_device(settings.worker.device, settings.worker.precision)
         painting = Painting(spec, ModelStore(settings.models.folder, device))
-    console.print(f"Painting {spec.width}x{spec.height} with seed {spec.seed}, preset {spec.preset}, on {device}.")
+    for notice in painting.notices:
+        console.print(notice, markup=False)
+    told = len(painting.notices)
+    console.print(
+        f"Painting {spec.width}x{spec.height} with seed {spec.seed}, preset {spec.preset}, on {device}.", markup=False
+    )
     with _asked_to_stop() as asked, _progress(console) as progress:
         task = progress.add_task("", total=spec.steps, numbers="")
+        shown = 0.0
         for iterate in painting:
-            progress.update(task, completed=iterate.step, numbers=_numbers(iterate))
+            if iterate.seconds - shown >= _LOOK_SECONDS or iterate.step == iterate.steps:
+                progress.update(task, completed=iterate.step, numbers=_numbers(iterate))
+                shown = iterate.seconds
             if save_every and iterate.step % save_every == 0 and iterate.step < iterate.steps:
                 save_png(iterate.picture(), path.with_stem(f"{path.stem}-{iterate.step:05}"), spec)
             if asked:
                 break
-    for notice in painting.notices:
+    for notice in painting.notices[told:]:
         console.print(notice, markup=False)
     save_png(painting.picture(), path, spec)
     if painting.step < spec.steps:

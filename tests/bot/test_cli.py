@@ -81,6 +81,12 @@ def test_the_picture_is_named_after_its_prompt_and_saved_on_the_way(folder: Path
     assert spec_of(folder / "a-red-apple.png").seed != spec_of(folder / "a-red-apple-2.png").seed
 
 
+def test_words_that_the_model_does_not_read_are_told(folder: Path) -> None:
+    result = bot("imagine", "a red apple on grey " * 4 + "[bold]lighthouse", *SMALL)
+    assert result.exit_code == 0
+    assert result.stderr.index("[bold]lighthouse") < result.stderr.index("Painting 64x32")
+
+
 def repainted(original: Path) -> Path:
     """Run the command that `show` prints."""
     shown = bot("show", str(original))

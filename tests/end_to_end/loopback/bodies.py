@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import jsonschema.exceptions
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 

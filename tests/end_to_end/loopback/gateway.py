@@ -71,9 +71,7 @@ class Gateway:
         if self.refusals > 0:
             self.refusals -= 1
             self.refused += 1
-            assert request.transport is not None
-            request.transport.abort()
-            return web.Response(status=503)
+            return web.Response(status=503)  # not a cut: aiohttp would ask again by itself
         socket = _Socket(request)
         await socket.open()
         self._sockets.add(socket)

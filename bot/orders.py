@@ -6,9 +6,11 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from bot.plain import plain
 from bot.preferences import GuildSettings, UserSettings
 from bot.refusals import Refusal
 from bot.settings import ModelSettings, Settings
+from engine.catalog import catalogue
 from engine.presets import PRESETS, spec_from_preset
 from engine.prompts import Prompt, parse_prompts
 from engine.spec import LARGEST_SEED, PaintingSpec
@@ -108,9 +110,10 @@ class Orders:
             raise Refusal(f"Pictures here are at most {limits.largest_side} pixels wide and high.")
         if spec.steps > limits.most_steps:
             raise Refusal(f"A painting here takes at most {limits.most_steps} steps.")
-        there = generators(self._settings.models)
-        if spec.generator not in there:
-            raise Refusal(f"The model '{spec.generator}' is not available here; there is {', '.join(there)}.")
+        require_generator(spec.generator, self._settings.models)
+        for choice in spec.perceptors:
+            if not _is_here(choice.name, self._settings.models):
+                raise Refusal(f"The perceptor '{choice.name}' is not here; ask the bot's owner to fetch it.")
         return spec
 
 
@@ -145,14 +148,29 @@ def preset_names() -> tuple[str, ...]:
 
 
 def generators(models: ModelSettings) -> tuple[str, ...]:
-    """List the generators that people may choose."""
-    return models.allowed or tuple(dict.fromkeys((models.generator, "embedded")))
+    """List the generators that are here and that people may choose."""
+    there = (
+        "embedded",
+        *(name for name, model in catalogue().items() if model.kind == "generator" and _is_here(name, models)),
+    )
+    return tuple(name for name in there if not models.allowed or name in models.allowed)
+
+
+def require_generator(name: str, models: ModelSettings) -> None:
+    """Raise `Refusal` for a generator that is not here, or not for everybody."""
+    there = generators(models)
+    if name not in there:
+        raise Refusal(f"The model '{plain(name, 50)}' is not available here; there is {', '.join(there)}.")
 
 
 def perceptors(generator: str, models: ModelSettings) -> tuple[str, ...]:
     """Choose what looks at the picture: what the configuration says, unless that is no match for the generator."""
     small = models.perceptors == ("embedded",)
     return ("ViT-B/32",) if small and generator != "embedded" else models.perceptors
+
+
+def _is_here(name: str, models: ModelSettings) -> bool:
+    return name == "embedded" or (name in catalogue() and catalogue()[name].is_in(models.folder))
 
 
 def sizes(generator: str) -> tuple[str, ...]:

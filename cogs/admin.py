@@ -9,7 +9,7 @@ from discord.ext import commands
 from bot import messages
 from bot.client import Painter
 from bot.components import note
-from bot.orders import generators, parse_size
+from bot.orders import parse_size, require_generator
 from bot.plain import plain
 from bot.preferences import GuildSettings
 from bot.refusals import Refusal
@@ -151,9 +151,8 @@ class Admin(
     @app_commands.describe(model="Used when people name none; empty: the bot's own")
     async def model(self, interaction: discord.Interaction[Any], model: Model | None = None) -> None:
         """Choose the usual generator."""
-        there = generators(self.bot.settings.models)
-        if model is not None and model not in there:
-            raise Refusal(f"The model '{plain(model, 50)}' is not available here; there is {', '.join(there)}.")
+        if model is not None:
+            require_generator(model, self.bot.settings.models)
         await self._change(interaction, generator=model)
 
     async def _own(self, interaction: discord.Interaction[Any]) -> GuildSettings:

@@ -4,6 +4,7 @@ import io
 import logging
 import math
 import pickle
+import re
 import time
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -13,7 +14,7 @@ from PIL import Image
 
 from bot import logs
 from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Started, Stopped
-from bot.files import FULL_DISK, Files, StorageError, is_full_disk, write_whole
+from bot.files import FULL_DISK, GONE_BEFORE, Files, StorageError, is_full_disk, write_whole
 from bot.jobs import Job
 from bot.settings import WorkerSettings
 from engine.models import ModelStore
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 0.25
 _FRAME_SIDE = 512
+_FOLDERS = re.compile(r"(?<!\S)/\S*/")
+"""The part of a path that is nobody's business."""
 _UNKNOWN = "Something went wrong while painting; the bot's owner finds the cause in the log under job {}."
 _MEMORY = "There is not enough memory for {}x{} pixels; try a smaller size."
 
@@ -76,6 +79,8 @@ class Easel:
     def _painted(self, job: Job, controls: Controls) -> Event:
         if (finished := self._files.picture(job)) is not None:  # the process ended before the ledger knew
             return Rendered(job.id, finished, job.seconds or 0.0, job.step)
+        if self._files.missing(job.spec):
+            return Failed(job.id, GONE_BEFORE)
         try:
             return _Sitting(self, job, controls).run()
         except LostError:
@@ -201,4 +206,4 @@ def _sentence(error: Exception) -> str | None:
         return FULL_DISK
     # The engine's own errors are sentences for people. The rest of the family is anybody's: its text may name paths.
     ours = type(error).__module__.split(".")[0] in ("engine", "bot")
-    return str(error) if ours and isinstance(error, (ValueError, LostError, StorageError)) else None
+    return _FOLDERS.sub("", str(error)) if ours and isinstance(error, (ValueError, LostError, StorageError)) else None

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 FULL_DISK = "The disk of the bot is full; its owner has to make room before anything is painted."
 GONE = "This picture is no longer kept: it was deleted, or was older than this bot keeps pictures."
+GONE_BEFORE = "What this starts from is no longer kept; send the picture again."
 _KINDS = ("inputs", "pictures", "latents", "checkpoints", "frames")
 
 
@@ -125,6 +126,10 @@ class Files:
                 for prompt in spec.prompts
             ),
         )
+
+    def missing(self, spec: PaintingSpec) -> bool:
+        """Tell whether the spec refers to something that is no longer kept."""
+        return not all((self.folder / path).is_file() for path in _paths_in(spec))
 
     def drop_checkpoint(self, job: Job) -> None:
         """Delete the checkpoint of a job that needs none any more."""

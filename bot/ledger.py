@@ -3,6 +3,7 @@
 # ruff: noqa: S608, only constants of this file are put into SQL; values are always parameters
 
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -15,9 +16,12 @@ from bot.jobs import COMES_FROM, Job, JobState, Request, look_of, new_job_id
 from bot.preferences import GuildSettings, UserSettings
 from bot.scheduler import Waiting
 from engine.prompts import Prompt
-from engine.spec import PaintingSpec
+from engine.spec import BadSpecError, PaintingSpec
+
+log = logging.getLogger(__name__)
 
 _FIELDS = tuple(field.name for field in fields(Job))
+_UNREADABLE = "This was asked of another version of the bot, which this one cannot read; please ask again."
 _UNFINISHED = "('queued', 'running')"
 _STAMPS = {
     JobState.RUNNING: "started_at = ?, attempts = attempts + 1",
@@ -174,6 +178,14 @@ class Ledger:
         )
         return bool(rows)
 
+    async def fail_unreadable(self) -> None:
+        """Fail the unfinished jobs whose spec this version does not read: nobody could ever paint them."""
+        for row in await self._database.read(f"SELECT id, spec FROM jobs WHERE state IN {_UNFINISHED}"):
+            try:
+                PaintingSpec.from_json(row["spec"])
+            except BadSpecError:
+                await self.transition(row["id"], JobState.FAILED, error=_UNREADABLE)
+
     # What is noted beside the state
 
     async def attach_message(self, job_id: str, channel_id: int, message_id: int, *, current: bool = True) -> None:
@@ -201,11 +213,15 @@ class Ledger:
             "UPDATE jobs SET attempts = attempts + 1 WHERE id = ? AND state = 'running'", (job_id,)
         )
 
-    async def note_progress(self, job_id: str, step: int | None = None) -> None:
-        """Note the step that a checkpoint holds, if any: earlier starts of the job no longer count against it."""
+    async def note_progress(self, job_id: str, step: int) -> None:
+        """Note the step that a checkpoint holds: earlier starts of the job no longer count against it."""
         await self._database.write(
-            "UPDATE jobs SET step = coalesce(?, step), attempts = 0 WHERE id = ? AND state = 'running'", (step, job_id)
+            "UPDATE jobs SET step = ?, attempts = 0 WHERE id = ? AND state = 'running'", (step, job_id)
         )
+
+    async def note_orderly_end(self) -> None:
+        """Hold no start against the running jobs: the process ends as it should."""
+        await self._database.write("UPDATE jobs SET attempts = 0 WHERE state = 'running'")
 
     async def note_steer(self, job_id: str, prompts: tuple[Prompt, ...], text: str) -> PaintingSpec | None:
         """Give an unfinished job other prompts; return its new spec, or None when it is too late."""
@@ -278,11 +294,17 @@ class Ledger:
             await self._database.read("DELETE FROM served WHERE user_id = -1")
 
     async def _one(self, sql: str, *parameters: Any) -> Job | None:
-        rows = await self._database.read(sql, parameters)
-        return _job(rows[0]) if rows else None
+        return next(iter(await self._many(sql, *parameters)), None)
 
     async def _many(self, sql: str, *parameters: Any) -> list[Job]:
-        return [_job(row) for row in await self._database.read(sql, parameters)]
+        """Return the jobs that this version can read."""
+        jobs = []
+        for row in await self._database.read(sql, parameters):
+            try:
+                jobs.append(_job(row))
+            except BadSpecError as error:
+                log.warning("Job %s was written by another version and is left out: %s", row["id"], error)
+        return jobs
 
 
 def _job(row: sqlite3.Row) -> Job:

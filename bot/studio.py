@@ -69,21 +69,22 @@ class Studio:
         await self._take_up()
 
     async def close(self, seconds: float = 8.0) -> None:
-        """Take no more jobs, checkpoint the running one within `seconds`, and close everything."""
+        """Take no more jobs, checkpoint the running one within `seconds`, and close everything; again does nothing."""
+        if self._closing:
+            return
         self._closing = True
-        running = self._worker.job_id
         await self._worker.close(seconds)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=1.0)
             for task in late:
                 task.cancel()
         if hasattr(self, "ledger"):
-            if running is not None:
-                await self.ledger.note_progress(running)  # an orderly end is no crash
+            await self.ledger.note_orderly_end()
             await self.ledger.close()
         self._lock.release()
 
     async def _take_up(self) -> None:
+        await self.ledger.fail_unreadable()
         for job in await self.ledger.in_state(JobState.RUNNING):
             if job.attempts >= self.settings.worker.attempts:
                 await self._end(Failed(job.id, _CRASHED.format(job.attempts)))
@@ -290,12 +291,16 @@ class Studio:
     async def _note_events(self) -> None:
         try:
             while self._events:
-                await self._note(self._events[0])
+                try:
+                    await self._note(self._events[0])
+                except sqlite3.Error:
+                    log.exception("The ledger cannot be written; tried again in %g s", _RETRY_SECONDS)
+                    if not self._closing:
+                        asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._work_off)
+                    return
+                except Exception:
+                    log.exception("Job %s: an event could not be noted", self._events[0].job_id)
                 self._events.popleft()
-        except sqlite3.Error:
-            log.exception("The ledger cannot be written; tried again in %g s", _RETRY_SECONDS)
-            if not self._closing:
-                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._work_off)
         finally:
             self._hearing = False
 
@@ -305,11 +310,9 @@ class Studio:
             self._progress[event.job_id] = event
         elif isinstance(event, Checkpointed):
             await self.ledger.note_progress(event.job_id, event.step)
-        elif isinstance(event, Stopped) and event.back_soon:
-            await self.ledger.note_progress(event.job_id)
-        elif isinstance(event, Rendered | Failed | Stopped):
-            kept = await self._end(event) and isinstance(event, Rendered)
-            self._spawn(self._clear_up(event, kept=kept), f"clear up {event.job_id}")
+        elif isinstance(event, Rendered | Failed) or (isinstance(event, Stopped) and not event.back_soon):
+            await self._end(event)
+            self._spawn(self._clear_up(event), f"clear up {event.job_id}")
             return
         self._publish(event)
 
@@ -336,13 +339,14 @@ class Studio:
                 sentence, costs = logs.end_of(job)
                 log.info("%s", sentence, extra=costs)
 
-    async def _clear_up(self, event: Rendered | Failed | Stopped, *, kept: bool) -> None:
-        """Delete what the worker leaves behind, now that it is done with a job; `kept`: there is a picture to keep."""
+    async def _clear_up(self, event: Rendered | Failed | Stopped) -> None:
+        """Delete what the worker leaves behind, now that it is done with a job: all, unless there is a picture."""
         logs.about(event.job_id)
         job = await self.ledger.job(event.job_id)
         if job is None:
             return
-        await asyncio.to_thread(self.files.drop_checkpoint if kept else self.files.forget, job)
+        painted = job.state in {JobState.RENDERED, JobState.DELIVERED}
+        await asyncio.to_thread(self.files.drop_checkpoint if painted else self.files.forget, job)
         if isinstance(event, Rendered) and job.kind != "timelapse" and event.step and event.seconds:
             await self.ledger.note_pace(look_of(job.spec), event.seconds / event.step)
         if time.monotonic() - self._pruned_at >= _PRUNE_SECONDS:

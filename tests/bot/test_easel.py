@@ -13,7 +13,7 @@ from bot.events import Checkpointed, Failed, Progress, Rendered, Started, Stoppe
 from bot.files import FULL_DISK, Files
 from engine.models import ModelStore
 from engine.painting import Painting
-from engine.pictures import spec_of
+from engine.pictures import BadPictureError, spec_of
 from tests.bot.conftest import make_job
 
 
@@ -129,6 +129,7 @@ def fails_with(error):
         (OSError(errno.ENOSPC, "No space left on device"), FULL_DISK),
         (RuntimeError("CUDA error: /secret/path"), "under job abcdefgh"),
         (ValueError("cannot reshape /secret/path"), "under job abcdefgh"),
+        (BadPictureError("There is no file /secret/path/a.png."), "There is no file a.png."),
     ],
 )
 def test_failures_are_told_in_a_sentence_and_the_easel_goes_on(paint, ask, monkeypatch, caplog, error, sentence):
@@ -166,6 +167,12 @@ def test_a_full_disk_on_the_way_costs_the_checkpoint_but_not_the_picture(paint, 
     assert isinstance(events[-1], Rendered)
     assert "could not be checkpointed" in caplog.text
     assert "no more are tried" in caplog.text
+
+
+@pytest.mark.parametrize("field", ["init_image", "init_latent"])
+def test_what_is_no_longer_kept_cannot_be_started_from(paint, ask, spec, field):
+    failed = paint(make_job(ask(spec=spec.but(**{field: "pictures/gone.png"}))))[-1]
+    assert "no longer kept" in failed.sentence
 
 
 def test_a_checkpoint_holds_no_code(paint, files, ask, often):

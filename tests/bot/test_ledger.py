@@ -214,3 +214,21 @@ async def test_a_ledger_of_a_later_version_is_left_alone(tmp_path):
     connection.close()
     with pytest.raises(LedgerError, match="later version"):
         await Ledger.open(path)
+
+
+async def test_what_another_version_wrote_is_failed_and_left_out(ledger, ask):
+    job, _ = await ledger.add(ask())
+    other, _ = await ledger.add(ask())
+    await ledger._database.write("UPDATE jobs SET spec = '{\"version\": 2}' WHERE id = ?", (job.id,))
+    await ledger.fail_unreadable()
+    assert await ledger.job(job.id) is None
+    assert [job.id for job in await ledger.history(1)] == [other.id]
+    assert [waiting.job_id for waiting in await ledger.waiting()] == [other.id]
+    assert (await ledger.counts())[JobState.FAILED] == 1
+
+
+async def test_an_orderly_end_is_held_against_nobody(ledger, ask):
+    job, _ = await ledger.add(ask())
+    await ledger.claim(job.id)
+    await ledger.note_orderly_end()
+    assert (await row(ledger, job.id)).attempts == 0

@@ -1,6 +1,7 @@
 """Requests in, pictures out: the ledger, the thread and the engine together."""
 
 import asyncio
+import sqlite3
 import time
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from bot.events import Checkpointed, Failed, Progress, Rendered, Started, Stopped
 from bot.files import StorageError
 from bot.jobs import Asker, JobState, rerun, vary
+from bot.ledger import Ledger
 from bot.preferences import WHOLE_PROCESS
 from bot.studio import Studio
 from engine.pictures import spec_of
@@ -159,6 +161,11 @@ async def test_a_job_that_ends_the_process_again_and_again_is_given_up(open_stud
     for _ in range(settings.worker.attempts - 1):
         await studio.ledger.note_start(job.id)
     await studio.close()
+    ledger = await Ledger.open(studio.files.ledger)
+    assert (await row(ledger, job.id)).attempts == 0  # an orderly end is held against nobody
+    for _ in range(settings.worker.attempts):
+        await ledger.note_start(job.id)
+    await ledger.close()
     studio, audience = await open_studio()
     assert "3 times" in audience.of(job.id, Failed)[0].sentence
     assert (await row(studio.ledger, job.id)).state is JobState.FAILED
@@ -246,3 +253,19 @@ async def test_the_loop_stays_free_while_painting(open_studio, ask, spec):
     await until(done)
     assert len(audience.of(job.id, Progress)) > 10
     assert max(gaps) < 0.1 + 0.01  # `until` itself sleeps for 10 ms
+
+
+async def test_a_ledger_that_cannot_be_written_for_a_while_loses_nothing(open_studio, ask, monkeypatch, caplog):
+    monkeypatch.setattr("bot.studio._RETRY_SECONDS", 0.2)
+    studio, audience = await open_studio()
+    job = await studio.submit(ask())
+    await audience.wait(job.id, Started)
+    blocker = sqlite3.connect(studio.files.ledger, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    await studio.ledger._database.read("PRAGMA busy_timeout = 0")
+    await until(lambda: "cannot be written" in caplog.text)
+    assert not audience.of(job.id, Rendered)
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    await audience.wait(job.id, Rendered)
+    assert (await row(studio.ledger, job.id)).state is JobState.RENDERED

@@ -4,6 +4,7 @@ import asyncio
 import io
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,8 @@ from bot.settings import Settings
 Purpose = Literal["picture", "mask"]
 _ROOT = Path(__file__).resolve().parent.parent
 _DECODING_SECONDS = 20.0
+_DECODERS = ThreadPoolExecutor(2, "decoding")
+"""Each child may take gigabytes, so however many people upload, two are decoded at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ async def fetch(attachment: discord.Attachment, settings: Settings, purpose: Pur
         raise Refusal("Discord did not hand out that file; send it again.") from None
     if len(content) > settings.limits.upload_bytes:
         raise _too_large(settings)
-    return await asyncio.to_thread(decode, content, purpose, settings.limits.upload_bytes)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_DECODERS, decode, content, purpose, settings.limits.upload_bytes)
 
 
 def check_source(attachment: discord.Attachment, settings: Settings) -> None:
@@ -55,7 +59,13 @@ def decode(content: bytes, purpose: Purpose, file_bytes: int) -> Upload:
     command = [sys.executable, "-m", "bot.decoding", purpose, str(file_bytes)]
     try:
         done = subprocess.run(  # noqa: S603, our own interpreter and words of ours
-            command, input=content, capture_output=True, timeout=_DECODING_SECONDS, cwd=_ROOT, check=False
+            command,
+            input=content,
+            capture_output=True,
+            timeout=_DECODING_SECONDS,
+            cwd=_ROOT,
+            env={"OMP_NUM_THREADS": "1"},  # and with it nothing of ours, least of all the token
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise Refusal("That picture takes too long to read; save it anew as a PNG.") from None

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from engine.pictures import (
@@ -20,6 +22,8 @@ from engine.pictures import (
 )
 from engine.prompts import parse_prompts
 from engine.spec import PaintingSpec
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\.")
 
 RED, BLUE = (220, 20, 20), (20, 20, 220)
 
@@ -243,3 +247,34 @@ def test_a_picture_is_encoded_within_any_limit() -> None:
 def test_a_preview_is_a_small_jpeg() -> None:
     image = Image.open(io.BytesIO(preview_jpeg(left_red_right_blue(size=(640, 320)), 128)))
     assert (image.format, image.size) == ("JPEG", (128, 64))
+
+
+WHOLE = [
+    file_of(left_red_right_blue(size=(24, 16)), name, **options)
+    for name, options in (
+        ("PNG", {"icc_profile": ICC}),
+        ("JPEG", {"exif": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"}),
+        ("WEBP", {}),
+        ("GIF", {"save_all": True, "append_images": [Image.new("RGB", (24, 16))]}),
+        ("MPO", {"save_all": True, "append_images": [Image.new("RGB", (24, 16))]}),
+    )
+]
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(WHOLE),
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=8),
+    st.integers(0, 3000),
+)
+def test_a_damaged_file_is_read_or_refused_but_never_crashes(
+    data: bytes, damage: list[tuple[int, int]], length: int
+) -> None:
+    damaged = bytearray(data)
+    for place, value in damage:
+        damaged[place % len(damaged)] = value
+    try:
+        image = read_picture(bytes(damaged[:length]))
+    except BadPictureError:
+        return
+    assert image.mode == "RGB"

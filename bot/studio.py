@@ -345,8 +345,8 @@ class Studio:
         job = await self.ledger.job(event.job_id)
         if job is None:
             return
-        painted = job.state in {JobState.RENDERED, JobState.DELIVERED}
-        await asyncio.to_thread(self.files.drop_checkpoint if painted else self.files.forget, job)
+        unwanted = job.state in {JobState.CANCELLED, JobState.FAILED}
+        await asyncio.to_thread(self.files.forget if unwanted else self.files.drop_checkpoint, job)
         if isinstance(event, Rendered) and job.kind != "timelapse" and event.step and event.seconds:
             await self.ledger.note_pace(look_of(job.spec), event.seconds / event.step)
         if time.monotonic() - self._pruned_at >= _PRUNE_SECONDS:

@@ -176,8 +176,10 @@ async def test_a_finished_picture_is_not_painted_again(open_studio, ask):
     job = await studio.submit(ask())
     path = (await audience.wait(job.id, Rendered)).picture
     written = path.stat().st_mtime_ns
-    await studio.ledger._database.write("UPDATE jobs SET state = 'running' WHERE id = ?", (job.id,))
     await studio.close()
+    ledger = await Ledger.open(studio.files.ledger)
+    await ledger._database.write("UPDATE jobs SET state = 'running' WHERE id = ?", (job.id,))
+    await ledger.close()
     studio, audience = await open_studio()
     await audience.wait(job.id, Rendered)
     assert path.stat().st_mtime_ns == written

@@ -105,15 +105,15 @@ class Orders:
         )
 
     def _checked(self, spec: PaintingSpec) -> PaintingSpec:
+        require_generator(spec.generator, self._settings.models)
+        for choice in spec.perceptors:
+            if not _is_here(choice.name, self._settings.models):
+                raise Refusal(f"The perceptor '{choice.name}' is not here; ask the bot's owner to fetch it.")
         limits = self._settings.limits
         if max(spec.width, spec.height) > limits.largest_side:
             raise Refusal(f"Pictures here are at most {limits.largest_side} pixels wide and high.")
         if spec.steps > limits.most_steps:
             raise Refusal(f"A painting here takes at most {limits.most_steps} steps.")
-        require_generator(spec.generator, self._settings.models)
-        for choice in spec.perceptors:
-            if not _is_here(choice.name, self._settings.models):
-                raise Refusal(f"The perceptor '{choice.name}' is not here; ask the bot's owner to fetch it.")
         return spec
 
 

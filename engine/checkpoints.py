@@ -77,13 +77,19 @@ def read_clip(path: Path) -> Checkpoint:
 
 
 def read_safetensors(path: Path) -> Checkpoint:
-    """Read the JSON that the file's metadata holds under "config", and the tensors, mapped rather than read."""
+    """Read the JSON that the file's metadata holds under "config", and the tensors, mapped rather than read.
+
+    Raise `BadCheckpointError`.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads(file.metadata()["config"])
             return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise BadCheckpointError(f"{path} is damaged; delete it, and it will be made again.") from error
+    except (FileNotFoundError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise BadCheckpointError(
+            f"{path} is missing or damaged; restore it from the repository, "
+            "or delete it if it was made from a checkpoint."
+        ) from error
 
 
 def converted(path: Path, read: Callable[[], Checkpoint]) -> Checkpoint:

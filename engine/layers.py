@@ -28,7 +28,7 @@ class NormSilu(nn.Module):
 
 
 class _NormSilu(torch.autograd.Function):
-    """Write the backward pass as a few whole-tensor steps: torch's own for channels-last takes 4 times as long."""
+    """Write the backward pass as a few whole-tensor steps: torch's own for channels-last takes 2 to 3 times as long."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
@@ -48,14 +48,17 @@ class _NormSilu(torch.autograd.Function):
         def by_channel(values: Tensor) -> Tensor:
             return values.expand_as(scale).reshape(*x.shape[:2], 1, 1).to(x.dtype)
 
-        inner = torch.ops.aten.silu_backward(grads[0], torch.addcmul(by_channel(shift), x, by_channel(scale)))
+        # Three whole-size tensors at most, the incoming gradient counted: they set a step's peak memory.
+        inner = torch.addcmul(by_channel(shift), x, by_channel(scale))
+        torch.ops.aten.silu_backward.grad_input(grads[0], inner, grad_input=inner)
+        scratch = inner * x
         # With g = inner * weight: dx = rstd * (g - mean(g) - normalised x * mean(g * normalised x)), means by group.
         count = x[0].numel() / mean.shape[1]
         total = (_channel_sums(inner).view_as(scale) * scale).sum(2, keepdim=True) / count
-        moment = (_channel_sums(inner * x).view_as(scale) * scale).sum(2, keepdim=True) / count
+        moment = (_channel_sums(scratch).view_as(scale) * scale).sum(2, keepdim=True) / count
         slope = rstd.square() * (mean * total - moment)
-        result = torch.addcmul(by_channel(-slope * mean - total), x, by_channel(slope))
-        return result.addcmul_(inner, by_channel(scale)), None, None, None, None
+        torch.addcmul(by_channel(-slope * mean - total), x, by_channel(slope), out=scratch)
+        return scratch.addcmul_(inner, by_channel(scale)), None, None, None, None
 
 
 def _channel_sums(x: Tensor) -> Tensor:

@@ -1,16 +1,13 @@
 """`ModelStore`: models by name, loaded on first use and kept."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from engine import catalog
 from engine.checkpoints import Checkpoint, converted, read_clip, read_safetensors, read_vqgan
 from engine.devices import Device
 from engine.generators import Generator, build_generator
 from engine.perceptors import Perceptor, build_perceptor, config_of, whole_vocabulary
-
-if TYPE_CHECKING:
-    from engine.priors import Prior
+from engine.priors import Prior, load_prior
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "models"
 
@@ -38,12 +35,10 @@ class ModelStore:
             self._perceptors[name] = self._load_perceptor(name)
         return self._perceptors[name]
 
-    def prior(self, name: str) -> "Prior | None":
+    def prior(self, name: str) -> Prior | None:
         """Return what proposes starts for the generator `name`; only the embedded one has it."""
         path = self.embedded / f"{name}-prior.safetensors"
         if name not in self._priors and path.exists():
-            from engine.priors import load_prior
-
             self._priors[name] = load_prior(path, self.device.torch_device)
         return self._priors.get(name)
 

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,29 @@ class TestSmall:
         assert kept.keys() == tensors.keys()
         assert all(torch.equal(kept[name], tensors[name]) for name in tensors)
         assert not list(tmp_path.glob("*.part"))
+
+    def test_two_processes_convert_once(self, config, tmp_path):
+        _write_vqgan(tmp_path, "tiny", config)
+        program = f"""
+import time
+from pathlib import Path
+from engine.checkpoints import converted, read_vqgan
+folder = Path({str(tmp_path)!r})
+def read():
+    with (folder / "reads").open("a") as log:
+        log.write("read ")
+    time.sleep(0.5)
+    return read_vqgan(folder / "tiny.ckpt", folder / "tiny.yaml")
+assert converted(folder / "tiny.safetensors", read)[0]["kind"] == "vqgan"
+"""
+        root = Path(__file__).resolve().parents[2]
+        both = [subprocess.Popen([sys.executable, "-c", program], cwd=root) for _ in range(2)]
+        assert [process.wait(60) for process in both] == [0, 0]
+        assert (tmp_path / "reads").read_text() == "read "
+
+    def test_a_missing_file_is_one_sentence(self, tmp_path):
+        with pytest.raises(BadCheckpointError, match=r"^[^\n]+none\.safetensors is missing[^\n]+\.$"):
+            read_safetensors(tmp_path / "none.safetensors")
 
     def test_a_transformer_checkpoint_gives_its_first_stage(self, config, tmp_path, cpu):
         whole = {

@@ -1,4 +1,4 @@
-"""`python -m bot run · preview · imagine · edit · models · show · doctor`."""
+"""`python -m bot run · preview · imagine · edit · models · show · doctor · backup · restore`."""
 
 from bot.cli import main
 

@@ -217,6 +217,25 @@ def doctor(ctx: typer.Context) -> None:
 
 
 @app.command()
+def backup(
+    ctx: typer.Context, destination: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder to be made.")]
+) -> None:
+    """Copy the ledger and all pictures, while the bot runs or not."""
+    from bot.backup import backup as copy
+
+    _tell(f"Copied {copy(_settings(ctx.obj).storage.folder, destination)} to {destination}.")
+
+
+@app.command()
+def restore(ctx: typer.Context, source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A backup.")]) -> None:
+    """Put a backup into the data folder, which must hold no ledger."""
+    from bot.backup import restore as take_back
+
+    folder = _settings(ctx.obj).storage.folder
+    _tell(f"Took back {take_back(source, folder)} into {folder}.")
+
+
+@app.command()
 def run(ctx: typer.Context) -> None:
     """Run the bot; without a token, open it in a local page instead."""
     settings = _settings(ctx.obj)

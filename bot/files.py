@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 FULL_DISK = "The disk of the bot is full; its owner has to make room before anything is painted."
 GONE = "This picture is no longer kept: it was deleted, or was older than this bot keeps pictures."
 GONE_BEFORE = "What this starts from is no longer kept; send the picture again."
-_KINDS = ("inputs", "pictures", "latents", "checkpoints", "frames")
+KINDS = ("inputs", "pictures", "latents", "checkpoints", "frames")
 
 
 class GoneError(Exception):
@@ -56,7 +56,7 @@ class Files:
     def prepare(self) -> None:
         """Make the folders; raise `StorageError` where that is not possible."""
         try:
-            for kind in _KINDS:
+            for kind in KINDS:
                 (self.folder / kind).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"storage.folder: {self.folder} cannot be written ({error.strerror}).") from None
@@ -163,7 +163,7 @@ class Files:
         return deleted
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
-        for kind in _KINDS:
+        for kind in KINDS:
             for path in (self.folder / kind).iterdir():
                 parts = list(path.iterdir()) if path.is_dir() else [path]
                 sizes = [part.stat().st_size for part in parts]

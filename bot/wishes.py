@@ -4,6 +4,8 @@ import json
 import math
 import re
 import shlex
+import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,7 +77,15 @@ def command_for(spec: PaintingSpec, output: str) -> str:
     # Joined by "=", and behind "--", so that no value that begins with a dash is taken for an option.
     joined = [f"{name}={value}" for name, value in [*options, ("--output", output)]]
     command = ["imagine", *joined, "--"] if wish.picture is None else ["edit", *joined, "--", wish.picture]
-    return shlex.join(["python", "-m", "bot", *command, wish.prompt])
+    return shlex.join([_interpreter(), "-m", "bot", *command, wish.prompt])
+
+
+def _interpreter() -> str:
+    """Return how to call this very Python from here: the one on the path may be another, or none."""
+    if shutil.which("python") == sys.executable:
+        return "python"
+    path, here = Path(sys.executable), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def pictures_of(spec: PaintingSpec) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,7 +93,8 @@ def repainted(original: Path) -> Path:
     shown = bot("show", str(original))
     assert shown.exit_code == 0
     command = shlex.split(shown.stdout.splitlines()[-1])
-    assert command[:3] == ["python", "-m", "bot"]
+    assert command[1:3] == ["-m", "bot"]
+    assert Path(shutil.which(command[0]) or "").samefile(sys.executable)
     again = bot(*command[3:])
     assert again.exit_code == 0, again.stderr
     return Path(again.stdout.strip())

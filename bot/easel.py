@@ -204,6 +204,6 @@ def _sentence(error: Exception) -> str | None:
     """Return what the requester may read of an error; None for what only the log should hold."""
     if is_full_disk(error):
         return FULL_DISK
-    # The engine's own errors are sentences for people. The rest of the family is anybody's: its text may name paths.
+    # The engine's and the bot's own errors are sentences for people; the text of any other is for the log.
     ours = type(error).__module__.split(".")[0] in ("engine", "bot")
-    return _FOLDERS.sub("", str(error)) if ours and isinstance(error, (ValueError, LostError, StorageError)) else None
+    return _FOLDERS.sub("", str(error)) if ours else None

@@ -38,7 +38,7 @@ class Worker:
         """The device, once started."""
 
     async def start(self) -> None:
-        """Start the thread and wait for its device; raise `engine.devices.BadDeviceError`."""
+        """Start the thread and wait for its device and models; raise `engine.devices.BadDeviceError`."""
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[Device] = self._loop.create_future()
         self._thread.start()
@@ -101,16 +101,25 @@ class Worker:
     def _live(self) -> None:
         try:
             device = pick_device(self._settings.worker.device, self._settings.worker.precision)
-            easel = Easel(
-                self._settings.worker, ModelStore(self._settings.models.folder, device), self._files, self._tell
-            )
+            models = ModelStore(self._settings.models.folder, device)
+            self._load(models)
         except Exception as error:  # whoever waits for the start gets it
             self._on_loop(self._ready.set_exception, error)
             return
         self._on_loop(self._ready.set_result, device)
+        easel = Easel(self._settings.worker, models, self._files, self._tell)
         while (order := self._inbox.get()) is not None:
             easel.paint(*order)
             self._on_loop(self._free)
+
+    def _load(self, models: ModelStore) -> None:
+        """Load the default models before the first job: building them would hold up the loop while it serves people."""
+        try:
+            models.generator(self._settings.models.generator)
+            for name in self._settings.models.perceptors:
+                models.perceptor(name)
+        except Exception as error:  # a job that needs them fails with its own sentence
+            log.warning("The default models cannot be loaded, and paintings with them will fail: %s", error)
 
     def _tell(self, event: Event) -> None:
         self._on_loop(self._heard, event)

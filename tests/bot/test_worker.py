@@ -9,7 +9,7 @@ import pytest
 
 from bot.events import Progress, Rendered, Stopped
 from bot.files import Files
-from bot.settings import WorkerSettings
+from bot.settings import ModelSettings, WorkerSettings
 from bot.worker import Worker
 from engine.devices import BadDeviceError
 from engine.models import ModelStore
@@ -76,3 +76,12 @@ async def test_a_device_that_is_not_here_is_named(settings):
     worker = Worker(wrong, Files(settings.storage.folder), print, print)
     with pytest.raises(BadDeviceError, match="cuda:9"):
         await worker.start()
+
+
+async def test_models_that_are_not_here_are_named_and_do_not_stop_the_start(settings, caplog):
+    without = settings.model_copy(update={"models": ModelSettings(generator="no-such")})
+    worker = Worker(without, Files(settings.storage.folder), print, print)
+    await worker.start()
+    assert "no-such" in caplog.text
+    assert worker.alive
+    await worker.close(5)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from engine import third_party
 from engine.devices import Device
-from engine.layers import AttentionPool, QuickGELU, VisionTower, fold_batch_norms, place, plain_layer_norm, swap
+from engine.layers import AttentionPool, VisionTower, fold_batch_norms, place, plain_layer_norm, swap
 
 # openai/CLIP clip.py, `_transform`.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -130,7 +130,6 @@ def build_perceptor(config: Mapping[str, Any], tensors: Mapping[str, Tensor], de
 
 
 def _swap_layers(clip: Any) -> None:
-    swap(clip, third_party.QuickGELU, lambda _: QuickGELU())
     swap(clip, third_party.ClipLayerNorm, plain_layer_norm)
     swap(clip, third_party.AttentionPool2d, AttentionPool)
     swap(clip, third_party.VisionTransformer, VisionTower)

@@ -1,6 +1,6 @@
 """The only door to taming-transformers and openai-clip: just the parts that import beside any torch.
 
-Both packages fail to import as a whole on a current machine, so each name below is taken from the one submodule that works:
+Both packages fail to import as a whole on a current machine, so each name here comes from the one submodule that works:
 
 - `taming.models.*` needs a lightning that no longer exists; `taming.modules.*` needs torch, numpy and einops only.
 - `clip/__init__.py` needs `pkg_resources` (gone from setuptools) and torchvision; `clip/model.py` and
@@ -32,7 +32,8 @@ def _clip_submodule(name: str) -> ModuleType:
         raise ImportError("openai-clip is not installed: run `make setup`.")
     full_name = f"clip_{name}"
     spec = importlib.util.spec_from_file_location(full_name, Path(package.origin).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[full_name] = module
     spec.loader.exec_module(module)
@@ -41,7 +42,6 @@ def _clip_submodule(name: str) -> ModuleType:
 
 _clip = _clip_submodule("model")
 CLIP: Any = _clip.CLIP
-QuickGELU: Any = _clip.QuickGELU
 ClipLayerNorm: Any = _clip.LayerNorm
 AttentionPool2d: Any = _clip.AttentionPool2d
 VisionTransformer: Any = _clip.VisionTransformer

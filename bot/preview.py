@@ -15,8 +15,6 @@ from bot.settings import Settings
 
 _LOOK_SECONDS = 0.3
 """How often the page is looked after."""
-_EDIT_SECONDS = 2.0
-"""Nobody limits edits here, so pictures may come faster than on Discord."""
 _SETTLE_SECONDS = 30.0
 _NAME = "Painter"
 _UPLOADS = "cdn.simcord.invalid"
@@ -31,11 +29,7 @@ def run(settings: Settings, port: int = 0) -> None:
 def local(settings: Settings) -> Settings:
     """Return the settings for the page: a data folder of its own, uploads from the simulated Discord."""
     discord = settings.discord.model_copy(
-        update={
-            "cdn_hosts": (*settings.discord.cdn_hosts, _UPLOADS),
-            "guild_ids": (),
-            "preview_seconds": min(settings.discord.preview_seconds, _EDIT_SECONDS),
-        }
+        update={"cdn_hosts": (*settings.discord.cdn_hosts, _UPLOADS), "guild_ids": ()}
     )
     storage = settings.storage.model_copy(update={"folder": settings.storage.folder / "preview"})
     return settings.model_copy(update={"discord": discord, "storage": storage})

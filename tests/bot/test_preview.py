@@ -52,4 +52,4 @@ def test_the_page_has_a_data_folder_of_its_own_and_takes_its_own_uploads(setting
     local = preview.local(settings)
     assert local.storage.folder == settings.storage.folder / "preview"
     assert local.discord.cdn_hosts[:-1] == settings.discord.cdn_hosts
-    assert local.discord.preview_seconds <= settings.discord.preview_seconds
+    assert local.discord.guild_ids == ()

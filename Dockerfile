@@ -1,0 +1,44 @@
+# syntax=docker/dockerfile:1
+# The bot in a container: `docker build -t painter .` for CPUs, `docker build --build-arg TORCH=cuda -t painter:cuda .`
+# for NVIDIA GPUs. The driver comes from the host (NVIDIA Container Toolkit); the CUDA libraries come with torch's wheel.
+ARG PYTHON=3.11
+
+FROM python:${PYTHON}-slim-bookworm AS packages
+ARG TORCH=cpu
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /build
+RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+COPY requirements.txt requirements-networks.txt ./
+# PyPI's torch brings CUDA along, several gigabytes of it; the one for CPUs is on torch's own index.
+RUN case "$TORCH" in \
+      cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt ;; \
+      cuda) pip install -r requirements.txt ;; \
+      *) echo "TORCH: expected cpu or cuda, found $TORCH" >&2; exit 2 ;; \
+    esac \
+    && pip install --no-deps -r requirements-networks.txt
+
+FROM python:${PYTHON}-slim-bookworm
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin painter \
+    && install -d -o painter -g painter /data
+COPY --from=packages /opt/venv /opt/venv
+WORKDIR /app
+COPY LICENSE LICENSES.md config.yaml ./
+COPY models models
+COPY engine engine
+COPY bot bot
+COPY cogs cogs
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PAINTER__STORAGE__FOLDER=/data \
+    PAINTER__MODELS__FOLDER=/data/models
+USER 10001
+# Ledger, pictures, checkpoints, fetched models: all that must outlive the container.
+VOLUME /data
+# Loading the models takes a while on a slow disk; after that, three failures in a row are one too many.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/healthz', timeout=8)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["python", "-m", "bot"]
+CMD ["run"]

@@ -1,0 +1,108 @@
+"""What lies in deploy/, the Dockerfile and compose.yaml speak of things that exist."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bot.health import Health
+from bot.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+DASHBOARD = ROOT / "deploy/grafana/painter.json"
+ALERTS = ROOT / "deploy/prometheus/alerts.yml"
+UNIT = ROOT / "deploy/vqgan-clip-bot.service"
+
+
+def instructions():
+    """List the Dockerfile's instructions, each with its words."""
+    text = "\n".join(line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#"))
+    return [line.split(maxsplit=1) for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+@pytest.fixture
+async def metrics():
+    health = Health()
+    return (await health.metrics.text(None, 0, await health.complaints())).decode()
+
+
+@pytest.mark.parametrize("path", [DASHBOARD, ALERTS])
+async def test_every_metric_that_is_looked_at_exists(metrics, path):
+    known = set(re.findall(r"^# TYPE (\w+) ", metrics, re.MULTILINE))
+    used = set(re.findall(r"\b(?:painter|process)_\w+", path.read_text()))
+    assert len(used) >= 4
+    for name in used:
+        assert name in known or re.sub(r"_(bucket|count|sum)$", "", name) in known, name
+
+
+def test_the_dashboard_shows_what_the_owner_asks_for():
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    shown = " ".join(target["expr"] for panel in panels for target in panel["targets"])
+    for name in ("jobs", "queue_wait", "step", "previews_dropped", "discord_errors", "loop_lag", "gpu_memory"):
+        assert f"painter_{name}" in shown
+    cells = [
+        (p["gridPos"]["x"] + dx, p["gridPos"]["y"] + dy)
+        for p in panels
+        for dx in range(p["gridPos"]["w"])
+        for dy in range(p["gridPos"]["h"])
+    ]
+    assert len(cells) == len(set(cells)), "panels overlap"
+    assert max(x for x, _ in cells) < 24
+
+
+@pytest.mark.parametrize("path", ["Dockerfile", "deploy/vqgan-clip-bot.service", "compose.yaml"])
+def test_every_setting_given_in_the_environment_exists(path):
+    for name in re.findall(rf"\b({PREFIX}\w+)", (ROOT / path).read_text()):
+        section, key = name.removeprefix(PREFIX).lower().split("__")
+        assert key in type(getattr(Settings(), section)).model_fields, name
+
+
+def test_the_image_holds_what_the_bot_imports_and_no_more():
+    copied = [
+        word
+        for name, words in instructions()
+        if name == "COPY" and "--from" not in words
+        for word in words.split()[:-1]
+    ]
+    assert all((ROOT / name).exists() for name in copied)
+    assert {"bot", "cogs", "engine", "models", "config.yaml", "requirements.txt", "requirements-networks.txt"} <= set(
+        copied
+    )
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert set(copied) == allowed
+
+
+def test_the_image_runs_as_nobody_special_and_tells_its_health():
+    names = dict(instructions())
+    assert names["USER"].isdigit()
+    assert int(names["USER"]) > 0
+    assert f":{Settings().health.port}/healthz" in names["HEALTHCHECK"]
+    assert names["VOLUME"] == "/data"
+    assert "PAINTER__STORAGE__FOLDER=/data" in (ROOT / "Dockerfile").read_text()
+
+
+def test_compose_starts_one_healthy_bot_and_keeps_the_token_out():
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    services = compose["services"]
+    assert [name for name, service in services.items() if "profiles" not in service] == ["painter"]
+    for name in ("painter", "painter-gpu"):
+        service = services[name]
+        assert service["environment"]["DISCORD_TOKEN"].startswith("${DISCORD_TOKEN:?")
+        assert "data:/data" in service["volumes"]
+        assert service["cap_drop"] == ["ALL"]
+        assert "ports" not in service
+    assert services["painter"]["build"]["args"] == {"TORCH": "cpu"}
+    assert services["painter-gpu"]["build"]["args"] == {"TORCH": "cuda"}
+    mounted = [volume.split(":")[0] for service in services.values() for volume in service["volumes"]]
+    assert all((ROOT / path).is_file() for path in mounted if path.startswith("./"))
+    assert {path for path in mounted if not path.startswith("./")} == set(compose["volumes"])
+
+
+def test_the_unit_gives_up_on_bad_settings_and_leaves_time_to_save():
+    unit = UNIT.read_text()
+    assert "RestartPreventExitStatus=2" in unit
+    assert [int(seconds) > 10 for seconds in re.findall(r"TimeoutStopSec=(\d+)", unit)] == [True]
+    assert "DISCORD_TOKEN_FILE=%d/token" in unit
+    assert "-m bot run" in unit

@@ -19,7 +19,7 @@ class CodecRun:
     """Everything that decides a run of the generator."""
 
     shape: CodecShape = CodecShape()
-    steps: int = 1300
+    steps: int = 760
     batch: int = 8
     lr: float = 7e-4
     plain_steps: int = 150  # an ordinary autoencoder first, so that the codebook can be seeded with what it says

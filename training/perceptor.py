@@ -35,10 +35,10 @@ class PerceptorRun:
     layers: tuple[int, ...] = (1, 1, 1, 1)
     width: int = 32
     size: int = 64
-    steps: int = 2000
+    steps: int = 1000
     batch: int = 128
     lr: float = 1.5e-3
-    attack_from: int = 500
+    attack_from: int = 350
     attack: float = 2.5  # L2 on pictures in 0..1
     pool_share: float = 0.25
     seed: int = 0

@@ -1,7 +1,8 @@
-"""Train the prior: `python -m training.prior encode|read|paint|export --data FILE --work FOLDER [--config cpu|gpu]`.
+"""Train the prior: `python -m training.prior encode|remember|read|paint --data FILE --work FOLDER [--config cpu|gpu]`.
 
-Codes are cheap to train on and pictures are not, so `encode` turns composed pictures into codes once; `read` trains
-the reader on text alone; `paint` trains the painter on the codes; `export` joins both in the prior's file.
+Codes are cheap to train on and pictures are not, so `encode` turns composed pictures into codes once; `remember` does
+the same to the icons themselves; `read` trains the reader on text alone; `paint` trains the painter on the codes and
+writes the prior's file.
 """
 
 import argparse
@@ -16,16 +17,16 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from engine.priors import Conditions, Painter, Prior, PriorShape, Reader
+from engine.priors import Conditions, Painter, PriorShape, Reader, to_patches
 from engine.third_party import tokenizer
 from training.captions import ARRANGEMENTS, Caption, Shown, Writer
-from training.networks import load_codec, save_weights
+from training.networks import Codec, load_codec, save_weights
 from training.optim import MasterAdamW, schedule
 from training.scenes import (
     COLOURS, GROUNDS, LAYOUT_NAMES, LAYOUTS, NOTHING, Mix, Painter as ScenePainter, Sampler, Scenes, SpriteBank, sheet,
 )  # fmt: skip
 
-STYLES = ("fluent-flat", "fluent-3d", "noto", "twemoji")  # the vendors it paints like: few, so that each is learned
+STYLES = ("fluent-flat", "noto", "twemoji")  # the vendors it paints like: those that drew every concept
 MIX = Mix(pair=0.12, copies=0.07, tinted=0.2, ground_shares=(0.6, 0.14, 0.26))
 
 
@@ -34,15 +35,14 @@ class PriorRun:
     """Everything that decides a run of the prior."""
 
     width: int = 256
-    depth: int = 7
+    depth: int = 4
     heads: int = 4
-    pictures: int = 60_000
+    pictures: int = 16_000  # in each part
     read_steps: int = 1000
     read_batch: int = 160
-    paint_steps: int = 6000
-    paint_batch: int = 64
+    paint_steps: int = 3000
+    paint_batch: int = 48
     lr: float = 1.5e-3
-    drop: float = 0.08  # share of captions without things, for guidance
     seed: int = 0
 
 
@@ -70,6 +70,19 @@ def slot_map(side: int) -> tuple[tuple[int, ...], ...]:
     return tuple(slots)
 
 
+def spots_of(side: int) -> tuple[tuple[tuple[int, int, int, int], ...], ...]:
+    """Return, per layout, which thing stands where on the grid of codes, and from which memory table it comes."""
+    found = []
+    for name, places in LAYOUTS.items():
+        if len(places) == 1:
+            found.append(((0, LAYOUT_NAMES.index(name), 0, 0),))
+        else:
+            tops = [round((y - size / 2) * side) for _, y, size in places]
+            lefts = [round((x - size / 2) * side) for x, _, size in places]
+            found.append(tuple((min(k, 1), 2, tops[k], lefts[k]) for k in range(len(places))))
+    return tuple(found)
+
+
 def shape_of(run: PriorRun, bank: SpriteBank, side: int, codes: int, tokens: int) -> PriorShape:
     """Return the prior's sizes for a data set and a generator."""
     plain, scenes = len(COLOURS), len(GROUNDS) - 2 * len(COLOURS)
@@ -81,6 +94,7 @@ def shape_of(run: PriorRun, bank: SpriteBank, side: int, codes: int, tokens: int
         styles=len(STYLES),
         slots=slot_map(side),
         layout_choices=tuple(tuple(LAYOUT_NAMES.index(name) for name in names) for names in ARRANGEMENTS.values()),
+        spots=spots_of(side),
         ground_shares=tuple(shares),
         side=side,
         codes=codes,
@@ -127,6 +141,49 @@ def encode(run: PriorRun, data: Path, work: Path, device: str, part: int) -> Non
             codes.append(codec.nearest(codec.encode(pictures)).cpu().numpy().astype(np.uint16))
             rows.append(describe(scenes, bank))
     np.savez(work / f"codes-{part}.npz", codes=np.concatenate(codes), rows=np.concatenate(rows))
+
+
+def remember(data: Path, work: Path, device: str) -> None:
+    """Write the memory: the codes of every icon of the prior's styles, at each size, on white and on black."""
+    bank = SpriteBank.read(data)
+    codec = load_codec(work / "embedded-generator.safetensors").to(device)
+    painter = ScenePainter(bank, codec.shape.resolution, device)
+    vendors, concepts = style_vendors(bank.table), len(bank.table["concepts"])
+    rows = {(int(c), int(v)): row for row, (c, v) in enumerate(zip(bank.concept, bank.vendor, strict=True))}
+    order = [rows.get((c, v), NOTHING) for c in range(concepts) for v in vendors]
+    order = torch.tensor([row if row >= 0 else order[i // len(vendors) * len(vendors)] for i, row in enumerate(order)])
+    seen: dict[str, list[torch.Tensor]] = {"one": [], "one small": [], "side by side": []}
+    for name, parts in seen.items():
+        for ground in ("white", "black"):
+            grids = [_codes_of(part, name, ground, codec, painter) for part in order.split(40)]
+            parts.append(torch.cat(grids))
+    side = seen["one"][0].shape[-1]
+    kept = (concepts, len(vendors), -1)
+    large = torch.stack([torch.stack(seen[name], 1) for name in ("one", "one small")], 1)
+    small = torch.stack(seen["side by side"], 1)[..., side // 4 : side // 4 + side // 2, : side // 2]
+    blank = [_codes_of(torch.tensor([NOTHING]), "one", ground, codec, painter)[0] for ground in ("white", "black")]
+    np.savez(
+        work / "memory.npz",
+        large=large.reshape(*kept[:2], 2, 2, side, side).numpy().astype(np.int16),
+        small=small.reshape(*kept[:2], 2, side // 2, side // 2).numpy().astype(np.int16),
+        blank=torch.stack(blank).numpy().astype(np.int16),
+    )
+
+
+@torch.no_grad()
+def _codes_of(rows: torch.Tensor, layout: str, ground: str, codec: Codec, painter: ScenePainter) -> torch.Tensor:
+    """Encode icons in the first place of a layout on a plain ground."""
+    count = len(rows)
+    scenes = Scenes(
+        sprite=rows[:, None],
+        tint=torch.full((count, 1), NOTHING),
+        place=torch.tensor(LAYOUTS[layout][0]).expand(count, 1, 3),
+        turn=torch.zeros(count, 1),
+        flip=torch.ones(count, 1),
+        ground=torch.full((count,), GROUNDS.index(ground)),
+        layout=torch.full((count,), LAYOUT_NAMES.index(layout)),
+    )
+    return codec.nearest(codec.encode(2 * painter.draw(scenes) - 1)).cpu()
 
 
 class Texts:
@@ -182,12 +239,16 @@ def none_last(indices: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def read(run: PriorRun, data: Path, work: Path) -> None:
-    """Train the reader on text alone."""
+    """Train the reader on text alone; goes on from the reader that is there, with other texts."""
     bank = SpriteBank.read(data)
-    texts = Texts(bank, PriorShape.context, run.seed)
+    path = work / "reader.pt"
+    before = torch.load(path, weights_only=True) if path.exists() else {"reader": None, "rounds": 0}
+    texts = Texts(bank, PriorShape.context, run.seed + before["rounds"])
     shape = shape_of(run, bank, 16, 1024, len(texts.token_rows))
     torch.manual_seed(run.seed)
     reader = Reader(shape)
+    if before["reader"]:
+        reader.load_state_dict(before["reader"])
     optimiser = torch.optim.AdamW(reader.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
     started = time.monotonic()
     for step in range(run.read_steps):
@@ -212,8 +273,8 @@ def read(run: PriorRun, data: Path, work: Path) -> None:
             tint = (reading.tints.argmax(-1) == tints).float().mean()
             print(f"{step} {time.monotonic() - started:.0f}s loss {loss.item():.3f} things {right.tolist()} "
                   f"ground {ground:.3f} tint {tint:.3f}", flush=True)  # fmt: skip
-    state = {"reader": reader.state_dict(), "token_rows": torch.tensor(texts.token_rows, dtype=torch.int32)}
-    torch.save(state, work / "reader.pt")
+    rows = torch.tensor(texts.token_rows, dtype=torch.int32)
+    torch.save({"reader": reader.state_dict(), "token_rows": rows, "rounds": before["rounds"] + 1}, path)
 
 
 class PaintTrainer:
@@ -231,9 +292,11 @@ class PaintTrainer:
         torch.manual_seed(run.seed)
         self.generator = torch.Generator().manual_seed(run.seed)
         self.painter = Painter(self.shape).to(device, torch.bfloat16)
+        memory = np.load(work / "memory.npz")
+        for name in ("large", "small", "blank"):
+            self.painter.get_buffer(name).copy_(torch.from_numpy(memory[name]))
         self.optimiser = MasterAdamW(self.painter.parameters(), run.lr, betas=(0.9, 0.97), decay=0.02)
         self.at = 0
-        self.patcher = Prior(self.shape)
         self.load()
 
     def load(self) -> None:
@@ -241,9 +304,12 @@ class PaintTrainer:
         parts = [np.load(path) for path in sorted(self.work.glob("codes-*.npz"))]
         codes = torch.from_numpy(np.concatenate([part["codes"] for part in parts]).astype(np.int64))
         rows = torch.from_numpy(np.concatenate([part["rows"] for part in parts]).astype(np.int64))
+        vendors = torch.tensor(style_vendors(self.bank.table))
+        ours = torch.isin(rows[:, 6], vendors)
+        codes, rows = codes[ours], rows[ours]
         style_of = torch.full((64,), 0)
-        style_of[list(style_vendors(self.bank.table))] = torch.arange(len(STYLES))
-        self.patches = self.patcher.patch(codes)
+        style_of[vendors] = torch.arange(len(STYLES))
+        self.patches = to_patches(codes)
         things, tints = none_last(rows[:, :2], self.shape.concepts), none_last(rows[:, 2:4], self.shape.tints)
         self.conditions = Conditions(things, tints, rows[:, 4], rows[:, 5], style_of[rows[:, 6]])
 
@@ -253,13 +319,12 @@ class PaintTrainer:
         pick = torch.randint(0, len(self.patches), (run.paint_batch,), generator=generator)
         patches = self.patches[pick].to(self.device)
         conditions = Conditions(*(part[pick].to(self.device) for part in self.conditions))
-        dropped = torch.rand(run.paint_batch, 1, generator=generator).to(self.device) < run.drop
-        conditions = conditions._replace(things=torch.where(dropped, self.shape.concepts, conditions.things))
         # Mostly nearly everything is hidden: that is where sampling begins, and where identity is decided.
         share = torch.cos(math.pi / 2 * torch.rand(run.paint_batch, 1, generator=generator) ** 1.5)
         hidden = (torch.rand(patches.shape[:2], generator=generator) < share).to(self.device)
-        logits = self.painter(torch.where(hidden[..., None], self.shape.codes, patches), conditions)
-        loss = F.cross_entropy(logits[hidden].flatten(0, 1).float(), patches[hidden].flatten())
+        known = torch.where(hidden[..., None], self.shape.codes, patches)
+        logits = self.painter(known, conditions, hidden)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), patches[hidden].flatten())
         loss.backward()
         norm = self.optimiser.step(schedule(self.at, run.paint_steps, warmup=200))
         self.at += 1
@@ -305,20 +370,20 @@ def paint(run: PriorRun, data: Path, work: Path, device: str, minutes: float) ->
             print(f"{trainer.at} {time.monotonic() - started:.0f}s loss {total / 50:.3f} norm {figures['norm']:.2f} "
                   f"pictures {len(trainer.patches)}", flush=True)  # fmt: skip
             total = 0.0
-        if trainer.at % 400 == 0:
+        if trainer.at % 200 == 0:
             trainer.save()
             trainer.load()
     trainer.save()
 
 
-def preview(work: Path, texts: list[str], count: int, out: Path, guidance: float, steps: int) -> None:
+def preview(work: Path, texts: list[str], count: int, out: Path) -> None:
     """Paint a sheet straight from the prior, without the loop."""
     from engine.priors import load_prior
 
     prior, codec = load_prior(work / "embedded-prior.safetensors"), load_codec(work / "embedded-generator.safetensors")
     rows = []
     for text in texts:
-        codes = prior.propose(text, count, torch.Generator().manual_seed(0), steps, guidance)
+        codes = prior.propose(text, count, torch.Generator().manual_seed(0))
         with torch.no_grad():
             rows.append(codec.decode(codec.lookup(codes)) / 2 + 0.5)
     sheet(torch.cat(rows), count).save(out)
@@ -327,7 +392,7 @@ def preview(work: Path, texts: list[str], count: int, out: Path, guidance: float
 def main() -> None:
     """Run one stage from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=("encode", "read", "paint"))
+    parser.add_argument("stage", choices=("encode", "remember", "read", "paint"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--config", choices=RUNS, default="cpu")
@@ -340,6 +405,8 @@ def main() -> None:
     run = RUNS[arguments.config]
     if arguments.stage == "encode":
         encode(run, arguments.data, arguments.work, arguments.device, arguments.part)
+    elif arguments.stage == "remember":
+        remember(arguments.data, arguments.work, arguments.device)
     elif arguments.stage == "read":
         read(run, arguments.data, arguments.work)
     else:

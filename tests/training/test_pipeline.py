@@ -89,6 +89,7 @@ def test_prior_learns_and_its_file_loads(packed: Path, tmp_path: Path, monkeypat
     trainer.step()
     trainer.save(tmp_path)
     prior.encode(run, packed, tmp_path, "cpu", part=0)
+    prior.remember(packed, tmp_path, "cpu")
     prior.read(run, packed, tmp_path)
     painter = prior.PaintTrainer(run, packed, tmp_path)
     assert painter.step()["loss"] > 0

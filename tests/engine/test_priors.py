@@ -1,0 +1,104 @@
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine.priors import Conditions, Prior, PriorShape, load_prior, to_codes, to_patches
+from engine.third_party import tokenizer
+
+WORDS = "a red apple two dogs cat on blue"
+SHAPE = PriorShape(
+    concepts=3,
+    tints=2,
+    grounds=2,
+    styles=2,
+    slots=((0,) * 16, (0, 0, 1, 1) * 4),
+    layout_choices=((0,), (1,)),
+    spots=(((0, 0, 0, 0),), ((0, 2, 2, 0), (1, 2, 2, 4))),
+    ground_shares=(0.5, 0.5),
+    side=8,
+    codes=10,
+    width=16,
+    depth=1,
+    heads=2,
+    code_width=4,
+    tokens=len(set(tokenizer().encode(WORDS))),
+    context=8,
+    reader_width=8,
+    reader_depth=1,
+)
+
+
+@pytest.fixture
+def prior() -> Prior:
+    torch.manual_seed(0)
+    prior = Prior(SHAPE).eval()
+    prior.token_rows.copy_(torch.tensor(sorted(set(tokenizer().encode(WORDS)))))
+    return prior
+
+
+def propose(prior: Prior, text: str, seed: int, count: int = 3) -> torch.Tensor:
+    return prior.propose(text, count, torch.Generator().manual_seed(seed))
+
+
+def test_proposals_are_codes_on_the_grid(prior: Prior) -> None:
+    codes = propose(prior, "a red apple", 1)
+    assert codes.shape == (3, 8, 8)
+    assert codes.dtype == torch.long
+    assert 0 <= int(codes.min()) <= int(codes.max()) < SHAPE.codes
+
+
+def test_the_generator_decides(prior: Prior) -> None:
+    assert torch.equal(propose(prior, "a cat", 1), propose(prior, "a cat", 1))
+    assert not torch.equal(propose(prior, "a cat", 1), propose(prior, "a cat", 2))
+
+
+@pytest.mark.parametrize("text", ["", "   ", "zyzzyva qwertz", "a red apple " * 40, "🦊", "猫"])
+def test_any_text_is_read(prior: Prior, text: str) -> None:
+    assert len(prior.tokenise(text)) == SHAPE.context
+    assert propose(prior, text, 0).shape == (3, 8, 8)
+
+
+def test_patches_are_the_codes_two_by_two() -> None:
+    codes = torch.arange(2 * 64).view(2, 8, 8)
+    patches = to_patches(codes)
+    assert patches[0, 1].tolist() == [2, 3, 10, 11]
+    assert torch.equal(to_codes(patches), codes)
+
+
+def test_a_second_thing_has_a_place(prior: Prior) -> None:
+    with torch.no_grad():
+        for bias in (prior.reader.things.bias, prior.reader.arrangement.bias):
+            bias.zero_()
+        prior.reader.things.weight.zero_()
+        prior.reader.things.bias[1] = 5  # both questions answered with a thing, and yet one place only
+        prior.reader.arrangement.bias[0] = 50
+    assert prior.understand("two dogs", 4, torch.Generator().manual_seed(0)).layout.tolist() == [1] * 4
+
+
+def test_memory_shows_each_thing_in_its_place(prior: Prior) -> None:
+    prior.painter.large[2, 1, 0] = 7
+    prior.painter.small[0, 1], prior.painter.small[2, 1] = 5, 6
+    one = torch.tensor
+    shown = Conditions(one([[2, 3], [0, 2]]), one([[2, 2], [2, 2]]), one([0, 0]), one([0, 1]), one([1, 1]))
+    alone, pair = prior.painter.recall(shown)
+    assert (alone == 7).all()
+    assert (pair[:, 2:6, :4] == 5).all()
+    assert (pair[:, 2:6, 4:] == 6).all()
+    assert (pair[:, :2] == 0).all()
+
+
+def test_all_of_the_grid_is_filled_in_any_number_of_steps(prior: Prior) -> None:
+    for steps in (1, 3, 16):
+        codes = prior.propose("a cat", 1, torch.Generator().manual_seed(0), steps=steps)
+        assert int(codes.max()) < SHAPE.codes
+
+
+def test_a_file_gives_the_same_prior(prior: Prior, tmp_path: Path) -> None:
+    path = tmp_path / "prior.safetensors"
+    tensors = {name: tensor.contiguous() for name, tensor in prior.state_dict().items()}
+    save_file(tensors, path, metadata={"config": json.dumps({"kind": "prior", **asdict(SHAPE)})})
+    assert torch.equal(propose(load_prior(path), "a red apple", 5), propose(prior, "a red apple", 5))

@@ -14,7 +14,8 @@ from typing import Any
 from bot.database import Database
 from bot.jobs import COMES_FROM, Job, JobState, Request, look_of, new_job_id
 from bot.preferences import GuildSettings, UserSettings
-from bot.scheduler import Waiting
+from bot.refusals import Refusal
+from bot.scheduler import Waiting, over_cap
 from engine.prompts import Prompt
 from engine.spec import BadSpecError, PaintingSpec
 
@@ -50,8 +51,11 @@ class Ledger:
 
     # Jobs
 
-    async def add(self, request: Request) -> tuple[Job, bool]:
-        """Queue a request; return its job and whether it is new. The same interaction twice is the same job."""
+    async def add(self, request: Request, cap: int | None = None) -> tuple[Job, bool]:
+        """Queue a request; return its job and whether it is new. The same interaction twice is the same job.
+
+        Raises `Refusal` for a new job of somebody with `cap` unfinished ones.
+        """
         async with self._database.transaction():
             rows = await self._database.read("SELECT * FROM jobs WHERE interaction_id = ?", (request.interaction_id,))
             if not rows and request.once:
@@ -61,6 +65,8 @@ class Ledger:
                 )
             if rows:
                 return _job(rows[0]), False
+            if cap is not None and (count := await self.unfinished(user_id=request.user_id)) >= cap:
+                raise Refusal(over_cap(count, cap))
             rows = await self._database.read(
                 "INSERT INTO jobs (id, interaction_id, kind, spec, steps, look, prompt, user_id, guild_id, channel_id,"
                 " parent_id, notify, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",

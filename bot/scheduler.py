@@ -60,16 +60,21 @@ def cap_per_user(asker: Asker, guild: GuildSettings, limits: LimitSettings) -> i
     return limits.per_user if guild.per_user is None else guild.per_user
 
 
+def over_cap(of_user: int, cap: int) -> str:
+    """Say that somebody has as many unfinished jobs as they may."""
+    if cap == 0:
+        return "You may not paint here: ask a moderator of this server."
+    paintings = "painting" if cap == 1 else "paintings"
+    return f"You have {of_user} of {cap} {paintings} waiting; cancel one or wait for it to finish."
+
+
 def refusal_by_limits(
     asker: Asker, guild: GuildSettings, limits: LimitSettings, *, of_user: int, of_guild: int, in_all: int
 ) -> str | None:
     """Say which cap the asker would go over, given the unfinished jobs there are, or None."""
     cap = cap_per_user(asker, guild, limits)
     if of_user >= cap:
-        if cap == 0:
-            return "You may not paint here: ask a moderator of this server."
-        paintings = "painting" if cap == 1 else "paintings"
-        return f"You have {of_user} of {cap} {paintings} waiting; cancel one or wait for it to finish."
+        return over_cap(of_user, cap)
     guild_cap = limits.per_guild if guild.per_guild is None else guild.per_guild
     if asker.guild_id is not None and of_guild >= guild_cap:
         return f"This server has {of_guild} of {guild_cap} paintings waiting; try again when some are finished."

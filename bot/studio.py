@@ -19,7 +19,7 @@ from bot.jobs import Asker, Job, JobState, Request, look_of
 from bot.ledger import Ledger
 from bot.moderation import refusal_by_moderation
 from bot.preferences import WHOLE_PROCESS, GuildSettings
-from bot.scheduler import Outlook, Place, fair_order, places, refusal_by_limits, startable
+from bot.scheduler import Outlook, Place, cap_per_user, fair_order, places, refusal_by_limits, startable
 from bot.settings import Settings
 from bot.worker import Worker
 from engine.prompts import Prompt, format_prompts
@@ -43,6 +43,7 @@ class Studio:
         self._events: deque[Event] = deque()
         self._left_over: deque[Job] = deque()
         self._progress: dict[str, Progress] = {}
+        self._caps: dict[tuple[int, int | None], int] = {}  # by user and guild, from the latest look at their roles
         self._tasks: set[asyncio.Task[None]] = set()
         self._hearing = self._pumping = self._pump_again = self._filming = self._closing = False
         self._pruned_at = -_PRUNE_SECONDS
@@ -106,6 +107,7 @@ class Studio:
             return "The bot is about to restart; try again in a minute."
         if guild.draining:
             return "No new paintings are taken right now; try again later."
+        self._caps[asker.user_id, asker.guild_id] = cap_per_user(asker, guild, self.settings.limits)
         return refusal_by_moderation(asker, prompt, guild, self.settings.moderation) or refusal_by_limits(
             asker,
             guild,
@@ -133,8 +135,8 @@ class Studio:
         return own
 
     async def submit(self, request: Request) -> Job:
-        """Queue a request, once per interaction."""
-        job, new = await self.ledger.add(request)
+        """Queue a request, once per interaction; raise `Refusal` when many at once went over the requester's cap."""
+        job, new = await self.ledger.add(request, self._caps.get((request.user_id, request.guild_id)))
         if new:
             with logs.of_job(job.id):
                 log.info("Job %s: %s by %d", job.id, job.kind, job.user_id)

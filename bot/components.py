@@ -117,7 +117,8 @@ def layout(look: Look, job_id: str, picture: str | None) -> ui.LayoutView:
     box: ui.Container[Any] = ui.Container(ui.TextDisplay(look.title), accent_colour=look.colour)
     if picture is not None:
         gallery: ui.MediaGallery[Any] = ui.MediaGallery()
-        gallery.add_item(media=f"attachment://{picture}", description=bare(look.alt, ALT_LIMIT) or None)
+        alt = bare(look.alt, ALT_LIMIT) or None
+        gallery.add_item(media=f"attachment://{picture}", description=alt, spoiler=look.veiled)
         box.add_item(gallery)
     box.add_item(ui.TextDisplay("\n".join((look.status, *look.small))))
     if look.buttons:

@@ -16,7 +16,8 @@ from bot import logs
 from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Started, Stopped
 from bot.files import FULL_DISK, GONE_BEFORE, Files, StorageError, is_full_disk, write_whole
 from bot.jobs import Job
-from bot.settings import WorkerSettings
+from bot.picture_check import PictureCheck
+from bot.settings import ModerationSettings, WorkerSettings
 from engine.models import ModelStore
 from engine.painting import Iterate, LostError, Painting
 from engine.pictures import preview_jpeg, save_png
@@ -54,9 +55,17 @@ class Controls:
 class Easel:
     """Paint jobs one after the other, all in one thread."""
 
-    def __init__(self, settings: WorkerSettings, models: ModelStore, files: Files, tell: Tell) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        models: ModelStore,
+        files: Files,
+        tell: Tell,
+        moderation: ModerationSettings | None = None,
+    ) -> None:
         self._settings = settings
         self._models = models
+        self._check = PictureCheck(moderation or ModerationSettings(), models)
         self._files = files
         self._tell = tell
 
@@ -78,7 +87,9 @@ class Easel:
 
     def _painted(self, job: Job, controls: Controls) -> Event:
         if (finished := self._files.picture(job)) is not None:  # the process ended before the ledger knew
-            return Rendered(job.id, finished, job.seconds or 0.0, job.step)
+            with Image.open(finished) as picture:
+                notices = self._check.notices(picture, job.spec)
+            return Rendered(job.id, finished, job.seconds or 0.0, job.step, notices)
         if self._files.missing(job.spec):
             return Failed(job.id, GONE_BEFORE)
         try:
@@ -93,6 +104,7 @@ class _Sitting:
 
     def __init__(self, easel: Easel, job: Job, controls: Controls, *, slower: bool = False) -> None:
         self._settings, self._files, self._tell = easel._settings, easel._files, easel._tell
+        self._check = easel._check
         self._job = job
         self._controls = controls
         self._spec = job.spec
@@ -130,6 +142,8 @@ class _Sitting:
         preview_due = self._controls.preview_wanted and iterate.step >= self._settings.first_preview_step
         frame_due = self._stride > 0 and (iterate.step - 1) % self._stride == 0
         picture = iterate.picture() if preview_due or frame_due else None
+        if picture is not None and self._check.hides(picture, self._spec):
+            picture, self._controls.preview_wanted = None, False
         if picture is not None and frame_due:
             self._keep_frame(picture, iterate.step)
         if preview_due or time.monotonic() - self._told >= _PROGRESS_SECONDS:
@@ -189,12 +203,13 @@ class _Sitting:
     def _finish(self) -> Rendered:
         job, painting = self._job, self._painting
         picture = painting.picture()
-        if self._stride:
+        notices = self._check.notices(picture, self._spec)
+        if self._stride and not notices:
             self._keep_frame(picture, painting.step + 1)
         write_whole(self._files.latent_path(job.id), painting.save_latent)
         path = self._files.result_path(job)
         save_png(picture, path, self._spec)  # last: a picture in its place says that the job is done
-        return Rendered(job.id, path, self._seconds(), painting.step, tuple(painting.notices))
+        return Rendered(job.id, path, self._seconds(), painting.step, (*painting.notices, *notices))
 
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._began

@@ -12,6 +12,7 @@ from PIL import Image
 from bot import messages
 from bot.components import PageButton, boxed, row
 from bot.jobs import Job, JobState
+from bot.moderation import VEILED
 from bot.plain import plain
 from bot.refusals import Refusal
 
@@ -73,7 +74,7 @@ def _entry(job: Job, thumbnail: bytes | None, files: list[discord.File]) -> ui.I
         return ui.TextDisplay(told)
     file = discord.File(io.BytesIO(thumbnail), filename=f"thumbnail-{job.id}.jpg", description=job.prompt[:1000])
     files.append(file)
-    return ui.Section(told, accessory=ui.Thumbnail(file))
+    return ui.Section(told, accessory=ui.Thumbnail(file, spoiler=VEILED in job.notices))
 
 
 def _link(job: Job) -> str:

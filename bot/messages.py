@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bot.events import Progress
 from bot.jobs import Job
+from bot.moderation import VEILED
 from bot.plain import bare, plain
 from engine.spec import PaintingSpec
 
@@ -32,6 +33,8 @@ class Look:
     small: tuple[str, ...]
     buttons: tuple[str, ...]
     alt: str
+    veiled: bool = False
+    """Hide the picture until somebody clicks it."""
 
 
 def queued(job: Job, position: int, starts_at: float | None) -> Look:
@@ -143,4 +146,5 @@ def _look(job: Job, colour: int, status: str, buttons: tuple[str, ...]) -> Look:
     origin = f" · {made_from} `{job.parent_id}`" if made_from and job.parent_id else ""
     small = tuple(f"-# ℹ️ {plain(note, 300)}" for note in job.notices)
     small += (f"-# {settings_line(job.spec)}", f"-# `{job.id}` by <@{job.user_id}>{origin}")
-    return Look(colour, _title(job.prompt), status, small, buttons, bare(job.prompt, ALT_LIMIT))
+    veiled = VEILED in job.notices
+    return Look(colour, _title(job.prompt), status, small, buttons, bare(job.prompt, ALT_LIMIT), veiled)

@@ -9,6 +9,9 @@ from bot.jobs import Asker
 from bot.preferences import GuildSettings
 from bot.settings import ModerationSettings
 
+VEILED = "This picture may not be for everybody: it shows when you click it."
+"""The notice under a picture that the check found wanting; what carries it is hidden as a spoiler."""
+
 _STANDS_FOR = {
     "a": "4@",
     "b": "8",

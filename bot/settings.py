@@ -80,10 +80,13 @@ class StorageSettings(_Section):
 
 
 class ModerationSettings(_Section):
-    """What may not be asked for, in any guild."""
+    """What may not be asked for, in any guild, and what may not be shown."""
 
     blocked_words: tuple[str, ...] = ()
     blocked_users: tuple[int, ...] = ()
+    pictures: Literal["show", "spoiler", "refuse"] = "show"
+    concepts: tuple[str, ...] = ("an explicit nude", "a sexual act", "a bloody wound", "a mutilated body")
+    picture_threshold: float = Field(default=0.5, gt=0, le=1)
 
 
 class HealthSettings(_Section):

@@ -107,7 +107,7 @@ class Worker:
             self._on_loop(self._ready.set_exception, error)
             return
         self._on_loop(self._ready.set_result, device)
-        easel = Easel(self._settings.worker, models, self._files, self._tell)
+        easel = Easel(self._settings.worker, models, self._files, self._tell, self._settings.moderation)
         while (order := self._inbox.get()) is not None:
             easel.paint(*order)
             self._on_loop(self._free)

@@ -41,7 +41,11 @@ def paint(settings, files, models):
     def run(job, pictures, threshold):
         events = []
         moderation = ModerationSettings(pictures=pictures, concepts=CONCEPTS, picture_threshold=threshold)
-        Easel(settings.worker, models, files, lambda event: events.append(event), moderation).paint(job, Controls())
+
+        def tell(event):
+            events.append(event)
+
+        Easel(settings.worker, models, files, tell, moderation).paint(job, Controls())
         return events
 
     return run

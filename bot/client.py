@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 COGS = ("imagine", "edit", "queue", "settings", "info", "admin", "reactions")
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 _STABLE_SECONDS = 600.0
+_LEAVE_SECONDS = 5.0
+"""How long the worker has for its last checkpoint: with the farewells, less than the ten that service managers wait."""
 
 
 class Painter(commands.Bot):
@@ -93,7 +95,7 @@ class Painter(commands.Bot):
         if not self._closing:
             self._closing = True
             await self.reporter.close()
-            await self.studio.close()
+            await self.studio.close(_LEAVE_SECONDS)
 
     async def close(self) -> None:
         """Stop the services while Discord can still be told, then disconnect."""

@@ -11,7 +11,7 @@ from bot.preferences import GuildSettings, UserSettings
 from bot.refusals import Refusal
 from bot.settings import ModelSettings, Settings
 from engine.catalog import catalogue
-from engine.presets import PRESETS, spec_from_preset
+from engine.presets import OURS, PUBLISHED, spec_from_preset
 from engine.prompts import Prompt, parse_prompts
 from engine.spec import LARGEST_SEED, PaintingSpec
 
@@ -143,8 +143,8 @@ def new_seed() -> int:
 
 
 def preset_names() -> tuple[str, ...]:
-    """List the presets people can ask for."""
-    return tuple(PRESETS)
+    """List the presets people can ask for, ours first."""
+    return (*OURS, *PUBLISHED)
 
 
 def generators(models: ModelSettings) -> tuple[str, ...]:

@@ -15,16 +15,18 @@ from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 
 _HELP = (
-    "**/imagine** paints from words · `/imagine prompt: a lighthouse in a storm, oil on canvas`",
-    "-# weigh the parts: `a castle::2 fog::-0.5` or `a castle:2 | fog:-0.5` · keep things out: `a street --no cars`",
-    "**/edit** changes a picture · `/edit image: (file) prompt: a house in winter mask_text: the garden`",
-    "-# or: right-click a message with a picture · Apps · Edit this picture",
-    "**/queue** shows what waits · **/cancel** calls yours off · `/cancel job: k3v9x2ab`",
-    "**/history** shows your pictures · **/show** posts one again · `/show job: k3v9x2ab`",
-    "**/settings** keeps your defaults · `/settings preset: fine suffix: oil on canvas`",
-    "**/models** and **/info** tell what paints here and how busy it is · `/models`",
-    "-# Under a picture: 🔁 rerun with a new seed · 🔂 the same seed · 🎲 vary · ⬆️ refine at twice the size ·",
-    "-# 🎞️ time-lapse · ✉️ send it to me · ❌ stop or delete (yours). Buttons and reactions do the same.",
+    "**/imagine** paints from words · `a lighthouse, oil on canvas`",
+    "-# weigh the parts: `a castle::2 fog::-0.5` · keep things out: `a street --no cars`",
+    "**/edit** changes a picture · `image:` a file `prompt: a house in winter`",
+    "-# or right-click a message with a picture · Apps · Edit this picture",
+    "**/queue** tells what waits · **/cancel** calls yours off · `job: k3v9x2ab`",
+    "**/history** shows your pictures · **/show** posts one again · `job: k3v9x2ab`",
+    "**/settings** keeps your defaults · `preset: fine suffix: oil on canvas`",
+    "**/models** and **/info** tell what paints here and how busy it is",
+    "",
+    "-# Buttons under a picture, or reactions to it:",
+    "-# 🔁 again · 🔂 again with the same seed · 🎲 vary · ⬆️ refine at twice the size",
+    "-# 🎞️ time-lapse · ✉️ send it to me · ❌ stop or delete it, if it is yours",
 )
 
 

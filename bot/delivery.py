@@ -1,9 +1,11 @@
 """The end of a job, told in its channel exactly once, whatever Discord does meanwhile."""
 
 import asyncio
+import contextlib
 import io
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ import discord
 from bot import messages
 from bot.components import NOBODY, layout
 from bot.jobs import Job, JobState
-from bot.retry import retried
+from bot.retry import BROKEN, may_pass, retried
 from bot.uploads import fit
 from engine.pictures import BadPictureError
 
@@ -25,6 +27,10 @@ log = logging.getLogger(__name__)
 
 _SEARCHED = 200
 """How many later messages are looked through for a final that an earlier process may have posted."""
+
+_OUTAGE_SECONDS = 60.0
+"""How long a picture waits that Discord could not take in any way, before everything is tried again."""
+_TOO_LARGE = 40005
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,9 @@ class Upload:
 def final_name(job: Job, suffix: str) -> str:
     """Name the final file so that a later process recognises it in the channel."""
     return f"painting-{job.id}{suffix}"
+
+
+_Way = Callable[[Job, messages.Look, Upload | None], Awaitable[discord.Message]]
 
 
 class Delivery:
@@ -81,18 +90,29 @@ class Delivery:
         return messages.gone(job) if gone else look_of_end(job), upload
 
     async def _tell(self, job: Job, look: messages.Look, upload: Upload | None, lost: bool) -> discord.Message | None:
-        """Show `look` in the job's message, or in a new one; return it, None when nothing could be told."""
-        if not lost and self._editable(job):
+        """Show `look` in the job's message, or in a new one; return it, None when nobody can ever be told."""
+        edit = () if lost or not self._editable(job) else (self._edit,)
+        while True:
+            outage = False
+            for way in (*edit, self._reply, self._write_to_requester):
+                try:
+                    return await self._tell_by(way, job, look, upload)
+                except BROKEN as error:
+                    outage = outage or may_pass(error)
+                    log.warning("Job %s: its end cannot be told by %s (%s)", job.id, way.__name__.strip("_"), error)
+            if not outage:
+                return None
+            await asyncio.sleep(_OUTAGE_SECONDS)
+
+    async def _tell_by(self, way: _Way, job: Job, look: messages.Look, upload: Upload | None) -> discord.Message:
+        """Tell by one way. Discord may take less than it says: what it finds too large comes smaller."""
+        while True:
             try:
-                return await retried(lambda: self._edit(job, look, upload))
+                return await retried(lambda upload=upload: way(job, look, upload))
             except discord.HTTPException as error:
-                log.warning("Job %s: its message cannot take the end (%s), replying", job.id, error)
-        for send in (self._reply, self._write_to_requester):
-            try:
-                return await retried(lambda send=send: send(job, look, upload))
-            except discord.HTTPException as error:
-                log.warning("Job %s: its end cannot be told by %s (%s)", job.id, send.__name__, error)
-        return None
+                if upload is None or (error.status != 413 and error.code != _TOO_LARGE):
+                    raise
+                upload = await self._upload(job, len(upload.content) // 2)
 
     def _editable(self, job: Job) -> bool:
         if job.message_id is None:
@@ -121,19 +141,24 @@ class Delivery:
 
     async def _posted(self, job: Job) -> discord.Message | None:
         """Find the message in which an earlier process showed the final picture."""
-        name = final_name(job, ".")
-        channel = self._channel(job)
         try:
-            if job.message_id is not None:
-                message = await retried(channel.get_partial_message(job.message_id).fetch)
-                if any(attachment.filename.startswith(name) for attachment in message.attachments):
-                    return message
-            after = discord.Object(discord.utils.time_snowflake(_moment(job.created_at), high=False))
-            async for message in channel.history(limit=_SEARCHED, after=after):
-                if any(attachment.filename.startswith(name) for attachment in message.attachments):
-                    return message
+            # Until it is known: whoever posts on a guess may post twice.
+            return await retried(lambda: self._search(job), tries=None)
         except discord.HTTPException as error:
             log.info("Job %s: its channel cannot be searched (%s)", job.id, error)
+            return None
+
+    async def _search(self, job: Job) -> discord.Message | None:
+        name, channel = final_name(job, "."), self._channel(job)
+        if job.message_id is not None:
+            with contextlib.suppress(discord.NotFound):  # it was deleted, and the end came as a reply
+                message = await channel.get_partial_message(job.message_id).fetch()
+                if any(attachment.filename.startswith(name) for attachment in message.attachments):
+                    return message
+        after = discord.Object(discord.utils.time_snowflake(_moment(job.created_at), high=False))
+        async for message in channel.history(limit=_SEARCHED, after=after):
+            if any(attachment.filename.startswith(name) for attachment in message.attachments):
+                return message
         return None
 
     async def _afterwards(self, job: Job, message: discord.Message) -> None:
@@ -148,17 +173,17 @@ class Delivery:
                 )
             for emoji in () if job.kind == "timelapse" else self._settings.reactions.seeded:
                 await retried(lambda emoji=emoji: message.add_reaction(emoji), tries=3)
-        except discord.HTTPException as error:
+        except BROKEN as error:
             log.info("Job %s: no reactions or no mention (%s)", job.id, error)
 
-    async def _upload(self, job: Job) -> Upload | None:
+    async def _upload(self, job: Job, limit: int | None = None) -> Upload | None:
         if job.state not in {JobState.RENDERED, JobState.DELIVERED}:
             return None
         path = self._studio.files.picture(job)
         if path is None:
             return None
         try:
-            suffix, content = await asyncio.to_thread(fit, path, self._limit(job.guild_id))
+            suffix, content = await asyncio.to_thread(fit, path, limit or self._limit(job.guild_id))
         except (OSError, BadPictureError):
             log.exception("The picture of job %s cannot be uploaded", job.id)
             return None

@@ -15,7 +15,7 @@ from bot.jobs import Job, Kind, Request
 from bot.orders import Orders
 from bot.people import Person, person_of
 from bot.refusals import Refusal
-from bot.retry import retried
+from bot.retry import BROKEN, retried
 from engine.spec import PaintingSpec
 
 if TYPE_CHECKING:
@@ -119,15 +119,22 @@ class Desk:
             link = self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
             await interaction.edit_original_response(content=link.get_partial_message(message_id).jump_url)
             return
-        try:
-            response = await interaction.response.send_message(view=layout(look, job.id, None))
-        except (TimeoutError, discord.HTTPException, OSError) as error:
-            # The token is void or was used by a lost answer: from here on the channel is as good.
-            log.warning("Job %s: the interaction could not be answered (%s)", job.id, type(error).__name__)
+        message_id = await self._answered(interaction, job, look)
+        if message_id is None:  # the token is void: from here on the channel is as good
             await self._post(job, look, None)
-            return
-        if response.message_id is not None:
-            await self._studio.attach_message(job.id, job.channel_id, response.message_id)
+        else:
+            await self._studio.attach_message(job.id, job.channel_id, message_id)
+
+    async def _answered(self, interaction: discord.Interaction[Any], job: Job, look: messages.Look) -> int | None:
+        """Answer with the job's message and return its id; None where no answer is taken."""
+        try:
+            return (await interaction.response.send_message(view=layout(look, job.id, None))).message_id
+        except BROKEN as error:
+            log.warning("Job %s: the interaction could not be answered (%s)", job.id, type(error).__name__)
+        try:  # the answer may have been lost after Discord took it
+            return (await interaction.original_response()).id
+        except BROKEN:
+            return None
 
     async def _post(self, job: Job, look: messages.Look, reply_to: int | None) -> int:
         channel = self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)

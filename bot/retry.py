@@ -14,6 +14,9 @@ T = TypeVar("T")
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 
+BROKEN = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
+"""What a call to Discord may end in. A server that hangs up is a ClientError and no OSError."""
+
 
 def may_pass(error: Exception) -> bool:
     """Tell whether the same call may succeed later: server faults, rate limits and broken connections."""
@@ -23,21 +26,21 @@ def may_pass(error: Exception) -> bool:
     return isinstance(error, discord.RateLimited | aiohttp.ClientError | OSError | TimeoutError)
 
 
-async def retried(call: Callable[[], Awaitable[T]], *, tries: int = 8, first_pause: float = _FIRST_PAUSE) -> T:
-    """Await `call()` until it works; raise at once what will never pass, and the last error after `tries`.
+async def retried(call: Callable[[], Awaitable[T]], *, tries: int | None = 8, first_pause: float = _FIRST_PAUSE) -> T:
+    """Await `call()` until it works; raise at once what will never pass, and the last error after `tries`, if any.
 
     A broken connection may have been an applied call, so `call` must be one that may happen twice:
     an edit, or a send with a nonce.
     """
-    pause = first_pause
-    for left in reversed(range(tries)):
+    pause, tried = first_pause, 0
+    while True:
         try:
             return await call()
         except Exception as error:
-            if left == 0 or not may_pass(error):
+            tried += 1
+            if tried == tries or not may_pass(error):
                 raise
             wait = error.retry_after if isinstance(error, discord.RateLimited) else pause
             log.warning("Discord call failed (%s), trying again in %.0f s", type(error).__name__, wait)
             await asyncio.sleep(wait)
             pause = min(pause * 2, _LONGEST_PAUSE)
-    raise AssertionError("unreachable: the loop returns or raises")

@@ -32,10 +32,13 @@ class Fault:
     effect: Effect
     times: int
     where: Callable[[Json], bool]
+    channel_id: int | None = None
+    """Befall only requests about this channel."""
     hits: int = 0
 
-    def befalls(self, name: str, body: Json) -> bool:
-        return name == self.name and self.hits < self.times and self.where(body)
+    def befalls(self, name: str, channel_id: int | None, body: Json) -> bool:
+        there = self.channel_id in (None, channel_id)
+        return name == self.name and there and self.hits < self.times and self.where(body)
 
     async def seen(self, hits: int = 1, seconds: float = 60.0) -> None:
         """Wait until it has struck that often."""

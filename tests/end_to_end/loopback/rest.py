@@ -2,9 +2,8 @@
 
 import json
 import time
-from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -70,7 +69,7 @@ class Rest:
         self.edits_per_5_seconds: int | None = None
         """What a channel's edits are limited to; None: not at all."""
         self._nonces: dict[str, tuple[float, Message]] = {}
-        self._edits: defaultdict[int, deque[float]] = defaultdict(deque)
+        self._windows: dict[int, _Window] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """List every route; its name is what faults are aimed at."""
@@ -123,18 +122,22 @@ class Rest:
                     return web.Response(status=204, headers=self._headers(name, call))
                 return as_json(result, headers=self._headers(name, call))
 
-            fault = next((fault for fault in self.faults if fault.befalls(name, call.body)), None)
+            channel_id = self._channel_of(request)
+            fault = next((fault for fault in self.faults if fault.befalls(name, channel_id, call.body)), None)
             if fault is not None:
                 fault.hits += 1
             response = await (handle() if fault is None else fault.effect(request, handle))
-            channel = request.match_info.get("channel")
             cut = request.transport is None or request.transport.is_closing()
-            self.records.append(
-                Record(name, 0 if cut else response.status, time.monotonic(), int(channel) if channel else None)
-            )
+            self.records.append(Record(name, 0 if cut else response.status, time.monotonic(), channel_id))
             return response
 
         return serve
+
+    def _channel_of(self, request: web.Request) -> int | None:
+        if "channel" in request.match_info:
+            return int(request.match_info["channel"])
+        interaction = self._world.interactions.get(int(request.match_info.get("interaction", 0)))
+        return None if interaction is None else interaction.channel.id
 
     def _judge(self, request: web.Request, body: Json) -> None:
         judge = description()
@@ -151,20 +154,23 @@ class Rest:
         """Hold a channel's edits to the limit, if there is one."""
         if name != "edit" or self.edits_per_5_seconds is None:
             return
-        times, now = self._edits[call.number("channel")], time.monotonic()
-        while times and now - times[0] >= 5:
-            times.popleft()
-        if len(times) >= self.edits_per_5_seconds:
-            raise _Limited(5 - (now - times[0]))
-        times.append(now)
+        window = self._window(call)
+        if window.used >= self.edits_per_5_seconds:
+            raise _Limited(window.left)
+        window.used += 1
+
+    def _window(self, call: Call) -> "_Window":
+        """Return the channel's present five seconds; they begin with an edit."""
+        channel = call.number("channel")
+        if channel not in self._windows or self._windows[channel].left <= 0:
+            self._windows[channel] = _Window()
+        return self._windows[channel]
 
     def _headers(self, name: str, call: Call) -> dict[str, str]:
         limit, left, after = _FOREVER, _FOREVER, 1.0
         if name == "edit" and self.edits_per_5_seconds is not None:
-            times = self._edits[call.number("channel")]
-            limit = self.edits_per_5_seconds
-            left = max(0, limit - len(times))
-            after = max(0.0, 5 - (time.monotonic() - times[0])) if times else 5.0
+            window, limit = self._window(call), self.edits_per_5_seconds
+            left, after = limit - window.used, window.left
         return {
             "Via": "1.1 google",
             "X-RateLimit-Limit": str(limit),
@@ -409,6 +415,18 @@ class Rest:
 
     async def _delete_original(self, call: Call) -> None:
         self._own(call).deleted = True
+
+
+@dataclass(eq=False)
+class _Window:
+    """Five seconds of a channel's edits."""
+
+    began: float = field(default_factory=time.monotonic)
+    used: int = 0
+
+    @property
+    def left(self) -> float:
+        return self.began + 5 - time.monotonic()
 
 
 class _Limited(Fail):

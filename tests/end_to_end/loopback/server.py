@@ -65,10 +65,16 @@ class Loopback:
         return self.world.in_channel(channel)
 
     def fault(
-        self, name: str, effect: Effect, *, times: int = 1, where: Callable[[Json], bool] = lambda body: True
+        self,
+        name: str,
+        effect: Effect,
+        *,
+        times: int = 1,
+        where: Callable[[Json], bool] = lambda body: True,
+        channel: Channel | None = None,
     ) -> Fault:
         """Let `effect` befall the next requests of this name; see `Rest.routes` for the names."""
-        fault = Fault(name, effect, times, where)
+        fault = Fault(name, effect, times, where, None if channel is None else channel.id)
         self.rest.faults.append(fault)
         return fault
 

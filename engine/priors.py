@@ -1,10 +1,9 @@
-"""A text → codes prior: reads a text into what it asks for, then fills the generator's grid of codes.
+"""A text → codes prior: reads a text into what it asks for, then fills the generator's grid of codes in one pass.
 
 The reader names the things, their colours, the ground and the arrangement; whatever the text leaves open is drawn at
-random. The painter is a masked transformer over the codes (MaskGIT, Chang et al. 2022), each position holding a 2 x 2
-patch of codes. It need not keep in its weights what things look like: it is shown the codes of an icon of each thing
-from a memory (as in retrieval-augmented diffusion, Blattmann et al. 2022) and learns to place, recolour and ground
-them, which is the same for all things and therefore quick to learn.
+random. The painter is a transformer over 2 x 2 patches of codes. It need not keep in its weights what things look like:
+it is shown the codes of an icon of each thing from a memory (as in retrieval-augmented diffusion, Blattmann et al.
+2022) and learns to place, recolour and ground them, which is the same for all things and therefore quick to learn.
 """
 
 import json
@@ -44,7 +43,7 @@ class PriorShape:
     width: int = 256
     depth: int = 4
     heads: int = 4
-    code_width: int = 64
+    code_width: int = 32
     tokens: int = 4096
     context: int = 32
     reader_width: int = 128
@@ -106,9 +105,10 @@ class Block(nn.Module):
 
 
 class Painter(nn.Module):
-    """Predict every code of the grid from the known ones, the conditions and what memory shows of the things."""
+    """Predict the latent of every cell from the conditions and from what memory shows of the things."""
 
     slot_of: torch.Tensor
+    codebook: torch.Tensor
     large: torch.Tensor
     small: torch.Tensor
     blank: torch.Tensor
@@ -116,10 +116,8 @@ class Painter(nn.Module):
     def __init__(self, shape: PriorShape) -> None:
         super().__init__()
         self.shape = shape
-        width, cells = shape.width, (shape.side // PATCH) ** 2
-        self.code = nn.Embedding(shape.codes + 1, shape.code_width)  # the last one is the mask
-        self.join = nn.Linear(PATCH**2 * shape.code_width, width)
-        self.join_memory = nn.Linear(2 * PATCH**2 * shape.code_width, width)
+        width, cells, patch = shape.width, (shape.side // PATCH) ** 2, PATCH**2 * shape.code_width
+        self.join = nn.Linear(2 * patch, width)
         self.position = nn.Parameter(0.02 * torch.randn(len(shape.slots), cells, width))
         self.tint = nn.Embedding(shape.tints + 1, width)
         self.ground = nn.Embedding(shape.grounds, width)
@@ -130,9 +128,10 @@ class Painter(nn.Module):
         self.modulation = nn.Linear(width, 6 * width)
         nn.init.normal_(self.modulation.weight, std=0.02)
         self.blocks = nn.ModuleList(Block(width, shape.heads) for _ in range(shape.depth))
-        self.head = nn.Linear(width, PATCH**2 * shape.codes)
-        self.register_buffer("slot_of", torch.tensor(shape.slots), persistent=False)
+        self.head = nn.Linear(width, patch)
         side, kept = shape.side, (shape.concepts, shape.styles)
+        self.register_buffer("slot_of", torch.tensor(shape.slots), persistent=False)
+        self.register_buffer("codebook", torch.zeros(shape.codes, shape.code_width))
         self.register_buffer("large", torch.zeros(*kept, 2, 2, side, side, dtype=torch.int16))
         self.register_buffer("small", torch.zeros(*kept, 2, side // 2, side // 2, dtype=torch.int16))
         self.register_buffer("blank", torch.zeros(2, side, side, dtype=torch.int16))
@@ -149,27 +148,27 @@ class Painter(nn.Module):
                 seen[rows, :, top : top + codes.shape[-2], left : left + codes.shape[-1]] = codes
         return seen
 
-    def forward(
-        self, patches: torch.Tensor, conditions: Conditions, wanted: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Map patches (batch, cells, 4) of codes, `codes` being the mask, to logits (batch, cells, 4, codes).
-
-        With `wanted` (batch, cells), a mask, only the logits there: (n, 4, codes).
-        """
+    def forward(self, conditions: Conditions) -> torch.Tensor:
+        """Return latents (batch, cells, 4, code_width), in units of the codebook's deviation."""
         common = self.ground(conditions.ground) + self.layout(conditions.layout)
         slots = self.tint(conditions.tints) + common[:, None]
         slots = slots + self.condition(slots)
         # Each position knows the thing that stands there; the norms follow both things together.
         own = self.slot_of[conditions.layout][..., None].to(slots.dtype)
         memory = torch.cat([to_patches(seen) for seen in self.recall(conditions).unbind(1)], 2)
-        x = self.join(self.code(patches).flatten(2)) + self.join_memory(self.code(memory).flatten(2))
-        x = x + self.position[conditions.layout] + slots[:, :1] + own * (slots[:, 1:] - slots[:, :1])
+        words = (self.codebook / self.codebook.std())[memory].flatten(2).to(slots.dtype)
+        x = self.join(words) + self.position[conditions.layout] + slots[:, :1] + own * (slots[:, 1:] - slots[:, :1])
         modulation = self.modulation(F.silu(slots.sum(1, keepdim=True)))
         for block in self.blocks:
             x = block(x, modulation)
-        x = F.layer_norm(x, (x.shape[-1],))
-        x = x if wanted is None else x[wanted]
-        return self.head(x).unflatten(-1, (PATCH**2, self.shape.codes))
+        return self.head(F.layer_norm(x, (x.shape[-1],))).unflatten(-1, (PATCH**2, self.shape.code_width))
+
+    def codes(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return the nearest codes (batch, side, side) of predicted latents."""
+        book = (self.codebook / self.codebook.std()).float()
+        flat = latents.float().flatten(0, 2)
+        nearest = (book.square().sum(1) - 2 * flat @ book.T).argmin(1)
+        return to_codes(nearest.view(latents.shape[:3]))
 
 
 def to_patches(codes: torch.Tensor) -> torch.Tensor:
@@ -254,44 +253,23 @@ class Prior(nn.Module):
         )
 
     def _layouts(self, reading: Reading) -> tuple[int, ...]:
-        """Return the layouts of the likeliest arrangement that has a place for each thing and a thing for each place."""
+        """Return the layouts of the likeliest arrangement with as many places as there are things."""
         two = int(reading.things[0, 1].argmax()) < self.shape.concepts
         fits = [(1 in self.shape.slots[layouts[0]]) == two for layouts in self.shape.layout_choices]
         likely = reading.arrangement[0].cpu().masked_fill(~torch.tensor(fits), -math.inf)
         return self.shape.layout_choices[int(likely.argmax())]
 
     @torch.no_grad()
-    def propose(self, text: str, count: int, generator: torch.Generator, steps: int = 6) -> torch.Tensor:
+    def propose(self, text: str, count: int, generator: torch.Generator) -> torch.Tensor:
         """Return codes (count, side, side), long, on the generator's grid; the same generator gives the same codes."""
-        return self.paint(self.understand(text, count, generator), generator, steps)
-
-    @torch.no_grad()
-    def paint(
-        self, conditions: Conditions, generator: torch.Generator, steps: int, heat: float = 0.3
-    ) -> torch.Tensor:
-        """Fill the grid in a few steps, the surest patches first."""
-        count, cells, mask = len(conditions.ground), (self.shape.side // PATCH) ** 2, self.shape.codes
-        device = self.token_rows.device
-        patches = torch.full((count, cells, PATCH**2), mask, device=device)
-        for step in range(steps):
-            logits = self.painter(patches, conditions).float() / (heat * (1 - step / steps) + 0.1)
-            shares = logits.softmax(-1)
-            drawn = torch.multinomial(shares.flatten(0, 2).to(generator.device), 1, generator=generator).to(device)
-            known = patches != mask
-            chosen = torch.where(known, patches, drawn.view(patches.shape))
-            sure = shares.gather(-1, chosen[..., None])[..., 0].clamp(min=1e-9).log().sum(-1)
-            sure = sure.masked_fill(known[..., 0], math.inf)
-            keep = cells - math.floor(cells * math.cos(math.pi / 2 * (step + 1) / steps))
-            kept = torch.zeros_like(known[..., 0]).scatter(1, sure.topk(keep, 1).indices, value=True)
-            patches = torch.where(kept[..., None], chosen, mask)
-        return to_codes(patches)
+        return self.painter.codes(self.painter(self.understand(text, count, generator)))
 
 
 def load_prior(path: Path, device: torch.device | str = "cpu") -> Prior:
     """Read a prior's file; its `config` metadata holds `kind` and the fields of `PriorShape`."""
     with safe_open(path, framework="pt") as handle:
         config = json.loads(handle.metadata()["config"])
-        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118: not a dict
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     prior = Prior(PriorShape.of(config))
     prior.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
     return prior.to(device).eval().requires_grad_(False)

@@ -38,11 +38,11 @@ SCENE_WORDS = {
     "night": ("at night", "in the night", "under the stars", "in the moonlight", "in the dark", "at midnight"),
 }
 OPENINGS = ("a picture of ", "an image of ", "a drawing of ", "a painting of ", "an illustration of ", "a photo of ",
-            "a photograph of ", "an emoji of ", "an icon of ", "clip art of ", "a cartoon of ", "a sticker of ")  # fmt: skip
-ENDINGS = (", digital art", ", cartoon", ", high quality", ", simple", ", oil on canvas", ", trending on artstation",
+            "a photograph of ", "an emoji of ", "an icon of ", "clip art of ", "a cartoon of ")  # fmt: skip
+ENDINGS = (", digital art", ", cartoon", ", high quality", ", simple", ", oil on canvas", ", epic",
            " in the style of van gogh", ", flat design", ", emoji", ", watercolour", ", detailed", ", icon")  # fmt: skip
 FILLERS = ("cute", "happy", "beautiful", "nice", "old", "new", "pretty", "little", "lovely", "shiny", "single",
-           "funny", "wonderful", "sweet", "friendly", "magical", "sleeping", "standing")  # fmt: skip
+           "funny", "sweet", "magical", "standing")  # fmt: skip
 NUMBERS = {"side by side": ("two", "a pair of", "2"), "three": ("three", "3"), "four": ("four", "4")}
 # What a text can ask for, and the layouts that show it.
 ARRANGEMENTS: dict[str, tuple[str, ...]] = {
@@ -116,7 +116,7 @@ class Writer:
 
     @staticmethod
     def _joint(ground: str, rng: random.Random) -> str:
-        return ", " if ground.endswith(" background") and " a " not in ground or rng.random() < 0.08 else " "
+        return ", " if (ground.endswith(" background") and " a " not in ground) or rng.random() < 0.08 else " "
 
     def _ground(self, ground: int, rng: random.Random) -> tuple[str, bool]:
         name = GROUNDS[ground]

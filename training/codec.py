@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from training.scenes import Mix, Painter, Sampler, SpriteBank, sheet
 class CodecRun:
     """Everything that decides a run of the generator."""
 
-    shape: CodecShape = CodecShape()
+    shape: CodecShape = field(default_factory=CodecShape)
     steps: int = 760
     batch: int = 8
     lr: float = 7e-4
@@ -102,7 +102,8 @@ class CodecTrainer:
         bank = SpriteBank.read(data)
         self.sampler = Sampler(bank, Mix(loose=True, pair=0.12, copies=0.1, tinted=0.2))
         self.painter = Painter(bank, run.size, device)
-        self.codec = Codec(run.shape).to(device, torch.bfloat16, memory_format=torch.channels_last)
+        self.codec = Codec(run.shape).to(device, torch.bfloat16)
+        self.codec.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.codec.quantize.embedding.float()
         self.book = Codebook(self.codec, run.book_decay)
         self.optimiser = MasterAdamW(self.codec.parameters(), run.lr, betas=(0.9, 0.97))
@@ -142,7 +143,13 @@ class CodecTrainer:
         self.at += 1
         psnr = float(-10 * torch.log10(((made.detach().clamp(-1, 1) - real) / 2).square().mean()))
         used = float((self.book.count > 0.05).float().mean())
-        return {"loss": float(loss.detach()), "psnr": psnr, "commit": float(commitment.detach()), "norm": norm, "used": used}
+        return {
+            "loss": float(loss.detach()),
+            "psnr": psnr,
+            "commit": float(commitment.detach()),
+            "norm": norm,
+            "used": used,
+        }
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint, the weights and a sheet of originals over reconstructions."""

@@ -133,7 +133,7 @@ class IconSet:
 
 def fit(picture: Image.Image) -> Image.Image | None:
     """Crop an icon to what it shows and centre it in the sprite; None for an empty one."""
-    box = picture.getchannel("A").point(lambda alpha: 255 * (alpha > 8)).getbbox()
+    box = picture.getchannel("A").point([0] * 9 + [255] * 247).getbbox()
     if box is None:
         return None
     cropped = picture.crop(box)

@@ -39,7 +39,9 @@ def rebuild(data: Path, models: ModelStore, out: Path) -> dict[str, float]:
     pictures, _ = pictures_of(SpriteBank.read(data, ("held-out",)), 0)
     pick = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))[:96]
     generator = models.generator("embedded")
-    made = torch.cat([generator.decode(generator.quantise(generator.encode(p))).clamp(0, 1) for p in pictures[pick].split(8)])
+    made = torch.cat(
+        [generator.decode(generator.quantise(generator.encode(p))).clamp(0, 1) for p in pictures[pick].split(8)]
+    )
     made = made.float()
     sheet(torch.cat([pictures[pick][:12], made[:12], pictures[pick][12:24], made[12:24]]), 12).save(out / "rebuild.png")
     error = (made - pictures[pick]).square().mean((1, 2, 3))
@@ -67,10 +69,9 @@ def retrieval(data: Path, models: ModelStore) -> dict[str, float]:
     }
 
 
-def painted(prompt: str, seed: int, models: ModelStore, preset: str, steps: int | None) -> tuple[Image.Image, Image.Image]:
+def painted(prompt: str, seed: int, models: ModelStore, preset: str) -> tuple[Image.Image, Image.Image]:
     """Return the loop's start and its result."""
-    changes = {} if steps is None else {"steps": steps}
-    spec = spec_from_preset(parse_prompts(prompt), preset, seed=seed, **changes)
+    spec = spec_from_preset(parse_prompts(prompt), preset, seed=seed)
     painting = Painting(spec, models)
     start = painting.picture()
     for _ in painting:
@@ -120,7 +121,9 @@ def tasks(bank: SpriteBank, count: int, seeds: int) -> Iterator[tuple[int, int, 
             yield concept, seed, f"{article} {name} on {shown} {ground} background", ground, tint
 
 
-def paint(data: Path, models: ModelStore, judge_path: Path, out: Path, count: int, seeds: int, preset: str) -> dict[str, float]:
+def paint(
+    data: Path, models: ModelStore, judge_path: Path, out: Path, count: int, seeds: int, preset: str
+) -> dict[str, float]:
     """Paint many concepts and let the judge name them, with the loop and without it."""
     bank = SpriteBank.read(data, ("train",))
     judge = load_judge(judge_path)
@@ -128,7 +131,7 @@ def paint(data: Path, models: ModelStore, judge_path: Path, out: Path, count: in
     tallies: dict[str, list[float]] = {}
     began = time.monotonic()
     for i, (concept, seed, prompt, ground, tint) in enumerate(tasks(bank, count, seeds)):
-        for kind, image in zip(shown, painted(prompt, seed, models, preset, None), strict=True):
+        for kind, image in zip(shown, painted(prompt, seed, models, preset), strict=True):
             picture = tensor_of(image)
             with torch.no_grad():
                 order = judge(picture[None])[0].argsort(descending=True).tolist()
@@ -141,7 +144,12 @@ def paint(data: Path, models: ModelStore, judge_path: Path, out: Path, count: in
             if len(shown[kind]) < 96:
                 shown[kind].append(picture)
         if i % 20 == 0:
-            print(i, f"{time.monotonic() - began:.0f}s", {k: round(sum(v) / len(v), 3) for k, v in tallies.items()}, flush=True)
+            print(
+                i,
+                f"{time.monotonic() - began:.0f}s",
+                {k: round(sum(v) / len(v), 3) for k, v in tallies.items()},
+                flush=True,
+            )
     for kind, pictures in shown.items():
         sheet(torch.stack(pictures), 12).save(out / f"judged-{kind}.png")
     return {name: sum(values) / len(values) for name, values in tallies.items()}
@@ -163,7 +171,7 @@ def paint_sheet(models: ModelStore, out: Path, preset: str) -> dict[str, float]:
     starts, ends, seconds = [], [], []
     for prompt in prompts:
         began = time.monotonic()
-        start, end = painted(prompt, NOTHING + 1, models, preset, None)
+        start, end = painted(prompt, NOTHING + 1, models, preset)
         seconds.append(time.monotonic() - began)
         starts.append(tensor_of(start))
         ends.append(tensor_of(end))

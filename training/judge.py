@@ -77,7 +77,7 @@ def train(run: JudgeRun, data: Path, out: Path) -> None:
     generator = torch.Generator().manual_seed(run.seed)
     sampler = Sampler(bank, Mix(loose=True, pair=0.0, copies=0.0, tinted=0.15))
     painter = Painter(bank, run.size)
-    judge = Judge(len(bank.table["concepts"])).to(torch.bfloat16, memory_format=torch.channels_last)
+    judge = Judge(len(bank.table["concepts"])).to(torch.bfloat16)
     optimiser = MasterAdamW(judge.parameters(), run.lr, decay=0.05)
     started = time.monotonic()
     for step in range(run.steps):

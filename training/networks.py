@@ -49,6 +49,14 @@ class CodecShape:
         }
 
 
+class Quantise(nn.Module):
+    """The codebook, under its official name."""
+
+    def __init__(self, shape: CodecShape) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(shape.n_embed, shape.embed_dim)
+
+
 class Codec(nn.Module):
     """A VQGAN with the tensor names of an official state dict; pictures in -1..1."""
 
@@ -60,8 +68,7 @@ class Codec(nn.Module):
             self.decoder = fuse(Decoder(**shape.ddconfig()))
         self.quant_conv = nn.Conv2d(shape.z_channels, shape.embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(shape.embed_dim, shape.z_channels, 1)
-        self.quantize = nn.Module()
-        self.quantize.embedding = nn.Embedding(shape.n_embed, shape.embed_dim)
+        self.quantize = Quantise(shape)
         _start_as_identity(self)
 
     @property
@@ -95,6 +102,7 @@ class Codec(nn.Module):
 
 def _start_as_identity(codec: Codec) -> None:
     """Let residual branches start at zero and resampling convolutions near the identity: it learns twice as fast."""
+    module: Any  # taming's classes have no types
     for module in codec.modules():
         kind = type(module).__name__
         if kind == "ResnetBlock":
@@ -153,7 +161,7 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return a file's tensors, floats as float32, and its config."""
     with safe_open(path, framework="pt") as handle:
         config = json.loads(handle.metadata()["config"])
-        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118: not a dict
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}, config
 
 
@@ -179,7 +187,8 @@ def load_codec(path: Path, dtype: torch.dtype = torch.bfloat16) -> Codec:
     )
     codec = Codec(shape)
     codec.load_state_dict(tensors)
-    return codec.to(dtype=dtype, memory_format=torch.channels_last).eval()
+    codec.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return codec.to(dtype).eval()
 
 
 def save_clip(path: Path, tensors: dict[str, torch.Tensor], shape: ClipShape) -> None:

@@ -22,7 +22,7 @@ from training.captions import Shown, Writer
 from training.networks import ClipShape, build_clip, load_codec, save_clip
 from training.optim import MasterAdamW, schedule
 from training.prior import Texts, describe
-from training.scenes import NOTHING, Mix, Painter, Sampler, Scenes, SpriteBank
+from training.scenes import Mix, Painter, Sampler, Scenes, SpriteBank
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -108,7 +108,9 @@ class PerceptorTrainer:
             if isinstance(module, nn.LayerNorm):  # CLIP's own computes in float32
                 module.float()
         self.head = nn.Linear(self.shape.embed_dim, len(concepts)).to(device, torch.bfloat16)
-        parameters = [p for p in self.clip.parameters() if p is not self.clip.logit_scale] + list(self.head.parameters())
+        parameters = [p for p in self.clip.parameters() if p is not self.clip.logit_scale] + list(
+            self.head.parameters()
+        )
         self.optimiser = MasterAdamW(parameters, run.lr, betas=(0.9, 0.98), decay=0.05)
         self.scale = torch.tensor(2.7, device=device)
         self.mean = torch.tensor(MEAN, device=device)[:, None, None]
@@ -225,7 +227,7 @@ def export(path: Path, trainer: PerceptorTrainer) -> None:
 
 def make_pool(run: PerceptorRun, work: Path, count: int, wrong: float = 0.25) -> None:
     """Decode some of the prior's codes, half of them with random codes mixed in, at the tower's size."""
-    packed = np.load(sorted(work.glob("codes-*.npz"))[0])
+    packed = np.load(min(work.glob("codes-*.npz")))
     codec = load_codec(work / "embedded-generator.safetensors")
     generator = torch.Generator().manual_seed(run.seed)
     codes = torch.from_numpy(packed["codes"][:count].astype(np.int64))

@@ -23,8 +23,20 @@ from training.captions import ARRANGEMENTS, Caption, Shown, Writer
 from training.networks import Codec, load_codec, save_weights
 from training.optim import MasterAdamW, schedule
 from training.scenes import (
-    COLOURS, GROUNDS, LAYOUT_NAMES, LAYOUTS, NOTHING, Mix, Painter as ScenePainter, Sampler, Scenes, SpriteBank, sheet,
+    COLOURS,
+    GROUNDS,
+    LAYOUT_NAMES,
+    LAYOUTS,
+    NOTHING,
+    Mix,
+    Sampler,
+    Scenes,
+    SpriteBank,
+    sheet,
 )  # fmt: skip
+from training.scenes import (
+    Painter as ScenePainter,
+)
 
 STYLES = ("fluent-flat", "noto", "twemoji")  # the vendors it paints like: those that drew every concept
 MIX = Mix(pair=0.12, copies=0.07, tinted=0.2, ground_shares=(0.6, 0.14, 0.26))
@@ -40,8 +52,8 @@ class PriorRun:
     pictures: int = 16_000  # in each part
     read_steps: int = 1000
     read_batch: int = 160
-    paint_steps: int = 3000
-    paint_batch: int = 48
+    paint_steps: int = 2500
+    paint_batch: int = 64
     lr: float = 1.5e-3
     seed: int = 0
 
@@ -83,7 +95,7 @@ def spots_of(side: int) -> tuple[tuple[tuple[int, int, int, int], ...], ...]:
     return tuple(found)
 
 
-def shape_of(run: PriorRun, bank: SpriteBank, side: int, codes: int, tokens: int) -> PriorShape:
+def shape_of(run: PriorRun, bank: SpriteBank, side: int, codes: int, dim: int, tokens: int) -> PriorShape:
     """Return the prior's sizes for a data set and a generator."""
     plain, scenes = len(COLOURS), len(GROUNDS) - 2 * len(COLOURS)
     shares = [0.6 / plain] * plain + [0.1 / plain] * plain + [0.3 / scenes] * scenes
@@ -98,6 +110,7 @@ def shape_of(run: PriorRun, bank: SpriteBank, side: int, codes: int, tokens: int
         ground_shares=tuple(shares),
         side=side,
         codes=codes,
+        code_width=dim,
         width=run.width,
         depth=run.depth,
         heads=run.heads,
@@ -244,7 +257,7 @@ def read(run: PriorRun, data: Path, work: Path) -> None:
     path = work / "reader.pt"
     before = torch.load(path, weights_only=True) if path.exists() else {"reader": None, "rounds": 0}
     texts = Texts(bank, PriorShape.context, run.seed + before["rounds"])
-    shape = shape_of(run, bank, 16, 1024, len(texts.token_rows))
+    shape = shape_of(run, bank, 16, 1024, 32, len(texts.token_rows))
     torch.manual_seed(run.seed)
     reader = Reader(shape)
     if before["reader"]:
@@ -287,11 +300,13 @@ class PaintTrainer:
         side = codec.shape.resolution // 2 ** (len(codec.shape.ch_mult) - 1)
         reader = torch.load(work / "reader.pt", weights_only=True)
         self.token_rows = reader["token_rows"]
-        self.shape = shape_of(run, self.bank, side, codec.shape.n_embed, len(self.token_rows))
+        self.shape = shape_of(run, self.bank, side, codec.shape.n_embed, codec.shape.embed_dim, len(self.token_rows))
         self.reader_state = reader["reader"]
         torch.manual_seed(run.seed)
         self.generator = torch.Generator().manual_seed(run.seed)
         self.painter = Painter(self.shape).to(device, torch.bfloat16)
+        # In float32 whatever the rest: what is nearest must be the same as in the generator.
+        self.painter.codebook = codec.codebook.to(device)
         memory = np.load(work / "memory.npz")
         for name in ("large", "small", "blank"):
             self.painter.get_buffer(name).copy_(torch.from_numpy(memory[name]))
@@ -314,19 +329,16 @@ class PaintTrainer:
         self.conditions = Conditions(things, tints, rows[:, 4], rows[:, 5], style_of[rows[:, 6]])
 
     def step(self) -> dict[str, float]:
-        """Train on one batch: hide a random share of the patches and predict them."""
+        """Train on one batch: predict the codewords of composed pictures."""
         run, generator = self.run, self.generator
         pick = torch.randint(0, len(self.patches), (run.paint_batch,), generator=generator)
-        patches = self.patches[pick].to(self.device)
         conditions = Conditions(*(part[pick].to(self.device) for part in self.conditions))
-        # Mostly nearly everything is hidden: that is where sampling begins, and where identity is decided.
-        share = torch.cos(math.pi / 2 * torch.rand(run.paint_batch, 1, generator=generator) ** 1.5)
-        hidden = (torch.rand(patches.shape[:2], generator=generator) < share).to(self.device)
-        known = torch.where(hidden[..., None], self.shape.codes, patches)
-        logits = self.painter(known, conditions, hidden)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), patches[hidden].flatten())
+        latents = self.painter(conditions).float()
+        book = self.painter.codebook.float()
+        target = (book / book.std())[self.patches[pick].to(self.device)]
+        loss = F.smooth_l1_loss(latents, target, beta=0.5)
         loss.backward()
-        norm = self.optimiser.step(schedule(self.at, run.paint_steps, warmup=200))
+        norm = self.optimiser.step(schedule(self.at, run.paint_steps, warmup=80))
         self.at += 1
         return {"loss": loss.item(), "norm": norm}
 

@@ -64,7 +64,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    refine(arguments.data, arguments.work, arguments.steps, arguments.batch, arguments.lr, arguments.edge, arguments.device)
+    refine(
+        arguments.data, arguments.work, arguments.steps, arguments.batch, arguments.lr, arguments.edge, arguments.device
+    )
 
 
 if __name__ == "__main__":

@@ -170,7 +170,9 @@ class Painter:
                     canvas[rows] = self._paste(canvas[rows], scenes, rows, k, self.half if small else self.full)
         return canvas
 
-    def _paste(self, canvas: torch.Tensor, scenes: Scenes, rows: torch.Tensor, k: int, bank: torch.Tensor) -> torch.Tensor:
+    def _paste(
+        self, canvas: torch.Tensor, scenes: Scenes, rows: torch.Tensor, k: int, bank: torch.Tensor
+    ) -> torch.Tensor:
         sprite = bank[scenes.sprite[rows, k]].float() / 255
         tinted = scenes.tint[rows, k] >= 0
         if tinted.any():

@@ -63,7 +63,14 @@ def test_captions_repeat_themselves() -> None:
 
 @pytest.mark.parametrize(
     ("one", "many"),
-    [("dog", "dogs"), ("cherry", "cherries"), ("fox", "foxes"), ("grapes", "grapes"), ("mouse", "mice"), ("day", "days")],
+    [
+        ("dog", "dogs"),
+        ("cherry", "cherries"),
+        ("fox", "foxes"),
+        ("grapes", "grapes"),
+        ("mouse", "mice"),
+        ("day", "days"),
+    ],
 )
 def test_plurals(one: str, many: str) -> None:
     assert plural(one) == many

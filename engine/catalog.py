@@ -22,6 +22,7 @@ _ATTEMPTS = 4
 _PAUSE = 1.0  # seconds before the second attempt; doubled for each further one
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of the body
 _PIECE = 2**20
+_OLD_FORMAT = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled number that torch's files began with
 
 # Each attempt's failure is answered by the next mirror: the network's, the disk's, and a file with another hash.
 _FAILURES = (OSError, ValueError)
@@ -100,8 +101,10 @@ def fetch(model: Model, folder: Path, console: Console | None = None) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(model.converted(folder).with_suffix(".lock")), _progress_bar(console) as progress:
+        converted = model.converted(folder).exists()
         for file in model.files:
-            _obtain(file, model, folder, progress)
+            if not converted or (folder / file.name).exists():  # once converted, the originals may be deleted
+                _obtain(file, model, folder, progress)
 
 
 def missing(model: Model, folder: Path) -> ModelMissingError:
@@ -126,7 +129,9 @@ def is_whole(file: RemoteFile, path: Path) -> bool:
 def _looks_right(path: Path, name: str) -> bool:
     """Tell a checkpoint or a config from a truncated one and from a web page, as far as that goes without a hash."""
     if not name.endswith(".yaml"):
-        return zipfile.is_zipfile(path)  # which finds a table at the file's very end
+        with path.open("rb") as opened:
+            before_torch_1_6 = opened.read(len(_OLD_FORMAT)) == _OLD_FORMAT
+        return before_torch_1_6 or zipfile.is_zipfile(path)  # which finds a table at the file's very end
     try:
         return isinstance(yaml.safe_load(path.read_text()), dict)
     except (yaml.YAMLError, UnicodeDecodeError):

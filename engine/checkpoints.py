@@ -46,7 +46,7 @@ def read_vqgan(checkpoint: Path, config: Path) -> Checkpoint:
         with torch.serialization.safe_globals(_PLACEHOLDERS):
             saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(checkpoint))
         tensors: Mapping[str, Tensor] = saved["state_dict"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
         raise BadCheckpointError(f"{checkpoint} is not a VQGAN checkpoint; delete it and fetch it again.") from error
     kept = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     return model, {name: tensor for name, tensor in kept.items() if not name.startswith("loss.")}

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from engine import catalog
@@ -189,6 +190,24 @@ def test_an_unknown_hash_is_trusted_once_and_recorded(server, tmp_path):
     server.payload = genuine
     fetch(model, tmp_path)
     assert (tmp_path / "tiny.ckpt").read_bytes() == genuine
+
+
+def test_torchs_old_format_is_known_too(server, tmp_path):
+    buffer = io.BytesIO()
+    torch.save({"state_dict": {}}, buffer, _use_new_zipfile_serialization=False)
+    server.payload = buffer.getvalue()
+    fetch(_model(server, "/file", sha256=None, size=None), tmp_path)
+    assert (tmp_path / "tiny.ckpt").read_bytes() == server.payload
+
+
+def test_what_was_converted_is_not_fetched_again(server, tmp_path):
+    model = _model(server, "/file")
+    model.converted(tmp_path).write_bytes(b"tensors")
+    fetch(model, tmp_path)
+    assert server.asked == []
+    (tmp_path / "tiny.ckpt").write_bytes(PAGE)
+    fetch(model, tmp_path)
+    assert (tmp_path / "tiny.ckpt").read_bytes() == PAYLOAD
 
 
 @pytest.mark.parametrize("path", ["/page", "/page-in-disguise"])

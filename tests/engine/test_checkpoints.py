@@ -184,6 +184,12 @@ assert converted(folder / "tiny.safetensors", read)[0]["kind"] == "vqgan"
         assert kept.keys() == tensors.keys()
         assert build_generator(model, kept, cpu).factor == 4
 
+    def test_torchs_old_format_is_read(self, config, tmp_path):
+        tensors = official.random_vqgan(config, gumbel=False)
+        torch.save({"state_dict": tensors}, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
+        official.write_yaml(config, tmp_path / "old.yaml")
+        assert read_vqgan(tmp_path / "old.ckpt", tmp_path / "old.yaml")[1].keys() == tensors.keys()
+
     def test_a_checkpoint_that_wants_to_run_code_is_refused(self, config, tmp_path):
         class Evil:
             def __reduce__(self):

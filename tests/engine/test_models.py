@@ -61,3 +61,19 @@ def test_a_perceptor_is_no_generator(store):
 
 def test_only_the_embedded_generator_may_have_a_prior(store):
     assert store.prior("imagenet-16384") is None
+
+
+def test_the_shipped_pair_loads_and_tells_a_text_from_its_opposite(cpu, tmp_path):
+    store = ModelStore(tmp_path, cpu)
+    generator, perceptor = store.generator("embedded"), store.perceptor("embedded")
+    codes = generator.codebook[:256].view(1, 16, 16, -1).permute(0, 3, 1, 2)
+    picture = generator.decode(codes)
+    assert picture.isfinite().all()
+    red, apple, blue = perceptor.embed_text(["a red apple", "an apple, red", "a blue sky"])
+    assert red @ apple > red @ blue
+
+
+def test_the_shipped_generator_has_its_prior(cpu, tmp_path):
+    store = ModelStore(tmp_path, cpu)
+    assert store.prior("embedded") is not None
+    assert store.prior("embedded") is store.prior("embedded")

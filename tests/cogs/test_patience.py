@@ -1,33 +1,69 @@
-"""Uploads that take longer than an answer may wait: a private "thinking" first, then the job in the channel."""
+"""Work that takes longer than an answer may wait: a private "thinking" first, then the job in the channel."""
 
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import discord
 import pytest
+from discord import app_commands
 
+from bot.desk import patiently
 from bot.jobs import JobState
-from tests.atelier import png, shown
+from bot.orders import Options
+from bot.people import person_of
+from bot.refusals import Refusal
+from tests.atelier import shown
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-    monkeypatch.setattr("bot.desk._PATIENCE", 0.0)
+def interaction() -> Any:
+    """Stand in for an interaction, as far as waiting goes: simcord's clock does not run by itself."""
+    deferred: list[dict[str, bool]] = []
+
+    async def defer(**options: bool) -> None:
+        deferred.append(options)
+
+    return SimpleNamespace(response=SimpleNamespace(is_done=lambda: bool(deferred), defer=defer), deferred=deferred)
 
 
-async def test_a_slow_upload_is_waited_for_in_private_and_painted_in_public(world, impatient):
-    result = await world.alice.slash(
-        world.channel, "edit", image=("a.png", png("green", (32, 32))), prompt="a red apple", steps=2
-    )
+async def test_quick_work_is_not_announced(interaction):
+    assert await patiently(interaction, asyncio.sleep(0, "done")) == "done"
+    assert interaction.deferred == []
+
+
+async def test_slow_work_is_announced_once_and_in_private(interaction, monkeypatch):
+    monkeypatch.setattr("bot.desk._PATIENCE", 0.01)
+    assert await patiently(interaction, asyncio.sleep(0.1, "done")) == "done"
+    assert await patiently(interaction, asyncio.sleep(0.1, "again")) == "again"
+    assert interaction.deferred == [{"ephemeral": True, "thinking": True}]
+
+
+async def test_a_refusal_of_slow_work_comes_through(interaction, monkeypatch):
+    monkeypatch.setattr("bot.desk._PATIENCE", 0.01)
+
+    async def refuse() -> None:
+        await asyncio.sleep(0.1)
+        raise Refusal("No.")
+
+    with pytest.raises(Refusal):
+        await patiently(interaction, refuse())
+
+
+async def test_after_thinking_the_job_is_painted_in_public(world):
+    @app_commands.command(name="slowly", description="Think first")
+    async def slowly(interaction: discord.Interaction[Any]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        desk = world.bot.desk
+        spec = (await desk.orders(person_of(interaction))).imagine(Options(prompt="a red apple", steps=2))
+        await desk.take(interaction, await desk.request(interaction, "imagine", spec, "a red apple"))
+
+    world.bot.tree.add_command(slowly)
+    assert await world.bot.sync_commands()
+    result = await world.alice.slash(world.channel, "slowly")
     assert result.ephemeral
-    job = (await world.ledger.history(world.alice.id))[0]
-    ended = await world.ended(job)
+    ended = await world.ended((await world.ledger.history(world.alice.id))[0])
     assert ended.state is JobState.DELIVERED
     assert str(ended.message_id) in result.response.content
     assert [message.id for message in world.messages()] == [ended.message_id]
     assert "a red apple" in shown(world.message(ended.message_id))
-
-
-async def test_a_slow_upload_that_is_refused_stays_private(world, impatient):
-    result = await world.alice.slash(world.channel, "edit", image=("a.png", b"nothing"), prompt="a red apple")
-    assert result.ephemeral
-    said = [result.response.content, *(followup.content for followup in result.followups)]
-    assert any("no picture that can be read" in text for text in said)
-    assert world.messages() == []
-    assert await world.ledger.history(world.alice.id) == []

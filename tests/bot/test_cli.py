@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageStat
 from typer.testing import CliRunner, Result
 
 from bot.cli import app
@@ -287,6 +287,23 @@ def test_help_and_show_need_no_torch(folder: Path) -> None:
             capture_output=True,
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_a_fresh_checkout_paints_with_what_it_ships(folder: Path) -> None:
+    words = ["imagine", "a red apple", "--steps=2", "--seed=1", "-o", "apple.png"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", *words],
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "apple.png\n"), done.stderr
+    spec = spec_of(folder / "apple.png")
+    assert (spec.generator, spec.start) == ("embedded", "prior")
+    red, green, blue = ImageStat.Stat(read_picture(folder / "apple.png")).mean
+    assert red > green
+    assert red > blue
 
 
 def test_the_module_is_the_command(folder: Path) -> None:

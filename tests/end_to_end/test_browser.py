@@ -25,7 +25,7 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-MODELS = (ROOT / "models" / "embedded-generator.safetensors", ROOT / "models" / "embedded-perceptor.safetensors")
+MODELS = [ROOT / "models" / f"embedded-{part}.safetensors" for part in ("generator", "perceptor", "prior")]
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver are installed"),

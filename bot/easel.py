@@ -1,13 +1,15 @@
 """One job on the easel: painted step by step, watched, saved, and taken up again where it was left."""
 
+import faulthandler
 import io
 import logging
 import math
 import pickle
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -26,6 +28,7 @@ from engine.prompts import Prompt
 log = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 0.25
+_STDERR = 2
 _FRAME_SIDE = 512
 _FOLDERS = re.compile(r"(?<!\S)/\S*/")
 """The part of a path that is nobody's business."""
@@ -33,12 +36,8 @@ _UNKNOWN = "Something went wrong while painting; the bot's owner finds the cause
 _MEMORY = "There is not enough memory for {}x{} pixels; try a smaller size."
 
 
-class Tell(Protocol):
-    """Take an event, from the painting thread."""
-
-    def __call__(self, event: Event) -> None:
-        """Pass the event on."""
-        ...
+Tell = Callable[[Event], None]
+"""Takes events, in the painting thread."""
 
 
 @dataclass(slots=True)
@@ -70,9 +69,21 @@ class Easel:
         self._tell = tell
 
     def paint(self, job: Job, controls: Controls) -> None:
-        """Paint the job to one of its ends and tell it; nothing is raised."""
+        """Paint the job to one of its ends and tell it.
+
+        Raises `torch.AcceleratorError` only: this process cannot use its device any more.
+        """
         with logs.of_job(job.id):
-            self._paint(job, controls)
+            try:
+                self.step_taken()
+                self._paint(job, controls)
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+
+    def step_taken(self) -> None:
+        """Put off the end of a process that hangs. The timer is C's own: it runs out even when no Python runs."""
+        if self._settings.hang_seconds:
+            faulthandler.dump_traceback_later(self._settings.hang_seconds, exit=True, file=_STDERR)
 
     def _paint(self, job: Job, controls: Controls) -> None:
         try:
@@ -80,6 +91,8 @@ class Easel:
         except (MemoryError, torch.OutOfMemoryError):
             log.exception("Job %s ran out of memory", job.id)
             self._tell(Failed(job.id, _MEMORY.format(job.spec.width, job.spec.height)))
+        except torch.AcceleratorError:
+            raise
         except Exception as error:
             sentence = _sentence(error)
             log.log(logging.ERROR if sentence is None else logging.WARNING, "Job %s failed", job.id, exc_info=error)
@@ -104,6 +117,7 @@ class _Sitting:
 
     def __init__(self, easel: Easel, job: Job, controls: Controls, *, slower: bool = False) -> None:
         self._settings, self._files, self._tell = easel._settings, easel._files, easel._tell
+        self._step_taken = easel.step_taken
         self._check = easel._check
         self._job = job
         self._controls = controls
@@ -135,6 +149,7 @@ class _Sitting:
         return self._finish()
 
     def _after(self, iterate: Iterate) -> None:
+        self._step_taken()
         if (prompts := self._controls.prompts) is not None:
             self._controls.prompts = None
             self._spec = self._spec.but(prompts=prompts)

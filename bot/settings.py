@@ -58,6 +58,8 @@ class WorkerSettings(_Section):
     frames: int = Field(default=120, ge=0, le=2000)
     film_megabytes: float = Field(default=9.5, gt=0)
     attempts: int = Field(default=3, ge=1)
+    isolation: Literal["thread", "process"] = "thread"
+    hang_seconds: float = Field(default=600.0, ge=0)
 
 
 class ModelSettings(_Section):

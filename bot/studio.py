@@ -12,6 +12,7 @@ import filelock
 
 from bot import logs
 from bot.background import spawn
+from bot.child import ChildWorker
 from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Started, Stopped
 from bot.files import Files, Needed, StorageError
 from bot.films import film
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 5.0
 _PRUNE_SECONDS = 600.0
-_CRASHED = "Painting this stopped the whole bot {} times, so it was given up; try a smaller size or other settings."
+_CRASHED = "Painting this ended in a crash {} times, so it was given up; try a smaller size or other settings."
 
 
 class Studio:
@@ -38,7 +39,11 @@ class Studio:
         self.settings = settings
         self.files = Files(settings.storage.folder)
         self._lock = filelock.FileLock(self.files.lock, timeout=0)
-        self._worker = Worker(settings, self.files, self._hear, self._pump)
+        self._worker = (
+            ChildWorker(settings, self.files, self._hear, self._pump, self._lose)
+            if settings.worker.isolation == "process"
+            else Worker(settings, self.files, self._hear, self._pump)
+        )
         self._subscribers: list[Callable[[Event], None]] = []
         self._events: deque[Event] = deque()
         self._left_over: deque[Job] = deque()
@@ -87,12 +92,26 @@ class Studio:
     async def _take_up(self) -> None:
         await self.ledger.fail_unreadable()
         for job in await self.ledger.in_state(JobState.RUNNING):
-            if job.attempts >= self.settings.worker.attempts:
-                await self._end(Failed(job.id, _CRASHED.format(job.attempts)))
-                await asyncio.to_thread(self.files.forget, job)
-            else:
-                self._left_over.append(job)
+            await self._try_again(job)
         self._pump()
+
+    async def _try_again(self, job: Job) -> None:
+        """Let a job go on whose painter died, unless that happens to it again and again."""
+        if job.attempts >= self.settings.worker.attempts:
+            await self._end(Failed(job.id, _CRASHED.format(job.attempts)))
+            await asyncio.to_thread(self.files.forget, job)
+        else:
+            self._left_over.append(job)
+
+    def _lose(self, job_id: str) -> None:
+        """Take a job back from a painting process that died."""
+        self._spawn(self._take_back(job_id), f"take back {job_id}")
+
+    async def _take_back(self, job_id: str) -> None:
+        job = await self.ledger.job(job_id)
+        if job is not None and job.state is JobState.RUNNING:
+            await self._try_again(job)
+            self._pump()
 
     def subscribe(self, callback: Callable[[Event], None]) -> None:
         """Have `callback` called on the loop with every event, once the ledger holds what it says."""
@@ -251,7 +270,7 @@ class Studio:
         return None
 
     async def _start_painting(self) -> None:
-        if self._worker.job_id is None and (job := await self._next(films=False)) is not None and self._is_wanted(job):
+        if self._worker.free and (job := await self._next(films=False)) is not None and self._is_wanted(job):
             self._worker.paint(job)
 
     async def _start_film(self) -> None:

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bot.easel import Controls, Easel
-from bot.events import Event
+import torch
+
+from bot.easel import Controls, Easel, Tell
+from bot.events import Event, Failed
 from bot.files import Files
 from bot.jobs import Job
 from bot.settings import Settings
@@ -18,6 +20,8 @@ from engine.models import ModelStore
 from engine.prompts import Prompt
 
 log = logging.getLogger(__name__)
+
+_DEVICE_LOST = "The graphics card stopped working; the bot's owner has to restart the bot."
 
 
 class Worker:
@@ -47,79 +51,84 @@ class Worker:
 
     @property
     def job_id(self) -> str | None:
-        """The job being painted; None when the worker is free."""
+        """The job being painted; None when there is none."""
         return self._job_id
 
     @property
+    def free(self) -> bool:
+        """Tell whether a job can be handed over."""
+        return self._job_id is None
+
+    @property
     def alive(self) -> bool:
-        """Tell whether the thread runs."""
+        """Tell whether anybody is there to paint."""
         return self._thread.is_alive()
 
     def paint(self, job: Job) -> None:
         """Hand a job over. The worker must be free."""
-        assert self._job_id is None
+        assert self.free
         self._job_id, self._controls = job.id, Controls()
-        self._inbox.put((job, self._controls))
+        self._hand_over(job)
 
     def want_preview(self, job_id: str) -> None:
         """Ask for a picture with the next progress of the job."""
         if job_id == self._job_id:
-            self._controls.preview_wanted = True
+            self._wish("preview_wanted", True)
 
     def steer(self, job_id: str, prompts: tuple[Prompt, ...]) -> None:
         """Give the job other prompts from its next step on."""
         if job_id == self._job_id:
-            self._controls.prompts = prompts
+            self._wish("prompts", prompts)
 
     def finish_early(self, job_id: str) -> None:
         """Let the job end with the picture it has."""
         if job_id == self._job_id and not self._controls.end:
-            self._controls.end = "keep"
+            self._wish("end", "keep")
 
     def give_up(self, job_id: str) -> None:
         """Let the job end without a picture."""
         if job_id == self._job_id:
-            self._controls.end = "drop"
+            self._wish("end", "drop")
 
     async def close(self, seconds: float) -> None:
-        """Checkpoint what is being painted and end the thread, waiting no longer than `seconds`."""
-        if not self._thread.is_alive():
+        """Checkpoint what is being painted and end, waiting no longer than `seconds`."""
+        if not self.alive:
             return
         if not self._controls.end:
-            self._controls.end = "leave"
-        self._inbox.put(None)
+            self._wish("end", "leave")
+        self._hand_over(None)
         end = time.monotonic() + seconds
-        while self._thread.is_alive() and time.monotonic() < end:
+        while self.alive and time.monotonic() < end:
             await asyncio.to_thread(self._thread.join, 0.5)
-        if self._thread.is_alive():
-            log.warning(
-                "The worker did not stop within %.0f s; job %s goes on from its last checkpoint", seconds, self._job_id
-            )
+        if self.alive:
+            log.warning("No end within %.0f s; job %s goes on from its last checkpoint", seconds, self._job_id)
+
+    def _wish(self, name: str, value: object) -> None:
+        setattr(self._controls, name, value)
+
+    def _hand_over(self, job: Job | None) -> None:
+        self._inbox.put(None if job is None else (job, self._controls))
+
+    def _free(self) -> None:
+        self._job_id = None
+        self._freed()
 
     # In the thread
 
     def _live(self) -> None:
         try:
-            device = pick_device(self._settings.worker.device, self._settings.worker.precision)
-            models = ModelStore(self._settings.models.folder, device)
-            self._load(models)
+            device, easel = set_up(self._settings, self._files, self._tell)
         except Exception as error:  # whoever waits for the start gets it
             self._on_loop(self._ready.set_exception, error)
             return
         self._on_loop(self._ready.set_result, device)
-        easel = Easel(self._settings.worker, models, self._files, self._tell, self._settings.moderation)
         while (order := self._inbox.get()) is not None:
-            easel.paint(*order)
+            try:
+                easel.paint(*order)
+            except torch.AcceleratorError:
+                log.exception("The device is lost; with worker.isolation: process it would come back by itself")
+                self._tell(Failed(order[0].id, _DEVICE_LOST))
             self._on_loop(self._free)
-
-    def _load(self, models: ModelStore) -> None:
-        """Load the default models before the first job: building them would hold up the loop while it serves people."""
-        try:
-            models.generator(self._settings.models.generator)
-            for name in self._settings.models.perceptors:
-                models.perceptor(name)
-        except Exception as error:  # a job that needs them fails with its own sentence
-            log.warning("The default models cannot be loaded, and paintings with them will fail: %s", error)
 
     def _tell(self, event: Event) -> None:
         self._on_loop(self._heard, event)
@@ -130,6 +139,18 @@ class Worker:
         except RuntimeError:  # the loop is closed: the process ends, and the ledger has all that it needs
             log.debug("The loop is gone; %s was not called", callback)
 
-    def _free(self) -> None:
-        self._job_id = None
-        self._freed()
+
+def set_up(settings: Settings, files: Files, tell: Tell) -> tuple[Device, Easel]:
+    """Take the device and load the default models, in the thread that will paint; raise `BadDeviceError`.
+
+    The models come before the first job because building them would hold up the loop while it serves people.
+    """
+    device = pick_device(settings.worker.device, settings.worker.precision)
+    models = ModelStore(settings.models.folder, device)
+    try:
+        models.generator(settings.models.generator)
+        for name in settings.models.perceptors:
+            models.perceptor(name)
+    except Exception as error:  # a job that needs them fails with its own sentence
+        log.warning("The default models cannot be loaded, and paintings with them will fail: %s", error)
+    return device, Easel(settings.worker, models, files, tell, settings.moderation)

@@ -102,6 +102,12 @@ class Page:
         self.until(done, _PAINTED)
         return seen
 
+    def stopped(self, number: int) -> None:
+        """Stop a painting once it shows something."""
+        self.until(lambda: self.message(number)[1], _PAINTED)
+        self.press(number, ".component-button", "Stop")
+        self.until(lambda: "Stopped at step" in self.message(number)[0] and self.message(number)[1], _PAINTED)
+
     def until(self, condition: Callable[[], Any], seconds: float = 30.0) -> Any:
         end = time.perf_counter() + seconds
         while True:
@@ -169,11 +175,11 @@ def test_a_person_paints_reruns_and_edits(page: Page, tmp_path: Path) -> None:
     assert len(pictures) >= 3, "the picture did not change on the way"
 
     page.press(0, ".component-button", "Rerun")
-    page.painted(1)
+    page.stopped(1)
     page.photograph("rerun")
 
     page.press(0, ".reaction-chip", "🔁")
-    page.painted(2)
+    page.stopped(2)
     page.photograph("reaction")
 
     green = io.BytesIO()

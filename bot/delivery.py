@@ -81,6 +81,16 @@ class Delivery:
         else:
             await self.deliver(job)
 
+    async def adopt(self, job: Job) -> None:
+        """Find the message of a job whose process ended after sending it and before noting it."""
+        try:
+            message = await retried(lambda: self._first(job, lambda message: _has_buttons_of(job, message)))
+        except BROKEN as error:
+            log.info("Job %s: its channel cannot be searched (%s)", job.id, error)
+            return
+        if message is not None:
+            await self._studio.attach_message(job.id, job.channel_id, message.id)
+
     async def shown(self, job: Job) -> tuple[messages.Look, Upload | None]:
         """Return what shows a job as it stands now."""
         if not job.finished:
@@ -149,15 +159,21 @@ class Delivery:
             return None
 
     async def _search(self, job: Job) -> discord.Message | None:
-        name, channel = final_name(job, "."), self._channel(job)
+        def shows_it(message: discord.Message) -> bool:
+            return any(attachment.filename.startswith(final_name(job, ".")) for attachment in message.attachments)
+
         if job.message_id is not None:
             with contextlib.suppress(discord.NotFound):  # it was deleted, and the end came as a reply
-                message = await channel.get_partial_message(job.message_id).fetch()
-                if any(attachment.filename.startswith(name) for attachment in message.attachments):
+                message = await self._channel(job).get_partial_message(job.message_id).fetch()
+                if shows_it(message):
                     return message
+        return await self._first(job, shows_it)
+
+    async def _first(self, job: Job, wanted: Callable[[discord.Message], bool]) -> discord.Message | None:
+        """Return the first message since the job was asked for that is `wanted`."""
         after = discord.Object(discord.utils.time_snowflake(_moment(job.created_at), high=False))
-        async for message in channel.history(limit=_SEARCHED, after=after):
-            if any(attachment.filename.startswith(name) for attachment in message.attachments):
+        async for message in self._channel(job).history(limit=_SEARCHED, after=after):
+            if wanted(message):
                 return message
         return None
 
@@ -204,6 +220,11 @@ def look_of_end(job: Job) -> messages.Look:
     if job.state is JobState.CANCELLED:
         return messages.cancelled(job)
     return messages.finished(job)
+
+
+def _has_buttons_of(job: Job, message: discord.Message) -> bool:
+    buttons = discord.ui.LayoutView.from_message(message).walk_children()
+    return any(str(getattr(button, "custom_id", "")).endswith(f":{job.id}") for button in buttons)
 
 
 def _content(job: Job, look: messages.Look, upload: Upload | None) -> dict[str, Any]:

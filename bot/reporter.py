@@ -15,7 +15,7 @@ from bot.background import spawn
 from bot.components import NOBODY, layout
 from bot.delivery import Delivery
 from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Stopped
-from bot.jobs import Job
+from bot.jobs import Job, JobState
 from bot.pace import Pace
 from bot.retry import may_pass
 
@@ -210,6 +210,9 @@ class Reporter:
             log.info("Job %s: no farewell (%s)", job.id, type(error).__name__)
 
     async def _deliver_untold(self) -> None:
+        for job in await self._studio.ledger.in_state(JobState.QUEUED, JobState.RUNNING, JobState.RENDERED):
+            if job.message_id is None:
+                await self._delivery.adopt(job)
         for job in await self._studio.ledger.untold():
             if job.id in self._posts:
                 continue

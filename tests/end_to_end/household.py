@@ -132,8 +132,10 @@ class Household:
 
     async def start(self, *, largest_file: int = 0, **settings: object) -> Bot:
         """Start a bot and wait until it listens."""
+        before = self.discord.gateway.identifies
         bot = await self.launch(largest_file=largest_file, **settings)
         try:
+            await until(lambda: self.discord.gateway.identifies > before, 60, "the bot identifies")
             await self.discord.ready()
         except (AssertionError, TimeoutError):
             pytest.fail(f"the bot did not come up; its log:\n{bot.log}")
@@ -143,6 +145,12 @@ class Household:
         """Read the ledger from outside."""
         with contextlib.closing(sqlite3.connect(self.data / "ledger.sqlite3", timeout=10)) as connection:
             return connection.execute(sql, parameters).fetchall()
+
+    def change(self, sql: str) -> None:
+        """Write to the ledger of a bot that is dead."""
+        with contextlib.closing(sqlite3.connect(self.data / "ledger.sqlite3")) as connection:
+            connection.execute(sql)
+            connection.commit()
 
     def states(self) -> dict[str, str]:
         """Tell the state of every job."""

@@ -124,6 +124,19 @@ async def test_an_edit_that_discord_finds_too_late_becomes_a_reply(world):
     assert message.reference.message_id == job.message_id
 
 
+async def test_a_message_that_is_too_old_is_left_alone(world, monkeypatch):
+    job = await world.imagine(world.alice, steps=ENDLESS)
+    await world.until(lambda: world.message(job.message_id).attachments)
+    aged = world.settings.discord.model_copy(update={"edit_age_seconds": 0.1})
+    monkeypatch.setattr(world.bot.actions._delivery, "_settings", world.settings.model_copy(update={"discord": aged}))
+    await world.bot.studio.stop(job.id)
+    ended = await world.ended(job)
+    message = world.message(ended.message_id)
+    assert message.id != job.message_id
+    assert message.reference is not None
+    assert message.attachments[0].filename == f"painting-{job.id}.png"
+
+
 async def test_where_nothing_can_be_posted_any_more_the_requester_gets_it(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(job.message_id).attachments)

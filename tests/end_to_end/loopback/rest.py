@@ -102,7 +102,10 @@ class Rest:
 
     def _served(self, name: str, do: Callable[[Call], Awaitable[Any]]) -> Callable[..., Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:
-            call = await _read(request)
+            try:
+                call = await _read(request)
+            except ConnectionError:  # its sender was killed in the middle of it
+                return web.Response(status=400)
             self._judge(request, call.body)
 
             async def handle() -> web.StreamResponse:

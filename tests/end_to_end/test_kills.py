@@ -1,0 +1,196 @@
+"""kill -9, at every border between two states and at random: each accepted job has one picture in the end."""
+
+import asyncio
+import os
+import random
+from collections import Counter
+
+from tests.end_to_end.household import Household, final
+from tests.end_to_end.loopback import Interaction, answer, hold, until
+from tests.end_to_end.loopback.world import Channel
+
+KILLS = int(os.environ.get("RANDOM_KILLS", "50"))
+
+
+async def imagine(house: Household, channel: Channel, user: str = "alice", **options) -> Interaction:
+    return await house.discord.slash(house.discord.user(user), channel, "imagine", prompt="a red apple", **options)
+
+
+def once_each(house: Household, channel: Channel, jobs: int) -> None:
+    """Every job in the ledger is delivered, and the channel shows one final picture of each, and of nothing else."""
+    states = house.states()
+    assert len(states) == jobs
+    assert set(states.values()) == {"delivered"}
+    finals = house.finals(channel)
+    assert finals.keys() == states.keys()
+    assert {job_id: len(shown) for job_id, shown in finals.items() if len(shown) != 1} == {}
+
+
+async def test_killed_while_jobs_wait(house):
+    channel = house.discord.channel("paintings")
+    bot = await house.start()
+    first = await imagine(house, channel, steps=150)
+    await until(lambda: first.response is not None, 20, "an answer")
+    asking = [await imagine(house, channel, user=f"user {number}", steps=2) for number in range(4)]
+    await until(lambda: all(one.response for one in asking), 20, "four answers")
+    assert list(house.states().values()).count("queued") >= 3
+    await bot.kill()
+    await house.start()
+    await house.delivered(5)
+    once_each(house, channel, 5)
+    assert house.discord.messages(channel) == [one.response for one in (first, *asking)]
+
+
+async def test_killed_while_painting(house):
+    channel = house.discord.channel("paintings")
+    bot = await house.start()
+    asking = await imagine(house, channel, steps=80)
+    await house.ledger_says("SELECT step > 0 FROM jobs", 1)  # there is a checkpoint
+    await bot.kill()
+    [(step,)] = house.rows("SELECT step FROM jobs")
+    assert set(house.states().values()) == {"running"}
+    bot = await house.start()
+    await house.delivered(1)
+    once_each(house, channel, 1)
+    assert house.discord.messages(channel) == [asking.response]
+    assert 0 < step < 80
+
+
+async def test_killed_between_picture_and_ledger(house):
+    """The picture lies on the disk and the ledger says that it is being painted: it is not painted again."""
+    channel = house.discord.channel("paintings")
+    opened = asyncio.Event()
+    house.discord.fault("edit", hold(opened, applied=False), where=final)
+    bot = await house.start()
+    await imagine(house, channel)
+    await house.ledger_says("SELECT state FROM jobs", "rendered")
+    await bot.kill()
+    [picture] = (house.data / "pictures").iterdir()
+    painted = picture.stat().st_mtime_ns
+    house.change("UPDATE jobs SET state = 'running', finished_at = NULL")
+    opened.set()
+    house.discord.rest.faults.clear()
+    await house.start()
+    await house.delivered(1)
+    once_each(house, channel, 1)
+    assert picture.stat().st_mtime_ns == painted
+
+
+async def test_killed_with_the_picture_on_disk_and_not_in_the_channel(house):
+    channel = house.discord.channel("paintings")
+    never = asyncio.Event()
+    fault = house.discord.fault("edit", answer(503), times=10_000, where=final)
+    bot = await house.start()
+    asking = await imagine(house, channel)
+    await fault.seen()
+    await bot.kill()
+    assert set(house.states().values()) == {"rendered"}
+    assert house.finals(channel) == {}
+    house.discord.rest.faults.clear()
+    await house.start()
+    await house.delivered(1)
+    once_each(house, channel, 1)
+    assert house.discord.messages(channel) == [asking.response]
+    never.set()
+
+
+async def test_killed_after_the_edit_and_before_the_ledger_knew(house):
+    channel = house.discord.channel("paintings")
+    never = asyncio.Event()
+    fault = house.discord.fault("edit", hold(never, applied=True), where=final)
+    bot = await house.start()
+    asking = await imagine(house, channel)
+    await fault.seen()
+    await until(lambda: bool(house.finals(channel)), 20, "the picture is in the channel")
+    await bot.kill()
+    assert set(house.states().values()) == {"rendered"}
+    assert asking.response is not None
+    edits = asking.response.edits
+    await house.start()
+    await house.delivered(1)
+    once_each(house, channel, 1)
+    assert asking.response.edits == edits, "it was found, and not posted again"
+    never.set()
+
+
+async def test_killed_after_a_reply_and_before_the_ledger_knew(house):
+    """The job's message is gone and the nonce has run out: only a look into the channel can tell."""
+    channel = house.discord.channel("paintings")
+    never = asyncio.Event()
+    house.discord.fault("edit", answer(404, 10008, "Unknown Message"), times=10_000)
+    fault = house.discord.fault("send", hold(never, applied=True), where=final)
+    bot = await house.start()
+    asking = await imagine(house, channel)
+    await fault.seen()
+    await until(lambda: bool(house.finals(channel)), 20, "the picture is in the channel")
+    assert asking.response is not None
+    asking.response.deleted = True
+    await bot.kill()
+    house.discord.rest.forget_nonces()
+    await house.start()
+    await house.delivered(1)
+    once_each(house, channel, 1)
+    never.set()
+
+
+async def test_killed_between_the_answer_and_its_note(house):
+    """The command was answered, and the process died before it knew under which id."""
+    channel = house.discord.channel("paintings")
+    never = asyncio.Event()
+    fault = house.discord.fault("answer", hold(never, applied=True))
+    bot = await house.start()
+    await imagine(house, channel)
+    await fault.seen()
+    await until(lambda: bool(house.discord.messages(channel)), 20, "an answer")
+    await bot.kill()
+    await house.start()
+    await house.delivered(1)
+    once_each(house, channel, 1)
+    assert len(house.discord.messages(channel)) == 1, "the answer was found"
+    never.set()
+
+
+async def test_a_job_that_kills_the_process_again_and_again_is_given_up(house):
+    channel = house.discord.channel("paintings")
+    await house.start(worker__checkpoint_seconds=1000, worker__attempts=2)
+    asking = await imagine(house, channel, steps=500)
+    await house.ledger_says("SELECT message_id IS NOT NULL FROM jobs", 1)
+    for attempt in (1, 2):
+        await house.ledger_says("SELECT attempts FROM jobs", attempt)
+        await house.bots[-1].kill()
+        await house.start(worker__checkpoint_seconds=1000, worker__attempts=2)
+    await house.ledger_says("SELECT state FROM jobs", "failed")
+    assert asking.response is not None
+    message = asking.response
+    await until(lambda: "given up" in message.text, 20, "the requester is told")
+    await imagine(house, channel, user="bob")
+    await house.delivered(1)
+
+
+async def test_random_kills_lose_nothing_and_show_nothing_twice(house):
+    """People ask all the time, and the process is killed all the time, at moments that nobody chose."""
+    chance = random.Random(5)
+    channel = house.discord.channel("paintings")
+    asked: list[Interaction] = []
+    for kill in range(KILLS):
+        bot = await house.start(worker__attempts=1000)
+        now = [
+            await imagine(house, channel, user=f"user {kill} {number}", steps=chance.choice((2, 2, 5, 10)))
+            for number in range(chance.choice((0, 1, 1, 2)))
+        ]
+        asked += now
+        if chance.random() < 0.5:
+            await until(lambda now=now: all(one.kind for one in now), 20, "the answers")
+        await asyncio.sleep(chance.uniform(0, 0.7))
+        await bot.kill()
+        if chance.random() < 0.2:
+            house.discord.rest.forget_nonces()
+    bot = await house.start(worker__attempts=1000)
+    states = list(house.states().values())
+    print(f"{KILLS} kills, {len(asked)} commands, jobs before the last start: {Counter(states)}")
+    accepted = {one.id for one in asked if one.kind is not None}
+    known = {interaction_id for (interaction_id,) in house.rows("SELECT interaction_id FROM jobs")}
+    assert accepted <= known
+    await house.delivered(len(known), seconds=120)
+    once_each(house, channel, len(known))
+    assert "Traceback" not in bot.log

@@ -8,7 +8,7 @@ import discord
 from bot import jobs, logs
 from bot.components import SteerForm, layout
 from bot.delivery import Delivery
-from bot.jobs import Job, JobState, Kind, Request
+from bot.jobs import Job, Kind, Request
 from bot.moderation import refusal_by_moderation
 from bot.orders import new_seed
 from bot.people import Person, person_of
@@ -102,10 +102,9 @@ class Actions:
         await self._studio.stop(job.id)
 
     async def delete(self, person: Person, job: Job, message: discord.PartialMessage | discord.Message) -> None:
-        """Call the job off if it is still under way and delete the message that shows it; raise `Refusal`."""
+        """Call the job off if it is still under way, delete its files and this message of it; raise `Refusal`."""
         person.require_say(job)
-        if job.state in {JobState.QUEUED, JobState.RUNNING}:
-            await self._studio.cancel(job.id)
+        await self._studio.delete(job.id)
         try:
             await message.delete()
         except discord.NotFound:

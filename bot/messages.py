@@ -97,7 +97,7 @@ def failed(job: Job, sentence: str) -> Look:
 
 def gone(job: Job) -> Look:
     """Show a job whose picture has outlived the retention policy."""
-    return _look(job, GREY, "🕸️ This picture has been cleared away; 🔂 or Rerun paints it again.", FAILED_BUTTONS)
+    return _look(job, GREY, "🕸️ This picture has been cleared away; Rerun paints another.", FAILED_BUTTONS)
 
 
 def bar(share: float) -> str:

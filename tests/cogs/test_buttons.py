@@ -103,9 +103,12 @@ async def test_steering_refuses_blocked_words_and_bad_prompts(world):
     await world.ended(job)
 
 
-async def test_delete_takes_the_message_away(world, done):
+async def test_delete_takes_message_and_picture_away(world, done):
     await press(world, world.alice, done, "Delete")
     assert world.messages() == []
+    assert world.bot.studio.files.picture(done) is None
+    result = await world.alice.slash(world.channel, "show", job=done.id)
+    assert "cleared away" in words(result)
 
 
 async def test_delete_of_somebody_elses_picture_is_refused(world, done):

@@ -20,6 +20,7 @@ from bot.jobs import Asker, Job, JobState, Request, look_of
 from bot.ledger import Ledger
 from bot.moderation import refusal_by_moderation
 from bot.preferences import WHOLE_PROCESS, GuildSettings
+from bot.refusals import Refusal
 from bot.scheduler import Outlook, Place, cap_per_user, fair_order, places, refusal_by_limits, startable
 from bot.settings import Settings
 from bot.worker import Worker
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 5.0
 _PRUNE_SECONDS = 600.0
+_NOT_NOTED = "The bot cannot take anything down right now; try again in a few minutes."
 _CRASHED = "Painting this ended in a crash {} times, so it was given up; try a smaller size or other settings."
 
 
@@ -154,8 +156,15 @@ class Studio:
         return own
 
     async def submit(self, request: Request) -> Job:
-        """Queue a request, once per interaction; raise `Refusal` when many at once went over the requester's cap."""
-        job, new = await self.ledger.add(request, self._caps.get((request.user_id, request.guild_id)))
+        """Queue a request, once per interaction.
+
+        Raises `Refusal` when many at once went over the requester's cap, or the ledger cannot be written.
+        """
+        try:
+            job, new = await self.ledger.add(request, self._caps.get((request.user_id, request.guild_id)))
+        except sqlite3.Error:
+            log.exception("The ledger cannot be written; a request was refused")
+            raise Refusal(_NOT_NOTED) from None
         if new:
             with logs.of_job(job.id):
                 log.info("Job %s: %s by %d", job.id, job.kind, job.user_id)

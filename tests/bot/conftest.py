@@ -67,7 +67,7 @@ async def row(ledger, job_id) -> Job:
     return job
 
 
-async def until(condition, seconds=60):
+async def until(condition, seconds: float = 60):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110, conditions of every kind, some of them on disk
             await asyncio.sleep(0.01)

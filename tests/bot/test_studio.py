@@ -288,6 +288,8 @@ async def test_a_ledger_that_cannot_be_written_for_a_while_loses_nothing(open_st
     await studio.ledger._database.read("PRAGMA busy_timeout = 0")
     await until(lambda: "cannot be written" in caplog.text)
     assert not audience.of(job.id, Rendered)
+    with pytest.raises(Refusal, match="try again in a few minutes"):
+        await studio.submit(ask())
     blocker.execute("ROLLBACK")
     blocker.close()
     await audience.wait(job.id, Rendered)

@@ -35,6 +35,7 @@ from bot.studio import Studio
 log = logging.getLogger(__name__)
 
 COGS = ("imagine", "edit", "queue", "settings", "info", "admin", "reactions")
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it paints and does not talk
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 _STABLE_SECONDS = 600.0
 _LEAVE_SECONDS = 5.0

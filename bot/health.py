@@ -11,6 +11,7 @@ from aiohttp import web
 
 from bot.background import spawn
 from bot.lag import watch_lag
+from bot.ledger import Ledger
 from bot.metrics import Metrics
 from bot.settings import HealthSettings
 
@@ -65,11 +66,12 @@ class Health:
 
 async def _ledger_complaint(studio: "Studio") -> str | None:
     """Write a row and take it back; say in a few words why that fails. The details are for the log."""
-    if not studio.worker_alive:  # the ledger is opened before the worker starts, and closed after it ends
-        return "not open"
+    ledger: Ledger | None = getattr(studio, "ledger", None)
+    if ledger is None:
+        return "not open yet"
     try:
         async with asyncio.timeout(_LEDGER_SECONDS):
-            await studio.ledger.check_writable()
+            await ledger.check_writable()
     except TimeoutError:
         return f"not written within {_LEDGER_SECONDS:g} s"
     except (sqlite3.Error, ValueError) as error:  # aiosqlite raises ValueError once it is closed

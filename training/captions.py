@@ -39,10 +39,10 @@ SCENE_WORDS = {
 }
 OPENINGS = ("a picture of ", "an image of ", "a drawing of ", "a painting of ", "an illustration of ", "a photo of ",
             "a photograph of ", "an emoji of ", "an icon of ", "clip art of ", "a cartoon of ")  # fmt: skip
-ENDINGS = (", digital art", ", cartoon", ", high quality", ", simple", ", oil on canvas", ", epic",
-           " in the style of van gogh", ", flat design", ", emoji", ", watercolour", ", detailed", ", icon")  # fmt: skip
+ENDINGS = (", digital art", ", cartoon", ", high quality", ", simple", ", oil on canvas", ", epic", ", flat design",
+           " in the style of van gogh", ", emoji", ", watercolour", ", detailed", ", icon")  # fmt: skip
 FILLERS = ("cute", "happy", "beautiful", "nice", "old", "new", "pretty", "little", "lovely", "shiny", "single",
-           "funny", "sweet", "magical", "standing")  # fmt: skip
+           "funny", "wonderful", "sweet", "magical", "standing")  # fmt: skip
 NUMBERS = {"side by side": ("two", "a pair of", "2"), "three": ("three", "3"), "four": ("four", "4")}
 # What a text can ask for, and the layouts that show it.
 ARRANGEMENTS: dict[str, tuple[str, ...]] = {

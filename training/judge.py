@@ -21,7 +21,7 @@ from training.scenes import Mix, Painter, Sampler, SpriteBank
 class JudgeRun:
     """Everything that decides a run of the judge."""
 
-    steps: int = 1500
+    steps: int = 650
     batch: int = 96
     lr: float = 2e-3
     size: int = 64

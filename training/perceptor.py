@@ -21,8 +21,9 @@ from engine.third_party import tokenizer
 from training.captions import Shown, Writer
 from training.networks import ClipShape, build_clip, load_codec, save_clip
 from training.optim import MasterAdamW, schedule
-from training.prior import Texts, describe
+from training.prior import describe
 from training.scenes import Mix, Painter, Sampler, Scenes, SpriteBank
+from training.texts import Texts
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)

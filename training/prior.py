@@ -7,7 +7,6 @@ writes the prior's file.
 
 import argparse
 import math
-import random
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,25 +17,12 @@ import torch
 from torch.nn import functional as F
 
 from engine.priors import Conditions, Painter, PriorShape, Reader, to_patches
-from engine.third_party import tokenizer
-from training.captions import ARRANGEMENTS, Caption, Shown, Writer
+from training import scenes as drawn
+from training.captions import ARRANGEMENTS
 from training.networks import Codec, load_codec, save_weights
 from training.optim import MasterAdamW, schedule
-from training.scenes import (
-    COLOURS,
-    GROUNDS,
-    LAYOUT_NAMES,
-    LAYOUTS,
-    NOTHING,
-    Mix,
-    Sampler,
-    Scenes,
-    SpriteBank,
-    sheet,
-)  # fmt: skip
-from training.scenes import (
-    Painter as ScenePainter,
-)
+from training.scenes import COLOURS, GROUNDS, LAYOUT_NAMES, LAYOUTS, NOTHING, Mix, Sampler, Scenes, SpriteBank, sheet
+from training.texts import Texts, none_last
 
 STYLES = ("fluent-flat", "noto", "twemoji")  # the vendors it paints like: those that drew every concept
 MIX = Mix(pair=0.12, copies=0.07, tinted=0.2, ground_shares=(0.6, 0.14, 0.26))
@@ -52,7 +38,7 @@ class PriorRun:
     pictures: int = 16_000  # in each part
     read_steps: int = 1000
     read_batch: int = 160
-    paint_steps: int = 2500
+    paint_steps: int = 1160
     paint_batch: int = 64
     lr: float = 1.5e-3
     seed: int = 0
@@ -143,7 +129,7 @@ def encode(run: PriorRun, data: Path, work: Path, device: str, part: int) -> Non
     bank = SpriteBank.read(data)
     sampler = Sampler(bank, MIX, style_vendors(bank.table))
     codec = load_codec(work / "embedded-generator.safetensors").to(device)
-    painter = ScenePainter(bank, codec.shape.resolution, device)
+    painter = drawn.Painter(bank, codec.shape.resolution, device)
     generator = torch.Generator().manual_seed(run.seed * 1000 + part)
     batch = min(40, run.pictures)
     codes, rows = [], []
@@ -160,7 +146,7 @@ def remember(data: Path, work: Path, device: str) -> None:
     """Write the memory: the codes of every icon of the prior's styles, at each size, on white and on black."""
     bank = SpriteBank.read(data)
     codec = load_codec(work / "embedded-generator.safetensors").to(device)
-    painter = ScenePainter(bank, codec.shape.resolution, device)
+    painter = drawn.Painter(bank, codec.shape.resolution, device)
     vendors, concepts = style_vendors(bank.table), len(bank.table["concepts"])
     rows = {(int(c), int(v)): row for row, (c, v) in enumerate(zip(bank.concept, bank.vendor, strict=True))}
     order = [rows.get((c, v), NOTHING) for c in range(concepts) for v in vendors]
@@ -184,7 +170,7 @@ def remember(data: Path, work: Path, device: str) -> None:
 
 
 @torch.no_grad()
-def _codes_of(rows: torch.Tensor, layout: str, ground: str, codec: Codec, painter: ScenePainter) -> torch.Tensor:
+def _codes_of(rows: torch.Tensor, layout: str, ground: str, codec: Codec, painter: drawn.Painter) -> torch.Tensor:
     """Encode icons in the first place of a layout on a plain ground."""
     count = len(rows)
     scenes = Scenes(
@@ -197,58 +183,6 @@ def _codes_of(rows: torch.Tensor, layout: str, ground: str, codec: Codec, painte
         layout=torch.full((count,), LAYOUT_NAMES.index(layout)),
     )
     return codec.nearest(codec.encode(2 * painter.draw(scenes) - 1)).cpu()
-
-
-class Texts:
-    """Random captions as token rows, with what they say as targets for the reader."""
-
-    def __init__(self, bank: SpriteBank, context: int, seed: int) -> None:
-        concepts = bank.table["concepts"]
-        self.writer = Writer([c["names"] for c in concepts], [c["keywords"] for c in concepts], plain=0.3)
-        self.rng = random.Random(seed)
-        self.concepts, self.context = len(concepts), context
-        self.token_rows = self._tokens_in_use()
-        self.row_of = {token: row for row, token in enumerate(self.token_rows)}
-
-    def _tokens_in_use(self) -> list[int]:
-        """Return the tokens of every word that captions are made of."""
-        words = {name for names in self.writer.names for name in names}
-        words |= {word for words in self.writer.keywords for word in words}
-        rng = random.Random(0)
-        texts = [*sorted(words), *(self.caption(rng).text for _ in range(6000))]
-        return sorted({token for text in texts for token in tokenizer().encode(text)})
-
-    def caption(self, rng: random.Random) -> Caption:
-        """Write a caption for a random scene."""
-        kind, layout = rng.random(), LAYOUT_NAMES.index(rng.choice(("one", "one small")))
-        first, second = rng.randrange(self.concepts), NOTHING
-        if kind < 0.2:
-            second, layout = rng.randrange(self.concepts), LAYOUT_NAMES.index(rng.choice(("side by side", "one above")))
-        elif kind < 0.32:
-            second, layout = first, LAYOUT_NAMES.index(rng.choice(("side by side", "three", "four")))
-        tints = [rng.randrange(len(COLOURS)) if rng.random() < 0.3 else NOTHING for _ in range(2)]
-        if second in (NOTHING, first):
-            tints[1] = NOTHING if second == NOTHING else tints[0]
-        shown = Shown((first, second), (tints[0], tints[1]), rng.randrange(len(GROUNDS)), layout)
-        return self.writer.write(shown, rng)
-
-    def batch(self, size: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return token rows (size, context), a few of them unknown, and the targets."""
-        captions = [self.caption(self.rng) for _ in range(size)]
-        unknown = len(self.token_rows)
-        tokens = torch.full((size, self.context), unknown + 1)
-        for i, caption in enumerate(captions):
-            rows = [self.row_of.get(token, unknown) for token in tokenizer().encode(caption.text)][: self.context]
-            rows = [unknown if self.rng.random() < 0.01 else row for row in rows]
-            tokens[i, : len(rows)] = torch.tensor(rows)
-        targets = {name: torch.tensor([getattr(c, name) for c in captions]) for name in ("things", "tints", "ground")}
-        targets["arrangement"] = torch.tensor([caption.arrangement for caption in captions])
-        return tokens, targets
-
-
-def none_last(indices: torch.Tensor, count: int) -> torch.Tensor:
-    """Replace NOTHING by the class after the last."""
-    return torch.where(indices < 0, count, indices)
 
 
 def read(run: PriorRun, data: Path, work: Path) -> None:

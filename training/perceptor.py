@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from engine.third_party import tokenizer
 from training.captions import Shown, Writer
-from training.networks import ClipShape, build_clip, load_codec, save_clip
+from training.networks import ClipShape, build_clip, load_codec, read_weights, save_clip
 from training.optim import MasterAdamW, schedule
 from training.prior import describe
 from training.scenes import Mix, Painter, Sampler, Scenes, SpriteBank
@@ -93,7 +93,7 @@ class PerceptorTrainer:
         texts = Texts(self.bank, 32, run.seed)
         concepts = self.bank.table["concepts"]
         self.writer: Writer = texts.writer
-        rows = sorted({*texts.token_rows, 0, 49406, 49407})
+        rows = self._token_rows(texts)
         self.shape = ClipShape(
             vision_layers=run.layers, vision_width=run.width, image_resolution=run.size, token_rows=rows
         )
@@ -118,6 +118,13 @@ class PerceptorTrainer:
         self.deviation = torch.tensor(DEVIATION, device=device)[:, None, None]
         self.at = 0
         self.pool = self._read_pool()
+
+    def _token_rows(self, texts: Texts) -> list[int]:
+        """Return the tokens that have a row: those of the weights that are there, else those of the captions."""
+        before = self.work / "embedded-perceptor.safetensors"
+        if before.exists():
+            return read_weights(before)[0]["token_rows"].tolist()
+        return sorted({*texts.token_rows, 0, 49406, 49407})
 
     def _read_pool(self) -> tuple[torch.Tensor, np.ndarray] | None:
         path = self.work / "pool.npz"

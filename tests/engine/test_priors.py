@@ -36,6 +36,9 @@ SHAPE = PriorShape(
 def prior() -> Prior:
     torch.manual_seed(0)
     prior = Prior(SHAPE).eval()
+    prior.painter.codebook.normal_()
+    with torch.no_grad():  # an untrained reader names a ground; this one leaves it open
+        prior.reader.ground.bias[SHAPE.grounds] = 50
     prior.token_rows.copy_(torch.tensor(sorted(set(tokenizer().encode(WORDS)))))
     return prior
 
@@ -53,7 +56,8 @@ def test_proposals_are_codes_on_the_grid(prior: Prior) -> None:
 
 def test_the_generator_decides(prior: Prior) -> None:
     assert torch.equal(propose(prior, "a cat", 1), propose(prior, "a cat", 1))
-    assert not torch.equal(propose(prior, "a cat", 1), propose(prior, "a cat", 2))
+    grounds = [prior.understand("a cat", 8, torch.Generator().manual_seed(seed)).ground.tolist() for seed in (1, 2)]
+    assert grounds[0] != grounds[1]
 
 
 @pytest.mark.parametrize("text", ["", "   ", "zyzzyva qwertz", "a red apple " * 40, "🦊", "猫"])
@@ -89,12 +93,6 @@ def test_memory_shows_each_thing_in_its_place(prior: Prior) -> None:
     assert (pair[:, 2:6, :4] == 5).all()
     assert (pair[:, 2:6, 4:] == 6).all()
     assert (pair[:, :2] == 0).all()
-
-
-def test_all_of_the_grid_is_filled_in_any_number_of_steps(prior: Prior) -> None:
-    for steps in (1, 3, 16):
-        codes = prior.propose("a cat", 1, torch.Generator().manual_seed(0), steps=steps)
-        assert int(codes.max()) < SHAPE.codes
 
 
 def test_a_file_gives_the_same_prior(prior: Prior, tmp_path: Path) -> None:

@@ -117,23 +117,23 @@ class Household:
         }
         return QUICK | place | own
 
-    async def launch(self, *, largest_file: int = 0, **settings: object) -> Bot:
+    async def launch(self, *, models: Path | None = None, **settings: object) -> Bot:
         """Start a bot and return at once."""
         log = self.folder / "bot.log"
         order = {
             "environment": self.environment(**settings),
             "folder": str(self.folder),
             "log": str(log),
-            "largest_file": largest_file,
+            "models": str(models or ""),
         }
         bot = Bot(await asyncio.to_thread(self._nursery.start, order), log)
         self.bots.append(bot)
         return bot
 
-    async def start(self, *, largest_file: int = 0, **settings: object) -> Bot:
+    async def start(self, *, models: Path | None = None, **settings: object) -> Bot:
         """Start a bot and wait until it listens."""
         before = self.discord.gateway.identifies
-        bot = await self.launch(largest_file=largest_file, **settings)
+        bot = await self.launch(models=models, **settings)
         try:
             await until(lambda: self.discord.gateway.identifies > before, 60, "the bot identifies")
             await self.discord.ready()

@@ -7,7 +7,6 @@ with the tiny networks in MODELS and a preset of their size; from then on it is 
 import functools
 import json
 import os
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ import bot.client
 import bot.delivery
 import bot.retry
 import bot.worker
+from engine.devices import pick_device
 from engine.models import ModelStore
 from engine.presets import EMBEDDED
 from engine.spec import Cutouts
@@ -36,10 +36,13 @@ TINY = {
 def main(models: Path) -> None:
     bot.worker.ModelStore = functools.partial(ModelStore, embedded=models)  # type: ignore[misc]
     EMBEDDED["draft"] = TINY  # type: ignore[index]
-    bot.retry.retried.__kwdefaults__["first_pause"] = 0.05  # faults pass sooner here than at Discord
+    bot.retry.retried.__kwdefaults__["first_pause"] = 0.05  # type: ignore[index]  # faults pass sooner here than at Discord
     bot.retry._LONGEST_PAUSE = 0.5
     bot.delivery._OUTAGE_SECONDS = 1.0
     bot.client._FIRST_PAUSE = 0.2
+    store = ModelStore(models, pick_device("cpu", "fp32"), embedded=models)
+    store.generator("embedded")  # all that is imported on first use is imported now
+    store.perceptor("embedded")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children: they are killed from outside
     for line in sys.stdin:
         order = json.loads(line)
@@ -59,9 +62,8 @@ def live(order: dict[str, Any]) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    if order["largest_file"]:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"], order["largest_file"]))
+    if order["models"]:
+        bot.worker.ModelStore = functools.partial(ModelStore, embedded=Path(order["models"]))  # type: ignore[misc]
     sys.argv = ["bot", "run"]
     code = 1
     try:

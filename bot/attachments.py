@@ -47,8 +47,9 @@ async def fetch(attachment: discord.Attachment, settings: Settings, purpose: Pur
 
 def check_source(attachment: discord.Attachment, settings: Settings) -> None:
     """Refuse what need not be downloaded to be refused: foreign hosts and large files."""
-    address = urlsplit(attachment.url)
-    if address.scheme != "https" or address.hostname not in settings.discord.cdn_hosts:
+    address, base = urlsplit(attachment.url), urlsplit(settings.discord.api_base)
+    of_the_base = (address.scheme, address.netloc) == (base.scheme, base.netloc)
+    if not of_the_base and (address.scheme != "https" or address.hostname not in settings.discord.cdn_hosts):
         raise Refusal("Only files uploaded to Discord itself can be used; attach the picture to your message.")
     if attachment.size > settings.limits.upload_bytes:
         raise _too_large(settings)

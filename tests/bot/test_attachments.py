@@ -8,7 +8,7 @@ from PIL import Image
 
 from bot.attachments import check_source, fetch
 from bot.refusals import Refusal
-from bot.settings import LimitSettings, Settings
+from bot.settings import DiscordSettings, LimitSettings, Settings
 
 GOOD = "https://cdn.discordapp.com/attachments/1/2/a.png?ex=1&is=2&hm=3"
 
@@ -64,6 +64,14 @@ async def test_a_mask_comes_back_as_grey(settings):
 def test_other_hosts_are_never_asked(settings, url):
     with pytest.raises(Refusal, match="uploaded to Discord"):
         check_source(sent(url=url), settings)
+
+
+def test_a_configured_base_hands_out_its_own_files_and_no_other_port_does():
+    settings = Settings(discord=DiscordSettings(api_base="http://127.0.0.1:8123/api/v10"))
+    check_source(sent(url="http://127.0.0.1:8123/cdn/a.png"), settings)
+    for url in ("http://127.0.0.1:8080/metrics", "https://127.0.0.1:8123/cdn/a.png", "http://127.0.0.1/a.png"):
+        with pytest.raises(Refusal, match="uploaded to Discord"):
+            check_source(sent(url=url), settings)
 
 
 async def test_a_large_file_is_refused_before_it_is_read(settings):

@@ -1,6 +1,7 @@
 """The discord.py client: starts the services, loads the cogs, explains errors, goes down losing nothing."""
 
 import asyncio
+import contextvars
 import hashlib
 import json
 import logging
@@ -63,10 +64,10 @@ class Painter(commands.Bot):
         self.settings = settings
         self.studio = Studio(settings)
         self.desk = Desk(self, self.studio, settings)
-        delivery = Delivery(self, self.studio, settings)
-        self.actions = Actions(self, delivery)
+        self.delivery = Delivery(self, self.studio, settings)
+        self.actions = Actions(self, self.delivery)
         self.reactions = Reactions(self)
-        self.reporter = Reporter(self, self.studio, delivery, settings)
+        self.reporter = Reporter(self, self.studio, self.delivery, settings)
         self.history = History(self.studio)
         self.started_at = time.time()
         self._closing = False
@@ -75,7 +76,7 @@ class Painter(commands.Bot):
         """Start the services, load the commands, and tell Discord about them if they changed."""
         await self._find_gateway()
         # In a task of its own: what lives as long as the process must not hang on the task that logs in.
-        await spawn(self._start_services(), "start of the services")
+        await asyncio.create_task(self._start_services(), context=contextvars.Context())
         for name in COGS:
             await self.load_extension(f"cogs.{name}")
         self.add_dynamic_items(JobButton, PageButton)

@@ -11,6 +11,8 @@ from simcord import Preview
 from bot import logs
 from bot.background import spawn
 from bot.client import Painter
+from bot.components import layout
+from bot.jobs import JobState
 from bot.settings import Settings
 
 _LOOK_SECONDS = 0.3
@@ -50,6 +52,7 @@ async def serve(settings: Settings, port: int) -> None:
         assert client.user is not None
         await client.user.edit(username=_NAME)
         async with env.preview(channel, viewers=viewers, layout="channel", port=port or None) as preview:
+            await _show_again(client)
             ending = _ending()  # before anybody knows that there is something to end
             _say(f"Open {preview.url}\nand type /imagine a red apple. Ctrl-C ends it.\n")
             await spawn(_look_after(env, preview, ending), "look after the page")
@@ -57,6 +60,15 @@ async def serve(settings: Settings, port: int) -> None:
             await client.stop_services()
     finally:
         await env.shutdown()
+
+
+async def _show_again(client: Painter) -> None:
+    """Post what an earlier session left unfinished: the messages of that session are gone with it."""
+    for job in await client.studio.ledger.in_state(JobState.QUEUED, JobState.RUNNING):
+        look, _ = await client.delivery.shown(job)
+        channel = client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        message = await channel.send(view=layout(look, job.id, None))
+        await client.studio.attach_message(job.id, job.channel_id, message.id)
 
 
 async def _look_after(env: simcord.Env, preview: Preview, ending: asyncio.Event) -> None:

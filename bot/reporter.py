@@ -161,9 +161,15 @@ class Reporter:
             async with asyncio.timeout(_EDIT_SECONDS):
                 await self._edit(post, job, look)
         except Exception as error:
-            self._note_refusal(post, job, error)
+            if not await self._has_moved(job):  # else the next edit goes where it is shown now
+                self._note_refusal(post, job, error)
         else:
             self._pace.took(job.channel_id, self._active(job.channel_id))
+
+    async def _has_moved(self, job: Job) -> bool:
+        """Tell whether another message shows the job by now."""
+        now = await self._studio.ledger.job(job.id)
+        return now is not None and now.message_id != job.message_id
 
     async def _edit(self, post: _Post, job: Job, look: messages.Look) -> None:
         assert job.message_id is not None
@@ -190,7 +196,8 @@ class Reporter:
     async def _tell_end(self, post: _Post) -> None:
         job = await self._with_message(post.job_id)
         if job is not None and job.finished and job.delivered_at is None:
-            await self._delivery.deliver(job, lost=post.lost)
+            moved = post.job is not None and post.job.message_id != job.message_id
+            await self._delivery.deliver(job, lost=post.lost and not moved)
 
     async def _with_message(self, job_id: str) -> Job | None:
         """Read the job once more; give a command that is just answering the time to note its message."""

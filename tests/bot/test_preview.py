@@ -8,8 +8,13 @@ import urllib.error
 import urllib.request
 
 import pytest
+from simcord import Preview
 
 from bot import preview
+from bot.jobs import Request
+from bot.ledger import Ledger
+from bot.preferences import WHOLE_PROCESS
+from bot.studio import Studio
 from engine.models import ModelStore
 
 
@@ -53,3 +58,39 @@ def test_the_page_has_a_data_folder_of_its_own_and_takes_its_own_uploads(setting
     assert local.storage.folder == settings.storage.folder / "preview"
     assert local.discord.cdn_hosts[:-1] == settings.discord.cdn_hosts
     assert local.discord.guild_ids == ()
+
+
+async def test_what_a_session_leaves_goes_on_in_the_next(settings, tiny_models, monkeypatch, spec):
+    monkeypatch.setattr("bot.worker.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
+    local = preview.local(settings)
+    channels: list[int] = []
+    said: list[str] = []
+    monkeypatch.setattr(preview, "_say", said.append)
+    monkeypatch.setattr(preview, "_look_after", lambda env, page, ending: note_channel(page, channels))
+    await preview.serve(local, 0)
+    studio = Studio(local)
+    await studio.start()
+    await studio.change_guild(WHOLE_PROCESS, paused=True)
+    job = await studio.submit(
+        Request(
+            interaction_id=-9,
+            kind="imagine",
+            spec=spec,
+            prompt="a red apple",
+            user_id=1,
+            guild_id=None,
+            channel_id=channels[0],
+        )
+    )
+    await studio.close()
+    await preview.serve(local, 0)
+    ledger = await Ledger.open(studio.files.ledger)
+    shown = await ledger.job(job.id)
+    await ledger.close()
+    assert channels[0] == channels[1]
+    assert shown is not None
+    assert shown.message_id is not None
+
+
+async def note_channel(page: Preview, channels: list[int]) -> None:
+    channels.append(page.channel.id)

@@ -112,6 +112,19 @@ async def test_a_deleted_message_is_not_edited_again_and_the_picture_comes_anew(
     assert world.message(ended.message_id).attachments[0].filename == f"painting-{job.id}.png"
 
 
+async def test_show_gives_a_job_without_a_message_a_new_one(world):
+    job = await world.imagine(world.alice, steps=ENDLESS)
+    await world.until(lambda: world.message(job.message_id).attachments)
+    world.env.backend.delete_message(world.channel.id, job.message_id)
+    await asyncio.sleep(1.0)
+    result = await world.alice.slash(world.channel, "show", job=job.id)
+    await world.alice.click(world.message(result.response.id), label="Stop")
+    ended = await world.ended(job)
+    assert ended.message_id == result.response.id
+    assert [message.id for message in world.messages()] == [result.response.id]
+    assert world.message(ended.message_id).attachments[0].filename == f"painting-{job.id}.png"
+
+
 async def test_an_edit_that_discord_finds_too_late_becomes_a_reply(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(job.message_id).attachments)

@@ -52,9 +52,11 @@ async def test_a_child_paints_shows_steers_and_stops_like_the_thread(open_studio
 
 async def test_a_killed_child_is_replaced_and_the_job_goes_on(open_studio, apart, ask, spec):
     studio, audience = await open_studio(apart)
-    job = await studio.submit(ask(spec=spec.but(steps=80)))
+    job = await studio.submit(ask(spec=spec.but(steps=4000)))
     checkpoint = await audience.wait(job.id, Checkpointed)
     os.kill(studio._worker.pid, signal.SIGKILL)
+    await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
+    assert await studio.stop(job.id)
     await audience.wait(job.id, Rendered, PATIENCE)
     first, second = audience.of(job.id, Started)
     assert first.step == 0

@@ -140,7 +140,7 @@ async def test_an_unknown_model_fails_in_one_sentence_and_the_next_job_is_painte
 
 async def test_an_orderly_end_goes_on_where_it_stopped(open_studio, ask, spec):
     studio, audience = await open_studio()
-    job = await studio.submit(ask(spec=spec.but(steps=100)))
+    job = await studio.submit(ask(spec=spec.but(steps=4000)))
     await audience.wait(job.id, Progress)
     began = time.monotonic()
     await studio.close()
@@ -149,6 +149,7 @@ async def test_an_orderly_end_goes_on_where_it_stopped(open_studio, ask, spec):
     studio, audience = await open_studio()
     resumed = (await audience.wait(job.id, Started)).step
     assert resumed > 1
+    assert await studio.stop(job.id)
     await audience.wait(job.id, Rendered)
     assert (await row(studio.ledger, job.id)).state is JobState.RENDERED
     await until(lambda: not studio.files.checkpoint_path(job.id).exists())
@@ -189,13 +190,14 @@ async def test_a_finished_picture_is_not_painted_again(open_studio, ask):
 
 async def test_a_damaged_checkpoint_means_a_fresh_start(open_studio, ask, spec):
     studio, audience = await open_studio()
-    job = await studio.submit(ask(spec=spec.but(steps=100)))
+    job = await studio.submit(ask(spec=spec.but(steps=4000)))
     await audience.wait(job.id, Checkpointed)
     await studio.close()
     checkpoint = studio.files.checkpoint_path(job.id)
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    _, audience = await open_studio()
+    studio, audience = await open_studio()
     assert (await audience.wait(job.id, Started)).step == 0
+    assert await studio.stop(job.id)
     await audience.wait(job.id, Rendered)
 
 

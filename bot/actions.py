@@ -45,12 +45,12 @@ class Actions:
         job = await self._studio.ledger.job(job_id.strip().lower())
         if job is None:
             raise Refusal(f"There is no job `{job_id[:20].replace('`', '')}`; /history lists yours.")
+        logs.about(job.id)
         return job
 
     async def press(self, interaction: "discord.Interaction[Painter]", action: str, job_id: str) -> None:
         """Do what a button says; raise `Refusal`."""
         person, job = person_of(interaction), await self.job(job_id)
-        logs.about(job.id)
         if action in FOLLOW_UPS:
             await self._desk.admit(person, job.prompt)
             await self._desk.take(interaction, await self.follow_up(person, action, job, interaction.id))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import discord
 
+from bot import logs
 from bot.actions import FOLLOW_UPS
 from bot.explaining import sentence_for
 from bot.jobs import Job, reaction_key
@@ -62,6 +63,7 @@ class Reactions:
         job = await self._client.studio.ledger.by_message(event.message_id)
         if job is None or not (self._by_user.passes(event.user_id) and self._by_channel.passes(event.channel_id)):
             return
+        logs.about(job.id)
         person = person_of_reaction(self._client, event)
         if person is None:
             return

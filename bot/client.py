@@ -20,7 +20,6 @@ from pydantic import SecretStr
 
 from bot import logs
 from bot.actions import Actions
-from bot.background import spawn
 from bot.components import JobButton, PageButton
 from bot.delivery import Delivery
 from bot.desk import Desk

@@ -1,11 +1,11 @@
 """One SQLite file: opened safely, migrated, and moved aside when it is damaged."""
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +57,17 @@ class Database:
         async with self._turn:
             return await self.read(sql, parameters)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """Make every `read` inside, whatever it does, one durable whole or nothing. Only `read` may be used inside."""
         async with self._turn:
-            await self.read("BEGIN IMMEDIATE")
             try:
+                await self.read("BEGIN IMMEDIATE")  # in here, since one that is given up may begin all the same
                 yield
                 await self.read("COMMIT")
             except BaseException:
-                await asyncio.shield(self.read("ROLLBACK"))
+                with contextlib.suppress(sqlite3.OperationalError):  # a full disk has made SQLite roll back by itself
+                    await asyncio.shield(self.read("ROLLBACK"))
                 raise
 
     async def _migrate(self) -> None:

@@ -1,0 +1,191 @@
+"""A full disk at each write, a damaged ledger, damaged networks, and two processes on one folder."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.household import Household, Nursery, final
+from tests.end_to_end.loopback import Interaction, Loopback, hold, until
+from tests.end_to_end.loopback.world import Channel
+
+FULL = "The disk of the bot is full"
+
+
+async def imagine(house: Household, channel: Channel, user: str = "alice", **options) -> Interaction:
+    return await house.discord.slash(house.discord.user(user), channel, "imagine", prompt="a red apple", **options)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
+    """Mount a disk of this size; skip where that is not allowed."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small disk takes root and a kernel that allows it")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+async def cramped(tmp_path, nursery: Nursery):
+    """A household whose data lies on a disk of one megabyte."""
+    with small_disk(tmp_path / "data", 1024):
+        household = Household(await Loopback.start(), nursery, tmp_path)
+        yield household
+        await household.close()
+
+
+def fill(folder: Path) -> Path:
+    """Use up the disk, to the last page."""
+    stuffing = folder / "stuffing"
+    with stuffing.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
+    return stuffing
+
+
+async def painting(house: Household, channel: Channel, **options) -> Interaction:
+    """Ask for a picture, and wait until it is being painted and its message is noted."""
+    asking = await imagine(house, channel, **options)
+    await house.ledger_says("SELECT state = 'running' AND message_id IS NOT NULL FROM jobs", 1)
+    return asking
+
+
+async def test_a_disk_that_is_full_at_a_checkpoint_stops_no_painting(cramped):
+    channel = cramped.discord.channel("paintings")
+    bot = await cramped.start(worker__frames=0)
+    asking = await painting(cramped, channel, steps=60)
+    stuffing = fill(cramped.data)
+    await until(lambda: "could not be checkpointed" in bot.log, 60, "a checkpoint fails")
+    stuffing.unlink()
+    await cramped.delivered(1)
+    assert asking.response is not None
+    assert asking.response.files
+    assert not list(cramped.data.glob("*/*.part"))
+
+
+async def test_a_disk_that_is_full_at_the_picture_is_a_sentence(cramped):
+    channel = cramped.discord.channel("paintings")
+    bot = await cramped.start(worker__frames=0, worker__checkpoint_seconds=1000)
+    asking = await painting(cramped, channel, steps=30)
+    stuffing = fill(cramped.data)
+    await until(lambda: FULL in bot.log, 60, "the picture cannot be saved")
+    stuffing.unlink()
+    await cramped.ledger_says("SELECT state FROM jobs", "failed")
+    await until(lambda: asking.response is not None and FULL in asking.response.text, 20, "the requester is told")
+    assert bot.alive
+    await imagine(cramped, channel, user="bob")
+    await cramped.delivered(1)
+    assert not list(cramped.data.glob("*/*.part"))
+
+
+async def test_a_disk_that_is_full_when_somebody_asks(cramped):
+    """The ledger cannot be written: a private sentence, and nothing is promised."""
+    channel = cramped.discord.channel("paintings")
+    bot = await cramped.start()
+    stuffing = fill(cramped.data)
+    asking = await imagine(cramped, channel)
+    await until(lambda: bool(asking.said), 20, "an answer")
+    assert asking.response is not None
+    assert asking.response.ephemeral
+    assert "sqlite" not in asking.said.lower()
+    assert cramped.discord.messages(channel) == []
+    stuffing.unlink()
+    again = await imagine(cramped, channel)
+    await cramped.delivered(1)
+    assert again.response is not None
+    assert bot.alive
+
+
+async def test_a_disk_that_is_full_while_a_picture_is_delivered(cramped):
+    """The channel has the picture, and the ledger learns of it when there is room again."""
+    channel = cramped.discord.channel("paintings")
+    opened = asyncio.Event()
+    fault = cramped.discord.fault("edit", hold(opened, applied=True), where=final)
+    bot = await cramped.start()
+    await imagine(cramped, channel)
+    await fault.seen()
+    stuffing = fill(cramped.data)
+    opened.set()
+    await asyncio.sleep(1)
+    assert bot.alive
+    stuffing.unlink()
+    await bot.kill()
+    await cramped.start()
+    await cramped.delivered(1)
+    assert [len(shown) for shown in cramped.finals(channel).values()] == [1]
+
+
+async def test_a_damaged_ledger_is_set_aside_and_the_bot_starts(house):
+    channel = house.discord.channel("paintings")
+    bot = await house.start()
+    for number in range(8):
+        await imagine(house, channel, user=f"user {number}")
+    await house.delivered(8)
+    await bot.end()
+    ledger = house.data / "ledger.sqlite3"
+    content = bytearray(ledger.read_bytes())
+    content[4096 : len(content) // 2] = b"\xa5" * (len(content) // 2 - 4096)
+    ledger.write_bytes(content)
+    bot = await house.start()
+    assert "is damaged" in bot.log
+    assert "Traceback" not in bot.log
+    [aside] = house.data.glob("ledger.damaged-*.sqlite3")
+    assert aside.read_bytes() == content
+    await imagine(house, channel, user="bob")
+    await house.delivered(1)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "an error page", "missing"])
+async def test_a_damaged_network_is_a_sentence_and_the_bot_stays_up(house, tiny_models, tmp_path, damage):
+    models = tmp_path / "damaged"
+    shutil.copytree(tiny_models, models)
+    file = models / "embedded-generator.safetensors"
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    elif damage == "an error page":
+        file.write_text("<html>404</html>", encoding="utf-8")
+    else:
+        file.unlink()
+    channel = house.discord.channel("paintings")
+    bot = await house.start(models=models)
+    asking = await imagine(house, channel)
+    await house.ledger_says("SELECT state FROM jobs", "failed")
+    await until(lambda: asking.response is not None and "⚠️" in asking.response.text, 20, "the requester is told")
+    assert asking.response is not None
+    assert str(tmp_path) not in asking.response.text
+    assert "Traceback" not in asking.response.text
+    assert bot.alive
+    await bot.end()
+    await house.start()
+    await imagine(house, channel, user="bob")
+    await house.delivered(1)
+
+
+async def test_a_second_process_on_one_folder_ends_with_a_clear_line(house):
+    channel = house.discord.channel("paintings")
+    first = await house.start()
+    second = await house.launch()
+    await until(lambda: not second.alive, 60, "the second process ends")
+    assert "another process works in" in second.log
+    assert "Traceback" not in second.log
+    assert first.alive
+    await imagine(house, channel)
+    await house.delivered(1)
+    assert [len(shown) for shown in house.finals(channel).values()] == [1]
+
+
+async def test_a_folder_that_cannot_be_written_is_a_clear_line(house):
+    house.data.write_text("a file where the folder should be", encoding="utf-8")
+    bot = await house.launch()
+    await until(lambda: not bot.alive, 60, "it ends")
+    assert bot.log.strip().splitlines()[-1].startswith("storage.folder: ")
+    assert "Traceback" not in bot.log

@@ -83,6 +83,7 @@ async def test_steer_changes_the_words_of_the_running_painting(world):
     field = form.modal["components"][0]["component"]["custom_id"]
     assert (await world.alice.submit_modal(form, {field: "a grey lighthouse"})).ephemeral
     await world.until(lambda: "a grey lighthouse" in shown(world.message(job.message_id)))
+    await world.until(lambda: world.message(job.message_id).attachments)
     await press(world, world.alice, job, "Stop")
     ended = await world.ended(job)
     assert [prompt.content for prompt in ended.spec.prompts] == ["a grey lighthouse"]
@@ -120,7 +121,7 @@ async def test_delete_of_somebody_elses_picture_is_refused(world, done):
 
 async def test_stop_and_steer_are_for_the_requester_and_moderators(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
-    await world.until(lambda: "Steer" in labels(world.message(job.message_id)))
+    await world.until(lambda: world.message(job.message_id).attachments)
     for label in ("Stop", "Steer"):
         result = await press(world, world.bob, job, label)
         assert result.ephemeral

@@ -190,8 +190,10 @@ def main() -> None:
     parser.add_argument("--concepts", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--preset", default="normal")
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     models = ModelStore(arguments.models, pick_device(), arguments.models)
+    torch.set_num_threads(arguments.threads)
     data, work, judge = arguments.data, arguments.work, arguments.work / "judge.pt"
     figures = {
         "rebuild": lambda: rebuild(data, models, work),

@@ -21,9 +21,9 @@ from training.scenes import Mix, Painter, Sampler, SpriteBank
 class JudgeRun:
     """Everything that decides a run of the judge."""
 
-    steps: int = 650
-    batch: int = 96
-    lr: float = 2e-3
+    steps: int = 1000
+    batch: int = 64
+    lr: float = 1e-3
     size: int = 64
     seed: int = 1
 
@@ -75,13 +75,15 @@ def train(run: JudgeRun, data: Path, out: Path) -> None:
     bank = SpriteBank.read(data, ("held-out", "judge"))
     torch.manual_seed(run.seed)
     generator = torch.Generator().manual_seed(run.seed)
-    sampler = Sampler(bank, Mix(loose=True, pair=0.0, copies=0.0, tinted=0.15))
+    sampler = Sampler(bank, Mix(pair=0.0, copies=0.0, tinted=0.12))
     painter = Painter(bank, run.size)
     judge = Judge(len(bank.table["concepts"])).to(torch.bfloat16)
     optimiser = MasterAdamW(judge.parameters(), run.lr, decay=0.05)
     started = time.monotonic()
     for step in range(run.steps):
         scenes = sampler.draw(run.batch, generator)
+        scenes.place[..., :2] += 0.03 * torch.randn(scenes.place[..., :2].shape, generator=generator)
+        scenes.flip = torch.where(torch.rand(scenes.flip.shape, generator=generator) < 0.3, -1.0, 1.0)
         pictures = painter.draw(scenes, 0.05 * torch.randn(run.batch, 3, generator=generator))
         logits = judge(vary(pictures, generator))
         target = bank.concept[scenes.sprite[:, 0]]

@@ -36,7 +36,7 @@ class PerceptorRun:
     layers: tuple[int, ...] = (1, 1, 1, 1)
     width: int = 32
     size: int = 64
-    steps: int = 1000
+    steps: int = 960
     batch: int = 128
     lr: float = 1.5e-3
     attack_from: int = 350

@@ -8,7 +8,9 @@ import json
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from engine.painting import Painting
 from engine.presets import spec_from_preset
 from engine.prompts import parse_prompts
 from training.judge import load_judge
-from training.scenes import COLOURS, NOTHING, Mix, Painter, Sampler, SpriteBank, sheet
+from training.scenes import COLOURS, Mix, Painter, Sampler, SpriteBank, sheet
 
 PROMPTS = Path(__file__).with_name("sheet_prompts.txt")
 
@@ -69,14 +71,25 @@ def retrieval(data: Path, models: ModelStore) -> dict[str, float]:
     }
 
 
-def painted(prompt: str, seed: int, models: ModelStore, preset: str) -> tuple[Image.Image, Image.Image]:
-    """Return the loop's start and its result."""
-    spec = spec_from_preset(parse_prompts(prompt), preset, seed=seed)
+@dataclass(frozen=True)
+class Way:
+    """How to paint: a preset, changes to its spec, and for which share of the prompts the loop runs at all."""
+
+    preset: str
+    changes: dict[str, Any]
+    loop_every: int = 1
+
+
+def painted(prompt: str, seed: int, models: ModelStore, way: Way, loop: bool = True) -> list[Image.Image]:
+    """Return the loop's start and, when asked, its result."""
+    spec = spec_from_preset(parse_prompts(prompt), way.preset, seed=seed, **way.changes)
     painting = Painting(spec, models)
-    start = painting.picture()
-    for _ in painting:
-        pass
-    return start, painting.picture()
+    pictures = [painting.picture()]
+    if loop:
+        for _ in painting:
+            pass
+        pictures.append(painting.picture())
+    return pictures
 
 
 def tensor_of(image: Image.Image) -> torch.Tensor:
@@ -122,7 +135,7 @@ def tasks(bank: SpriteBank, count: int, seeds: int) -> Iterator[tuple[int, int, 
 
 
 def paint(
-    data: Path, models: ModelStore, judge_path: Path, out: Path, count: int, seeds: int, preset: str
+    data: Path, models: ModelStore, judge_path: Path, out: Path, count: int, seeds: int, way: Way
 ) -> dict[str, float]:
     """Paint many concepts and let the judge name them, with the loop and without it."""
     bank = SpriteBank.read(data, ("train",))
@@ -131,10 +144,10 @@ def paint(
     tallies: dict[str, list[float]] = {}
     began = time.monotonic()
     for i, (concept, seed, prompt, ground, tint) in enumerate(tasks(bank, count, seeds)):
-        for kind, image in zip(shown, painted(prompt, seed, models, preset), strict=True):
+        pictures = painted(prompt, seed, models, way, i % way.loop_every == 0)
+        for kind, image in zip(shown, pictures, strict=False):
             picture = tensor_of(image)
-            with torch.no_grad():
-                order = judge(picture[None])[0].argsort(descending=True).tolist()
+            order = judge(picture[None])[0].argsort(descending=True).tolist()
             rank = order.index(concept)
             tallies.setdefault(f"{kind}_top1", []).append(rank < 1)
             tallies.setdefault(f"{kind}_top5", []).append(rank < 5)
@@ -165,13 +178,13 @@ def ceiling(data: Path, judge_path: Path) -> dict[str, float]:
     return {"real_top1": float((rank < 1).float().mean()), "real_top5": float((rank < 5).float().mean())}
 
 
-def paint_sheet(models: ModelStore, out: Path, preset: str) -> dict[str, float]:
+def paint_sheet(models: ModelStore, out: Path, way: Way) -> dict[str, float]:
     """Paint the 48 ordinary prompts, start and result, and time them."""
     prompts = [line for line in PROMPTS.read_text().splitlines() if line.strip()]
     starts, ends, seconds = [], [], []
     for prompt in prompts:
         began = time.monotonic()
-        start, end = painted(prompt, NOTHING + 1, models, preset)
+        start, end = painted(prompt, 0, models, way)
         seconds.append(time.monotonic() - began)
         starts.append(tensor_of(start))
         ends.append(tensor_of(end))
@@ -190,17 +203,20 @@ def main() -> None:
     parser.add_argument("--concepts", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--preset", default="normal")
+    parser.add_argument("--changes", type=json.loads, default={}, help="JSON of spec fields to change")
+    parser.add_argument("--loop-every", type=int, default=1, help="run the loop for every n-th prompt only")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     models = ModelStore(arguments.models, pick_device(), arguments.models)
     torch.set_num_threads(arguments.threads)
+    way = Way(arguments.preset, arguments.changes, arguments.loop_every)
     data, work, judge = arguments.data, arguments.work, arguments.work / "judge.pt"
     figures = {
         "rebuild": lambda: rebuild(data, models, work),
         "retrieval": lambda: retrieval(data, models),
-        "paint": lambda: paint(data, models, judge, work, arguments.concepts, arguments.seeds, arguments.preset),
+        "paint": lambda: paint(data, models, judge, work, arguments.concepts, arguments.seeds, way),
         "ceiling": lambda: ceiling(data, judge),
-        "sheet": lambda: paint_sheet(models, work, arguments.preset),
+        "sheet": lambda: paint_sheet(models, work, way),
     }[arguments.what]()
     print(json.dumps(figures))
 

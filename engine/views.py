@@ -149,15 +149,15 @@ def saved_bytes(run: Callable[[], Tensor], besides: Iterable[Tensor]) -> int:
     counted = {tensor.untyped_storage().data_ptr() for tensor in besides}
     total = 0
 
-    def pack(tensor: Tensor) -> Tensor:
+    def pack(tensor: Tensor) -> None:
         nonlocal total
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in counted:
             counted.add(storage.data_ptr())
             total += storage.nbytes()
-        return tensor
+        # Nothing is packed: a node that saves its own output would hold itself for ever.
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda packed: packed):
         run()
     return total
 

@@ -1,5 +1,6 @@
 """The loop, on the tiny pair: what it promises about seeds, resuming, memory, masks and steering."""
 
+import gc
 import itertools
 import subprocess
 import sys
@@ -52,6 +53,16 @@ def test_each_step_reports_itself(store):
     assert last.loss == pytest.approx(sum(last.losses), abs=1e-6)
     assert last.picture().size == (48, 32)
     assert all(a.seconds <= b.seconds for a, b in itertools.pairwise(iterates))
+
+
+def test_an_ended_painting_leaves_nothing_behind(store):
+    def tensors_after(paintings):
+        for _ in range(paintings):
+            paint(spec_of(steps=1), store)
+        gc.collect()
+        return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+
+    assert tensors_after(1) == tensors_after(3)
 
 
 def test_the_loss_falls(store):

@@ -1,0 +1,69 @@
+"""Two hundred people with five wishes each within a minute: everybody in turn, no memory lost, every job ends."""
+
+import asyncio
+import os
+import statistics
+import time
+from collections import Counter
+
+from tests.end_to_end.household import Household
+from tests.end_to_end.loopback import Interaction, until
+from tests.end_to_end.loopback.world import Channel
+
+USERS = int(os.environ.get("LOAD_USERS", "200"))
+JOBS = 5
+CHANNELS = 20
+SECONDS = 60.0
+GENEROUS = {"limits__per_user": JOBS, "limits__per_guild": 10_000, "limits__total": 10_000}
+QUIET = {"worker__frames": 0, "worker__checkpoint_seconds": 1000, "reactions__seeded": "[]"}
+
+
+async def ask_for_a_minute(house: Household, channels: list[Channel]) -> list[Interaction]:
+    """Let everybody ask for all of theirs, one round after the other, evenly over the minute."""
+    began, asked = time.monotonic(), []
+    for number in range(USERS * JOBS):
+        user = house.discord.user(f"user {number % USERS}")
+        channel = channels[number % USERS % len(channels)]
+        asked.append(await house.discord.slash(user, channel, "imagine", prompt="a red apple", size="32x32", steps=1))
+        await asyncio.sleep(max(0.0, began + SECONDS * number / (USERS * JOBS) - time.monotonic()))
+    return asked
+
+
+async def test_a_thousand_jobs_in_a_minute(house):
+    channels = [house.discord.channel(f"paintings-{number}") for number in range(CHANNELS)]
+    bot = await house.start(**GENEROUS, **QUIET)
+    await house.discord.slash(house.discord.user("first"), channels[0], "imagine", prompt="a red apple")
+    await house.delivered(1)
+    before = bot.memory
+    asked = await ask_for_a_minute(house, channels)
+    await until(lambda: all(one.kind is not None for one in asked), 60, "every command is answered")
+    busy = bot.memory
+    await house.delivered(1 + USERS * JOBS, seconds=240)
+    after = bot.memory
+
+    answers = sorted(one.answered for one in asked if one.answered is not None)
+    slow = answers[int(len(answers) * 0.99) - 1]
+    print(f"answers: median {statistics.median(answers):.3f} s, 99 % {slow:.3f} s; "
+          f"memory {before:.0f} MiB, {busy:.0f} busy, {after:.0f} after")  # fmt: skip
+    assert all(one.kind == 4 for one in asked)
+    shown = Counter(len(messages) for channel in channels for messages in house.finals(channel).values())
+    assert shown == {1: 1 + USERS * JOBS}
+    assert sum(len(house.discord.messages(channel)) for channel in channels) == 1 + USERS * JOBS
+    fair(house)
+    assert after - before < 60, "nothing is kept of a job that has ended"
+    assert "Traceback" not in bot.log
+
+
+def fair(house: Household) -> None:
+    """Nobody is served twice while somebody waits who was served less recently: replay the queue as it went."""
+    jobs = house.rows("SELECT user_id, created_at, started_at FROM jobs ORDER BY started_at")
+    last_turn: dict[int, int] = {}
+    skipped = 0
+    for turn, (user, _, started) in enumerate(jobs):
+        waiting = {
+            other for other, created, other_started in jobs if created < started - 0.5 and other_started > started
+        }
+        longer = [other for other in waiting if last_turn.get(other, -1) < last_turn.get(user, -1)]
+        skipped += bool(longer)
+        last_turn[user] = turn
+    assert skipped == 0, f"{skipped} times somebody went before others whose turn was longer ago"

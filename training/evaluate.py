@@ -98,9 +98,9 @@ def tensor_of(image: Image.Image) -> torch.Tensor:
 
 
 def nearest_colour(pixels: torch.Tensor) -> str:
-    """Return the named colour nearest to the median of pixels (3, n)."""
+    """Return the named colour nearest to the median of pixels (3, n); light blue and dark blue are blue."""
     table = torch.tensor(list(COLOURS.values())) / 255
-    return list(COLOURS)[int((table - pixels.median(1).values).square().sum(1).argmin())]
+    return list(COLOURS)[int((table - pixels.median(1).values).square().sum(1).argmin())].split()[-1]
 
 
 def ground_colour(picture: torch.Tensor) -> str:
@@ -149,8 +149,10 @@ def paint(
             picture = tensor_of(image)
             order = judge(picture[None])[0].argsort(descending=True).tolist()
             rank = order.index(concept)
-            tallies.setdefault(f"{kind}_top1", []).append(rank < 1)
-            tallies.setdefault(f"{kind}_top5", []).append(rank < 5)
+            # Starts of prompts that the loop also ran on are counted apart: only those compare with the loop's.
+            for name in (kind, "paired_start") if kind == "start" and len(pictures) == 2 else (kind,):
+                tallies.setdefault(f"{name}_top1", []).append(rank < 1)
+                tallies.setdefault(f"{name}_top5", []).append(rank < 5)
             tallies.setdefault(f"{kind}_ground", []).append(ground_colour(picture) == ground)
             if tint:
                 tallies.setdefault(f"{kind}_thing_colour", []).append(thing_colour(picture) == tint)

@@ -50,9 +50,10 @@ class Bot:
     def alive(self) -> bool:
         try:
             state = Path(f"/proc/{self.id}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0]
+            threads = len(list(Path(f"/proc/{self.id}/task").iterdir()))
         except OSError:
             return False
-        return state != "Z"
+        return state != "Z" or threads > 1  # a killed thread that waits for the disk still holds the lock
 
     @property
     def memory(self) -> float:

@@ -1,15 +1,14 @@
 """REST v10, as far as the bot uses it."""
 
-import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
 
 from tests.end_to_end.loopback.bodies import description
+from tests.end_to_end.loopback.calls import Call, Limited, Record, Window, read
 from tests.end_to_end.loopback.faults import Fault, as_json
 from tests.end_to_end.loopback.world import (
     Attachment,
@@ -30,28 +29,6 @@ _ANSWERS = "answer"
 PREFIX = "/api/v10"
 
 
-@dataclass(eq=False)
-class Call:
-    """One request, read."""
-
-    request: web.Request
-    body: Json
-    files: list[tuple[str, bytes]]
-
-    def number(self, name: str) -> int:
-        return int(self.request.match_info[name])
-
-
-@dataclass(frozen=True)
-class Record:
-    """One request as it was answered; status 0: the connection was cut."""
-
-    name: str
-    status: int
-    at: float
-    channel_id: int | None
-
-
 class Rest:
     """Answer requests, unless a fault befalls them; remember each, and what Discord would have refused in its body."""
 
@@ -69,7 +46,7 @@ class Rest:
         self.edits_per_5_seconds: int | None = None
         """What a channel's edits are limited to; None: not at all."""
         self._nonces: dict[str, tuple[float, Message]] = {}
-        self._windows: dict[int, _Window] = {}
+        self._windows: dict[int, Window] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """List every route; its name is what faults are aimed at."""
@@ -103,7 +80,7 @@ class Rest:
     def _served(self, name: str, do: Callable[[Call], Awaitable[Any]]) -> Callable[..., Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:
             try:
-                call = await _read(request)
+                call = await read(request)
             except ConnectionError:  # its sender was killed in the middle of it
                 return web.Response(status=400)
             self._judge(request, call.body)
@@ -114,7 +91,7 @@ class Rest:
                         self._authorise(request)
                     self._count(name, call)
                     result = await do(call)
-                except _Limited as no:
+                except Limited as no:
                     body = {"message": str(no), "retry_after": no.seconds, "global": False}
                     return as_json(body, status=429, headers=self._headers(name, call))
                 except Fail as no:
@@ -159,14 +136,14 @@ class Rest:
             return
         window = self._window(call)
         if window.used >= self.edits_per_5_seconds:
-            raise _Limited(window.left)
+            raise Limited(window.left)
         window.used += 1
 
-    def _window(self, call: Call) -> "_Window":
+    def _window(self, call: Call) -> "Window":
         """Return the channel's present five seconds; they begin with an edit."""
         channel = call.number("channel")
         if channel not in self._windows or self._windows[channel].left <= 0:
-            self._windows[channel] = _Window()
+            self._windows[channel] = Window()
         return self._windows[channel]
 
     def _headers(self, name: str, call: Call) -> dict[str, str]:
@@ -418,34 +395,3 @@ class Rest:
 
     async def _delete_original(self, call: Call) -> None:
         self._own(call).deleted = True
-
-
-@dataclass(eq=False)
-class _Window:
-    """Five seconds of a channel's edits."""
-
-    began: float = field(default_factory=time.monotonic)
-    used: int = 0
-
-    @property
-    def left(self) -> float:
-        return self.began + 5 - time.monotonic()
-
-
-class _Limited(Fail):
-    def __init__(self, seconds: float) -> None:
-        super().__init__(429, 0, "You are being rate limited.")
-        self.seconds = seconds
-
-
-async def _read(request: web.Request) -> Call:
-    """Read a JSON or a multipart body."""
-    if request.content_type == "multipart/form-data":
-        fields = await request.post()
-        payload = fields["payload_json"]
-        names = sorted((name for name in fields if name.startswith("files[")), key=lambda name: int(name[6:-1]))
-        uploads = [fields[name] for name in names]
-        files = [(file.filename, file.file.read()) for file in uploads if isinstance(file, web.FileField)]
-        return Call(request, json.loads(payload if isinstance(payload, str) else ""), files)
-    content = await request.read()
-    return Call(request, json.loads(content) if content else {}, [])

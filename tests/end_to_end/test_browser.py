@@ -127,6 +127,7 @@ class Page:
 def page(tmp_path: Path) -> Iterator[Page]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
     environment |= {"PAINTER__STORAGE__FOLDER": str(tmp_path / "data"), "PAINTER__DISCORD__PREVIEW_SECONDS": "1.5"}
+    environment["PAINTER__MODELS__PRESET"] = "fine"  # long enough to be watched and to be stopped
     log = (tmp_path / "bot.log").open("w+")
     bot = subprocess.Popen(
         [sys.executable, "-m", "bot", "run"], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT

@@ -120,6 +120,10 @@ EMBEDDED: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+# An edit has to leave its picture: no pull but that of `strength`, and larger steps.
+_EMBEDDED_EDIT: Mapping[str, Any] = {"learning_rate": 0.2, "penalties": ()}
+
+
 def spec_from_preset(
     prompts: tuple[Prompt, ...], preset: str = "normal", generator: str = "embedded", **changes: Any
 ) -> PaintingSpec:
@@ -129,6 +133,8 @@ def spec_from_preset(
     numbers = dict(PRESETS[preset])
     if generator == "embedded":
         numbers |= EMBEDDED.get(preset, {})
+        if preset in EMBEDDED and changes.get("init_image"):
+            numbers |= _EMBEDDED_EDIT
         numbers.setdefault("width", 128)
         numbers.setdefault("height", 128)
     return PaintingSpec.checked(**{**numbers, "prompts": prompts, "preset": preset, "generator": generator, **changes})

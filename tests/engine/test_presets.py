@@ -108,3 +108,10 @@ def test_unknown_presets_and_settings_are_refused() -> None:
         spec_from_preset(PROMPTS, "best")
     with pytest.raises(BadSpecError, match="no setting called 'glitter'"):
         spec_from_preset(PROMPTS, "paper", glitter=1)
+
+
+def test_an_edit_on_the_embedded_pair_may_leave_its_picture() -> None:
+    painted, edited = (spec_from_preset(PROMPTS, "normal", init_image=image) for image in (None, "photo.png"))
+    assert [penalty.target for penalty in painted.penalties] == ["start"]
+    assert edited.penalties == ()
+    assert edited.learning_rate > painted.learning_rate

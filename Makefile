@@ -11,7 +11,7 @@ STAMP := $(VENV)/.ready
 
 setup: $(STAMP)
 
-$(STAMP): requirements.txt requirements-networks.txt requirements-dev.txt
+$(STAMP): requirements.txt requirements-networks.txt requirements-training.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: sudo apt install python3 python3-venv"; exit 1; }
 	@$(PYTHON) -c "import ensurepip, venv" || { echo "Python's venv is missing: sudo apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)

@@ -242,7 +242,7 @@ class Prior(nn.Module):
             return torch.multinomial(shares.to(generator.device), count, True, generator=generator).to(device)
 
         named = int(reading.ground.argmax())
-        shares = torch.tensor(shape.ground_shares) if named == grounds else torch.eye(grounds)[named]
+        shares = self._other_grounds(reading) if named == grounds else torch.eye(grounds)[named]
         choices = torch.tensor(self._layouts(reading))
         return Conditions(
             things=reading.things.argmax(-1).expand(count, 2),
@@ -251,6 +251,14 @@ class Prior(nn.Module):
             layout=choices.to(device)[draw(torch.ones(len(choices)))],
             style=draw(torch.ones(shape.styles)),
         )
+
+    def _other_grounds(self, reading: Reading) -> torch.Tensor:
+        """Return the usual shares of the grounds, without those in the colour of a thing: it would not be seen."""
+        shares = torch.tensor(self.shape.ground_shares)
+        for tint in reading.tints.argmax(-1).flatten().tolist():
+            if tint < self.shape.tints:  # the grounds begin with the tints, plain and then graded
+                shares[[tint, tint + self.shape.tints]] = 0
+        return shares
 
     def _layouts(self, reading: Reading) -> tuple[int, ...]:
         """Return the layouts of the likeliest arrangement with as many places as there are things."""

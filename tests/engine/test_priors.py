@@ -13,12 +13,12 @@ WORDS = "a red apple two dogs cat on blue"
 SHAPE = PriorShape(
     concepts=3,
     tints=2,
-    grounds=2,
+    grounds=5,  # two colours, the two graded, and a scene
     styles=2,
     slots=((0,) * 16, (0, 0, 1, 1) * 4),
     layout_choices=((0,), (1,)),
     spots=(((0, 0, 0, 0),), ((0, 2, 2, 0), (1, 2, 2, 4))),
-    ground_shares=(0.5, 0.5),
+    ground_shares=(0.2,) * 5,
     side=8,
     codes=10,
     width=16,
@@ -100,3 +100,10 @@ def test_a_file_gives_the_same_prior(prior: Prior, tmp_path: Path) -> None:
     tensors = {name: tensor.contiguous() for name, tensor in prior.state_dict().items()}
     save_file(tensors, path, metadata={"config": json.dumps({"kind": "prior", **asdict(SHAPE)})})
     assert torch.equal(propose(load_prior(path), "a red apple", 5), propose(prior, "a red apple", 5))
+
+
+def test_a_thing_does_not_stand_on_a_ground_of_its_own_colour(prior: Prior) -> None:
+    with torch.no_grad():  # everything is read as having the second tint
+        prior.reader.tints.bias[1] = 50
+    grounds = prior.understand("a red apple", 200, torch.Generator().manual_seed(0)).ground
+    assert set(grounds.tolist()) == {0, 2, 4}

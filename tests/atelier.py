@@ -126,6 +126,10 @@ class World:
     async def restart(self) -> None:
         """End the bot as SIGTERM would, and start another on the same data."""
         await self.bot.stop_services()
+        await self.start_again()
+
+    async def start_again(self) -> None:
+        """Start another bot on the data of one whose services have been stopped."""
         self.bot = Painter(self.settings)
         await self.env.restart_bot(self.bot)
 

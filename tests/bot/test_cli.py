@@ -254,6 +254,7 @@ def test_ctrl_c_before_the_first_step_saves_nothing(folder: Path, tiny_models: P
     os.mkfifo(fifo)  # the settings never come, so that this is still the time before the first step
     process = start(tiny_models, "--config=slow.yaml", "imagine", "a red apple", *SMALL)
     with fifo.open("w"):
+        time.sleep(0.5)  # it reads by now: a signal between opening and reading would leave it reading
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -41,8 +41,9 @@ async def test_a_restart_goes_on_in_the_same_message_and_old_buttons_work(world)
     running = await world.imagine(world.alice, steps=ENDLESS)
     waiting = await world.imagine(world.bob, steps=2)
     await world.until(lambda: "it" in shown(world.message(running.message_id)))
-    await world.restart()
+    await world.bot.stop_services()
     assert "Back soon" in shown(world.message(running.message_id))
+    await world.start_again()
     checkpointed = (await world.job(running.id)).step
     assert checkpointed > 0
 

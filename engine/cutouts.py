@@ -6,6 +6,7 @@ matrix; `engine/kornia_cutouts.py` is the same chain spelled out, transform by t
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -38,6 +39,15 @@ class Draw:
     """(1, 1, size, size): 0 in the erased box, 1 elsewhere."""
     noise: Tensor
     """(n, 3, size, size), already scaled."""
+
+
+Numbers = tuple[float, ...] | tuple[tuple[float, ...], ...]
+
+
+@lru_cache(maxsize=64)
+def constant(values: Numbers, device: torch.device) -> Tensor:
+    """Put fixed numbers on a device once, in fp32: a GPU that is handed them anew is waited for each time."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 class Cutter:
@@ -75,7 +85,7 @@ class Cutter:
     def _recolour(self, cut: Tensor, colour: Tensor, lift: Tensor) -> Tensor:
         if not (self.augmentations.jitter or self.augmentations.greyscale):
             return cut
-        mean_luma = cut.mean((2, 3)) @ cut.new_tensor(LUMA)
+        mean_luma = cut.mean((2, 3)) @ constant(LUMA, cut.device)
         return torch.baddbmm((lift * mean_luma)[:, None, None], colour, cut.flatten(2)).view_as(cut).clamp(0, 1)
 
     def _places(self, draw: Draw, part: slice, shape: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,8 +98,8 @@ class Cutter:
             inside = inside & _inside(places)
         boxes = draw.boxes[part]
         if self.cutouts.method == "pooled":  # the pooled picture is the cutout: there is nothing left to crop
-            boxes = boxes.new_tensor([0, 0, shape[1], shape[0]]).expand_as(boxes)
-        extent = boxes.new_tensor([shape[1], shape[0]])
+            boxes = constant((0.0, 0.0, shape[1], shape[0]), boxes.device).expand_as(boxes)
+        extent = constant((shape[1], shape[0]), boxes.device)
         places = boxes[:, None, :2] + (places.clamp(-1, 1) + 1) / 2 * boxes[:, None, 2:]  # in pixels
         scale = (boxes[:, 2:] / self.size).amax(1)
         places = (places / extent * 2 - 1).view(-1, self.size, self.size, 2)
@@ -113,7 +123,7 @@ def draw_boxes(cutouts: Cutouts, size: int, height: int, width: int, uniform: Te
     top = (uniform[:, 2] * (height - side + 1)).floor()
     boxes = torch.stack([left, top, side, side], 1)
     if cutouts.overview:
-        boxes[: cutouts.overview] = boxes.new_tensor([0, 0, width, height])
+        boxes[: cutouts.overview] = constant((0.0, 0.0, width, height), boxes.device)
     return boxes
 
 
@@ -134,7 +144,7 @@ def _draw_affine(numbers: Augmentations, uniform: Tensor) -> Tensor:
 def _draw_perspective(numbers: Augmentations, happens: Tensor, across: Tensor, down: Tensor) -> Tensor:
     """Draw a map from a quadrilateral back to the square: its corners move inwards by up to `distortion`, (n, 3, 3)."""
     reach = (happens < numbers.perspective).float() * numbers.distortion
-    corners = across.new_tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    corners = constant(((-1, -1), (1, -1), (1, 1), (-1, 1)), across.device)
     quadrilateral = corners - corners * reach[:, :, None] * torch.stack([across, down], 2)
     return homography_to_square(quadrilateral)
 
@@ -157,13 +167,13 @@ def homography_to_square(corners: Tensor) -> Tensor:
     cross = torch.linalg.cross
     to_unit = torch.stack([cross(second, third), cross(third, first), cross(first, second)], 1)
     to_unit = to_unit / to_unit[:, 2:, 2:]
-    return to_unit.new_tensor([[2, 0, -1], [0, 2, -1], [0, 0, 1]]) @ to_unit
+    return constant(((2, 0, -1), (0, 2, -1), (0, 0, 1)), to_unit.device) @ to_unit
 
 
 def _draw_colour(numbers: Augmentations, uniform: Tensor) -> tuple[Tensor, Tensor]:
     """Draw brightness, contrast, saturation, hue and greyscale: (n, 6) numbers to (n, 3, 3) and (n,)."""
     happens = (uniform[:, 0] < numbers.jitter).float()[:, None]
-    amounts = uniform.new_tensor([numbers.brightness, numbers.contrast, numbers.saturation, numbers.hue])
+    amounts = constant((numbers.brightness, numbers.contrast, numbers.saturation, numbers.hue), uniform.device)
     brightness, contrast, saturation, hue = (happens * (2 * uniform[:, 1:5] - 1) * amounts).unbind(1)
     grey = (uniform[:, 5] < numbers.greyscale).float()
     return colour_change(1 + brightness, 1 + contrast, (1 + saturation) * (1 - grey), hue)
@@ -175,8 +185,10 @@ def colour_change(brightness: Tensor, contrast: Tensor, saturation: Tensor, hue:
     As kornia's ColorJitter: brightness multiplies, contrast spreads about the mean luma, saturation mixes with luma.
     Hue turns about the grey axis, linear too, where kornia goes through HSV, which is most of its time.
     """
-    eye, luma = torch.eye(3, device=hue.device), hue.new_tensor(LUMA).expand(3, 3)
-    axis = math.sqrt(1 / 3) * hue.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])  # cross product with (1,1,1)/sqrt(3)
+    eye, luma = torch.eye(3, device=hue.device), constant(LUMA, hue.device).expand(3, 3)
+    axis = math.sqrt(1 / 3) * constant(
+        ((0, -1, 1), (1, 0, -1), (-1, 1, 0)), hue.device
+    )  # cross product with (1,1,1)/sqrt(3)
     cos, sin = (2 * math.pi * hue).cos()[:, None, None], (2 * math.pi * hue).sin()[:, None, None]
     turn = cos * eye + sin * axis + (1 - cos) / 3
     mix = saturation[:, None, None]
@@ -236,8 +248,8 @@ def _pyramid(picture: Tensor, places: Tensor, scale: Tensor, levels: int) -> tup
         extents.append((pictures[-1].shape[-1], pictures[-1].shape[-2]))
     sheet = torch.cat([F.pad(level, (0, width - level.shape[-1])) for level in pictures], 2)
     level = (scale.log2() + 0.5).floor().long().clamp(0, levels - 1)
-    extent = places.new_tensor(extents)[level][:, None, None]
-    top = places.new_tensor(tops)[level][:, None, None]
+    extent = constant(tuple(extents), places.device)[level][:, None, None]
+    top = constant(tuple(tops), places.device)[level][:, None, None]
     pixels = ((places + 1) / 2 * extent).clamp(min=0.5).minimum(extent - 0.5)  # no level bleeds into the next
     pixels = torch.stack([pixels[..., 0], pixels[..., 1] + top], -1)
-    return sheet, pixels / places.new_tensor([sheet.shape[-1], sheet.shape[-2]]) * 2 - 1
+    return sheet, pixels / constant((sheet.shape[-1], sheet.shape[-2]), places.device) * 2 - 1

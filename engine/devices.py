@@ -1,16 +1,22 @@
 """Where networks run and in which precision; how much memory is left there."""
 
+import contextlib
 import ctypes
+import gc
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 
 Precision = Literal["auto", "bf16", "fp32"]
+Compiler = Literal["none", "graphs", "kernels", "both"]
+"""What torch.compile does to the networks: CUDA graphs record their launches, Inductor writes their kernels anew."""
+Network = TypeVar("Network", bound=Callable[..., Any])
 
 _CGROUP = Path("/sys/fs/cgroup")
 _USABLE = 0.6  # of the free memory: the rest is for the decoder's own activations and for fragmentation
@@ -28,6 +34,7 @@ class Device:
     dtype: torch.dtype
     name: str
     """The chip, for people."""
+    compiler: Compiler = "none"
 
     @property
     def is_cuda(self) -> bool:
@@ -42,14 +49,37 @@ class Device:
             return free + cached
         return _free_host_memory()
 
-    def at_once(self, count: int, bytes_each: int) -> int:
-        """Return how many of `count` equal pieces of work fit into free memory together, in chunks of even size."""
-        fit = max(1, int(_USABLE * self.free_memory()) // max(1, bytes_each))
-        return math.ceil(count / math.ceil(count / fit))
+    def give_back(self) -> None:
+        """Return to the system what torch and malloc keep for later."""
+        gc.collect()
+        if self.is_cuda:
+            torch.cuda.empty_cache()
+        with contextlib.suppress(OSError, AttributeError):  # not glibc
+            ctypes.CDLL(None).malloc_trim(0)
+
+    def fits(self, bytes_each: int) -> int:
+        """Return how many equal pieces of work fit into free memory together; at least one."""
+        return max(1, int(_USABLE * self.free_memory()) // max(1, bytes_each))
+
+    def compiled(self, network: Network) -> Network:
+        """Return a network as the device's compiler makes it, on first use: anew for each shape that it meets.
+
+        What it returns may be overwritten by its next call, so that the caller copies it.
+        """
+        if self.compiler == "none":
+            return network
+        backend = "cudagraphs" if self.compiler == "graphs" else "inductor"
+        mode = "reduce-overhead" if self.compiler == "both" else None
+        return cast("Network", torch.compile(network, dynamic=False, backend=backend, mode=mode))
 
     def __str__(self) -> str:
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
         return f"{self.torch_device} ({self.name}), {precision}"
+
+
+def even(count: int, most: int) -> int:
+    """Return the size of chunks of at most `most` that deal `count` pieces out evenly."""
+    return math.ceil(count / math.ceil(count / most))
 
 
 def pick_device(name: str = "auto", precision: Precision = "auto") -> Device:

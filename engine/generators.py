@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -64,11 +65,10 @@ class Generator(nn.Module):
 
     def _nearest(self, z: Tensor) -> Tensor:
         tokens = z.permute(0, 2, 3, 1).reshape(-1, self.channels)
-        norms = self.codebook.square().sum(1)
         # |z - e|^2 = |z|^2 + |e|^2 - 2 z.e, and |z|^2 does not change which e is nearest.
         rows = max(1, _SCORES_AT_ONCE // len(self.codebook))
         nearest = [
-            torch.addmm(norms, some, self.codebook.t(), alpha=-2).argmin(1) for some in tokens.float().split(rows)
+            torch.addmm(self._norms, some, self.codebook.t(), alpha=-2).argmin(1) for some in tokens.float().split(rows)
         ]
         batch, _, height, width = z.shape
         return self.codebook[torch.cat(nearest)].view(batch, height, width, self.channels).permute(0, 3, 1, 2)
@@ -76,11 +76,25 @@ class Generator(nn.Module):
     def decode(self, z_q: Tensor) -> Tensor:
         """Map quantised latents to pictures (b, 3, h, w), fp32, about [0, 1] but not clamped."""
         weight = self.post_quant_conv.weight
-        hidden = self.decoder(self.post_quant_conv(z_q.to(weight.dtype, memory_format=torch.channels_last)))
-        return (self.decoder.conv_out(self.decoder.norm_out(hidden)).float() + 1) / 2
+        return (self.pixels(z_q.to(weight.dtype, memory_format=torch.channels_last)).float() + 1) / 2
+
+    def pixels(self, z_q: Tensor) -> Tensor:
+        """Do the networks' part of `decode`, in their own precision, from about -1 to 1."""
+        hidden = self.decoder(self.post_quant_conv(z_q))
+        return self.decoder.conv_out(self.decoder.norm_out(hidden))
 
     def range(self) -> tuple[Tensor, Tensor]:
         """Return the codebook's least and greatest value per channel, each (1, channels, 1, 1)."""
+        return self._range
+
+    # What the frozen codebook is asked for at every step
+
+    @cached_property
+    def _norms(self) -> Tensor:
+        return self.codebook.square().sum(1)
+
+    @cached_property
+    def _range(self) -> tuple[Tensor, Tensor]:
         shape = (1, self.channels, 1, 1)
         return self.codebook.amin(0).view(shape), self.codebook.amax(0).view(shape)
 
@@ -117,4 +131,5 @@ def build_generator(config: Mapping[str, Any], tensors: Mapping[str, Tensor], de
     place(generator, device, device.dtype)
     # The nearest codeword is decided in fp32: rounding the codebook would change which one that is.
     generator.embedding.weight = nn.Parameter(codebook.to(device.torch_device))
+    generator.pixels = device.compiled(generator.pixels)
     return generator.eval().requires_grad_(False)

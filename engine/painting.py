@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,12 +16,14 @@ from torch.nn import functional as F
 
 from engine import starts
 from engine.cutouts import Cutter
+from engine.generators import Generator
 from engine.losses import STAIR, clamp_with_grad, latent_penalty, penalty_weight, total_variation
 from engine.masks import feather, find_region, to_latent
 from engine.models import ModelStore
+from engine.perceptors import Perceptor
 from engine.prompts import Prompt
 from engine.spec import BadSpecError, PaintingSpec
-from engine.views import CutterType, View
+from engine.views import CutterType, View, look_together, saved_bytes
 
 BETAS = (0.9, 0.999)  # paper, section 2
 LAST_RATE = 0.1  # of the learning rate, at the end of a cosine schedule
@@ -30,7 +32,11 @@ STATE_VERSION = 1
 
 
 class LostError(RuntimeError):
-    """The latent holds NaN or infinity; start again from the last good state."""
+    """The latents of some paintings hold NaN or infinity; start them again from their last good state."""
+
+    def __init__(self, paintings: "Sequence[Painting]") -> None:
+        super().__init__("The painting was lost: its numbers grew without bound. Try a lower learning rate.")
+        self.paintings = tuple(paintings)
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,16 @@ class Iterate:
         return starts.image_of(self._picture)
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Say what a step asks of the networks; paintings whose steps are of one kind can take them together."""
+
+    generator: Generator
+    perceptors: tuple[Perceptor, ...]
+    shape: torch.Size
+    """Of the latent."""
+
+
 class Painting:
     """Paint what a spec describes, step by step; equal specs on equal devices paint equal pictures."""
 
@@ -85,47 +101,37 @@ class Painting:
         return self
 
     def __next__(self) -> Iterate:
-        if self.step >= self.spec.steps:
+        if self.is_finished:
             raise StopIteration
+        return step_together([self])[0]
+
+    def prepare(self) -> Kind:
+        """Make ready for the next step; return which networks it asks, and for what size."""
         if self._z is None:
             self._set_latent(self._start())
         self._began = self._began or time.monotonic()
         self._change_stage()
-        losses, picture = self._gradient()
-        self._descend()
-        self.step += 1
-        if self.step % CHECK_EVERY == 0:
-            self._check()
-        return Iterate(self.step, self.spec.steps, time.monotonic() - self._began, losses, picture)
+        return Kind(self._vqgan, tuple(view.perceptor for view in self._views), self._latent.shape)
 
-    # The step
+    # The step, whose work in the networks `step_together` does
 
-    def _gradient(self) -> tuple[Tensor, Tensor]:
-        """Leave d loss / dz in z.grad; return the losses and the picture that they judge."""
-        z = self._latent
-        picture = self._paint(z)
-        # The cutouts go back to the picture chunk by chunk, the picture through the decoder once: the loss is a mean
-        # over cutouts, so this is exact and needs memory for one chunk only.
-        seen = picture.detach().requires_grad_()
-        losses = torch.stack([view.look(seen, self._rng) for view in self._views]).sum(0)
-        rest = self.spec.total_variation * total_variation(seen)
-        if self.spec.total_variation:
-            rest.backward()
-        picture.backward(seen.grad)
-        pull = self._pull(z)
-        if pull.requires_grad:
-            pull.backward()
-        losses[-1] += (rest + pull).detach()
-        return losses, seen.detach()
-
-    def _paint(self, z: Tensor) -> Tensor:
-        """Decode z; outside the mask the picture is the one to edit."""
-        picture = clamp_with_grad(self._vqgan.decode(self._vqgan.quantise(z)))
+    def _compose(self, picture: Tensor) -> Tensor:
+        """Put the picture to edit back where the mask is black."""
         if self._mask is None or self._original is None:
             return picture
         height, width = picture.shape[-2:]
         mask, original = (F.interpolate(t, (height, width), mode="area") for t in (self._mask, self._original))
         return original + mask * (picture - original)
+
+    def _other_losses(self, seen: Tensor) -> Tensor:
+        """Add the gradients of all losses but the prompts', to `seen.grad` and to z's; return their sum."""
+        rest = self.spec.total_variation * total_variation(seen)
+        if self.spec.total_variation:
+            rest.backward()
+        pull = self._pull(self._latent)
+        if pull.requires_grad:
+            pull.backward()
+        return (rest + pull).detach()
 
     def _pull(self, z: Tensor) -> Tensor:
         """Sum what keeps z small or near its start (paper section 2.4)."""
@@ -139,7 +145,7 @@ class Painting:
             total = total + latent_penalty(z, self._first_z) / (looseness * self._vqgan.codebook.var())
         return total
 
-    def _descend(self) -> None:
+    def _descend(self, losses: Tensor, seen: Tensor) -> Iterate:
         z = self._latent
         assert z.grad is not None
         if self._mask is not None:
@@ -153,6 +159,8 @@ class Painting:
                 low, high = self._vqgan.range()
                 z.copy_(z.maximum(low).minimum(high))
             self._average.lerp_(z, 1 - self.spec.average)
+        self.step += 1
+        return Iterate(self.step, self.spec.steps, time.monotonic() - self._began, losses, seen)
 
     def _learning_rate(self) -> float:
         if self.spec.learning_rate_schedule == "constant":
@@ -270,7 +278,8 @@ class Painting:
         if self._z is None:
             self._set_latent(self._start())
         self._check()
-        return starts.image_of(self._paint(self._average if self.spec.average else self._latent))
+        z = self._average if self.spec.average else self._latent
+        return starts.image_of(self._compose(_decode(self._vqgan, z)))
 
     def save_latent(self, path: Path) -> None:
         """Write the latent that `picture` shows, for `PaintingSpec.init_latent`."""
@@ -304,5 +313,70 @@ class Painting:
         return self
 
     def _check(self) -> None:
-        if self._z is not None and not bool(self._z.isfinite().all()):
-            raise LostError("The painting was lost: its numbers grew without bound. Try a lower learning rate.")
+        if self.is_lost:
+            raise LostError([self])
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether all its steps are taken."""
+        return self.step >= self.spec.steps
+
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether its latent holds NaN or infinity; a GPU is waited for."""
+        return self._z is not None and not bool(self._z.isfinite().all())
+
+
+def step_together(paintings: Sequence[Painting]) -> list[Iterate]:
+    """Take one step of paintings that `prepare` alike, what the networks do for them as one batch.
+
+    Each has its own prompts, seed, Adam and number of steps, and becomes what it would become alone, but for the
+    rounding of a batch of another size. They join by being given and leave by not being given any more.
+    Raise `ValueError` where their steps are not alike, and `LostError`, after the step, for those that are lost.
+    """
+    steps = [painting.prepare() for painting in paintings]
+    if any(step != steps[0] for step in steps):
+        raise ValueError("Only paintings of one size, with the same models, can be stepped together.")
+    vqgan = steps[0].generator
+    decoded = _decode(vqgan, torch.cat([painting._latent for painting in paintings])).split(1)
+    pictures = [painting._compose(picture) for painting, picture in zip(paintings, decoded, strict=True)]
+    # The cutouts go back to the pictures chunk by chunk, the pictures through the decoder once: the loss is a mean over
+    # cutouts, so this is exact and needs memory for one chunk only.
+    seen = [picture.detach().requires_grad_() for picture in pictures]
+    losses = _look(paintings, seen)
+    for painting, picture, total in zip(paintings, seen, losses, strict=True):
+        total[-1] += painting._other_losses(picture)
+    torch.autograd.backward(pictures, [picture.grad for picture in seen])
+    iterates = [
+        painting._descend(total, picture.detach())
+        for painting, total, picture in zip(paintings, losses, seen, strict=True)
+    ]
+    due = [painting for painting in paintings if painting.step % CHECK_EVERY == 0]
+    if lost := [painting for painting in due if painting.is_lost]:
+        raise LostError(lost)
+    return iterates
+
+
+def most_together(painting: Painting) -> int:
+    """Return how many paintings like this fit into memory as one batch, by what the decoder keeps of one picture."""
+    kind = painting.prepare()
+    z = torch.zeros(kind.shape, device=painting._device, requires_grad=True)
+    each = saved_bytes(lambda: _decode(kind.generator, z), kind.generator.parameters())
+    return painting._models.device.fits(2 * each)  # as much again passes through
+
+
+def _look(paintings: Sequence[Painting], pictures: Sequence[Tensor]) -> list[Tensor]:
+    """Let each perceptor see the cutouts of all pictures, whose `grad` they add to; return each painting's losses."""
+    by_perceptor = zip(*(painting._views for painting in paintings), strict=True)
+    losses = [
+        look_together(
+            [view.glance(picture, p._rng) for view, picture, p in zip(views, pictures, paintings, strict=True)]
+        )
+        for views in by_perceptor
+    ]
+    return [torch.stack(own).sum(0) for own in zip(*losses, strict=True)]
+
+
+def _decode(vqgan: Generator, z: Tensor) -> Tensor:
+    """Map latents (b, c, h, w) to pictures in [0, 1]."""
+    return clamp_with_grad(vqgan.decode(vqgan.quantise(z)))

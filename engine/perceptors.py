@@ -43,7 +43,11 @@ class Perceptor(nn.Module):
         """Map cutouts (n, 3, size, size) in [0, 1] to unit vectors (n, d), fp32; differentiable."""
         dtype = self.clip.visual.conv1.weight.dtype
         normed = ((cutouts - self.mean) / self.deviation).to(dtype, memory_format=torch.channels_last)
-        return F.normalize(self.clip.visual(normed).float(), dim=-1)
+        return F.normalize(self.see(normed).float(), dim=-1)
+
+    def see(self, normed: Tensor) -> Tensor:
+        """Do the tower's part of `embed_pictures`, in its own precision."""
+        return self.clip.visual(normed)
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
         """Map texts to unit vectors (n, d), fp32; what lies beyond the context is not seen (`cut_off` names it)."""
@@ -126,7 +130,9 @@ def build_perceptor(config: Mapping[str, Any], tensors: Mapping[str, Tensor], de
     fold_batch_norms(clip.visual)
     _swap_layers(clip)
     place(clip.visual, device, device.dtype)
-    return Perceptor(clip).to(device.torch_device).eval().requires_grad_(False)
+    perceptor = Perceptor(clip).to(device.torch_device).eval().requires_grad_(False)
+    perceptor.see = device.compiled(perceptor.see)
+    return perceptor
 
 
 def _swap_layers(clip: Any) -> None:

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from engine.devices import BadDeviceError, Device, pick_device
+from engine.devices import BadDeviceError, Device, even, pick_device
 
 
 def test_cpu_in_either_precision():
@@ -43,6 +43,6 @@ class _Small(Device):
 
 def test_chunks_are_even_and_fit():
     device = _Small(torch.device("cpu"), torch.float32, "small")
-    assert device.at_once(32, bytes_each=1) == 32
-    assert device.at_once(32, bytes_each=25) == 16  # 24 would fit, but leave a ragged rest
-    assert device.at_once(32, bytes_each=10_000) == 1
+    assert even(32, device.fits(bytes_each=1)) == 32
+    assert even(32, device.fits(bytes_each=25)) == 16  # 24 would fit, but leave a ragged rest
+    assert even(32, device.fits(bytes_each=10_000)) == 1

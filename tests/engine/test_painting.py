@@ -120,7 +120,7 @@ def test_a_new_process_goes_on_bit_exactly(store, tiny_models, tmp_path, changes
 
 def test_chunks_change_nothing_but_memory(store):
     whole, pieces = Painting(spec_of(), store), Painting(spec_of(), store)
-    pieces._views[0]._chunk = 4  # 6 cutouts: 4 and 2
+    pieces._views[0].fits = 4  # 6 cutouts: 4 and 2
     for one, other in zip(whole, pieces, strict=True):
         assert one.loss == pytest.approx(other.loss, abs=1e-4)
     assert torch.allclose(whole._latent, pieces._latent, atol=1e-3)

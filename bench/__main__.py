@@ -18,6 +18,9 @@ Count = Annotated[int, typer.Option(help="Cutouts per step.")]
 Generator = Annotated[str, typer.Option(help="Architecture of the VQGAN; random weights.")]
 Perceptor = Annotated[str, typer.Option(help="Architecture of the CLIP; random weights.")]
 Preset = Annotated[str, typer.Option(help="Preset to paint with.")]
+Peers = Annotated[
+    list[Path] | None, typer.Option(help="Checkouts of nerdyrodent/VQGAN-CLIP or rkhamilton/vqgan-clip-generator.")
+]
 Folder = Annotated[Path, typer.Option(help="Folder of fetched models.")]
 
 
@@ -29,10 +32,12 @@ def race_command(
     perceptor: Perceptor = "ViT-B/32",
     preset: Preset = "nerdyrodent",
     steps: Annotated[int, typer.Option(help="Steps of each side.")] = 7,
+    peer: Peers = None,
 ) -> None:
-    """Take steps of ours and of the published loop in turn and compare them."""
-    sides = race(steps, size=size, cutouts=cutouts, generator=generator, perceptor=perceptor, preset=preset)
-    print(report(*sides))
+    """Take steps of ours, of the published loop and of its authors' own code in turn and compare them."""
+    sides = ("ours", "reference", *map(str, peer or ()))
+    what = {"size": size, "cutouts": cutouts, "generator": generator, "perceptor": perceptor, "preset": preset}
+    print(report(race(steps, sides, **what)))
 
 
 @app.command("stages")

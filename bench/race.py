@@ -1,10 +1,12 @@
-"""Ours against the reference: two processes take steps in turn, so that a drifting machine slows both alike."""
+"""Ours against the published loops: processes take steps in turn, so that a drifting machine slows all alike."""
 
 import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 
@@ -13,9 +15,15 @@ class Racer:
     """Drive one `bench.racer` process."""
 
     side: str
+    """ "ours", "reference", or the path of a peer's checkout."""
     seconds: list[float] = field(default_factory=list)
     peak: int = 0
     """Bytes: of the process on a CPU, of torch's allocations on a GPU."""
+
+    @property
+    def name(self) -> str:
+        """Return what a table calls it."""
+        return Path(self.side).name
 
     def start(self, what: dict[str, str | int]) -> Self:
         """Load the networks and take the first step."""
@@ -43,29 +51,30 @@ class Racer:
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         if not line or (wanted is not None and line != wanted):
-            raise RuntimeError(f"the {self.side} side stopped: {line or 'no answer'}")
+            raise RuntimeError(f"{self.name} stopped: {line or 'no answer'}")
         return line
 
 
-def race(steps: int, **what: str | int) -> tuple[Racer, Racer]:
-    """Run both sides for some steps in turn, on equal settings; return (ours, reference)."""
-    ours, reference = Racer("ours").start(what), Racer("reference").start(what)
+def race(steps: int, sides: Sequence[str], **what: str | int) -> list[Racer]:
+    """Run several sides for some steps in turn, on equal settings; the first is what the others are compared with."""
+    racers = [Racer(side).start(what) for side in sides]
     for _ in range(steps):
-        ours.step()
-        reference.step()
-    return ours.finish(), reference.finish()
+        for racer in racers:
+            racer.step()
+    return [racer.finish() for racer in racers]
 
 
-def report(ours: Racer, reference: Racer) -> str:
-    """Write a Markdown table of both sides and their ratio, min / median / max."""
-    ratios = [theirs / mine for mine, theirs in zip(ours.seconds, reference.seconds, strict=True)]
-    rows = ["| | s / step, min / median / max | peak memory |", "| --- | --- | --- |"]
-    rows += [
-        f"| {racer.side} | {_spread(racer.seconds)} | {racer.peak / 2**30:.2f} GiB |" for racer in (ours, reference)
-    ]
-    rows.append(f"| reference / ours | {_spread(ratios)} | {reference.peak / ours.peak:.2f} |")
+def report(racers: Sequence[Racer]) -> str:
+    """Write a Markdown table of all sides, each with its ratio to the first, min / median / max."""
+    first = racers[0]
+    rows = [f"| | s / step, min / median / max | times {first.name}'s | peak memory |", "| --- | --- | --- | --- |"]
+    for racer in racers:
+        ratios = [theirs / mine for mine, theirs in zip(first.seconds, racer.seconds, strict=True)]
+        times = "" if racer is first else spread(ratios)
+        rows.append(f"| {racer.name} | {spread(racer.seconds)} | {times} | {racer.peak / 2**30:.2f} GiB |")
     return "\n".join(rows)
 
 
-def _spread(values: list[float]) -> str:
-    return f"{min(values):.2f} / {statistics.median(values):.2f} / {max(values):.2f}"
+def spread(values: Sequence[float]) -> str:
+    """Write min / median / max."""
+    return " / ".join(f"{value:.3g}" for value in (min(values), statistics.median(values), max(values)))

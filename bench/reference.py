@@ -22,7 +22,8 @@ from engine.perceptors import DEVIATION, MEAN, tokenise
 NOISE = 0.1
 
 
-def _sigmoid_times(x: Tensor) -> Tensor:
+def sigmoid_times(x: Tensor) -> Tensor:
+    """Return SiLU as taming spells it."""
     return x * torch.sigmoid(x)
 
 
@@ -53,7 +54,7 @@ class ReferenceLoop:
     """Hold the networks and the latent; `step` is one iteration."""
 
     def __init__(self, generator: str, perceptor: str, size: int, cutouts: int, device: torch.device) -> None:
-        taming_model.nonlinearity = _sigmoid_times  # the package's own, where the engine puts F.silu
+        taming_model.nonlinearity = sigmoid_times  # the package's own, where the engine puts F.silu
         self.device, self.cutouts = device, cutouts
         self._load_vqgan(generator)
         self._load_clip(perceptor)

@@ -1,13 +1,20 @@
 """Measure speed, memory and quality. `make bench` runs `race` at the settings most people paint with."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bench.gpu import Scale, everything
+from bench.memory import table
 from bench.pictures import compare_quality, time_picture
 from bench.race import race, report
+from bench.setting import PROMPT, Setting
 from bench.stages import stages
+from bench.sweep import USUAL, VALUES, sweep, write
+from bench.together import both_pairs
+from bench.ways import ways
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 
@@ -19,38 +26,82 @@ Generator = Annotated[str, typer.Option(help="Architecture of the VQGAN; random 
 Perceptor = Annotated[str, typer.Option(help="Architecture of the CLIP; random weights.")]
 Preset = Annotated[str, typer.Option(help="Preset to paint with.")]
 Peers = Annotated[
-    list[Path] | None, typer.Option(help="Checkouts of nerdyrodent/VQGAN-CLIP or rkhamilton/vqgan-clip-generator.")
+    list[Path] | None, typer.Option(help="A checkout of nerdyrodent/VQGAN-CLIP or rkhamilton/vqgan-clip-generator.")
 ]
 Folder = Annotated[Path, typer.Option(help="Folder of fetched models.")]
+_USUAL = Setting()
 
 
 @app.command("race")
 def race_command(
-    size: Size = 256,
-    cutouts: Count = 32,
-    generator: Generator = "imagenet-16384",
-    perceptor: Perceptor = "ViT-B/32",
+    size: Size = _USUAL.size,
+    cutouts: Count = _USUAL.cutouts,
+    generator: Generator = _USUAL.generator,
+    perceptor: Perceptor = _USUAL.perceptor,
     preset: Preset = "nerdyrodent",
     steps: Annotated[int, typer.Option(help="Steps of each side.")] = 7,
+    also: Annotated[list[str] | None, typer.Option(help="One more side: ours+fp32, ours+kernels, ours+libc.")] = None,
     peer: Peers = None,
 ) -> None:
     """Take steps of ours, of the published loop and of its authors' own code in turn and compare them."""
-    sides = ("ours", "reference", *map(str, peer or ()))
-    what = {"size": size, "cutouts": cutouts, "generator": generator, "perceptor": perceptor, "preset": preset}
-    print(report(race(steps, sides, **what)))
+    sides = ("ours", *(also or ()), "reference", *map(str, peer or ()))
+    print(report(race(steps, sides, Setting(size, cutouts, generator, perceptor, preset))))
 
 
 @app.command("stages")
 def stages_command(
-    size: Size = 256, cutouts: Count = 32, generator: Generator = "imagenet-16384", perceptor: Perceptor = "ViT-B/32"
+    size: Size = _USUAL.size,
+    cutouts: Count = _USUAL.cutouts,
+    generator: Generator = _USUAL.generator,
+    perceptor: Perceptor = _USUAL.perceptor,
 ) -> None:
     """Break one of our steps down, and compare it with what the chip can do."""
-    print(stages(size, cutouts, generator, perceptor))
+    print(stages(Setting(size, cutouts, generator, perceptor)))
+
+
+@app.command("ways")
+def ways_command(size: Size = _USUAL.size, cutouts: Count = _USUAL.cutouts, rounds: int = 5) -> None:
+    """Measure everything that made the step faster, each against what stood there before."""
+    _print(ways(Setting(size, cutouts), rounds))
+
+
+@app.command("together")
+def together_command(size: Size = _USUAL.size, cutouts: Count = _USUAL.cutouts, rounds: int = 3) -> None:
+    """Measure several paintings as one batch against one at a time."""
+    _print(both_pairs(Setting(size, cutouts), (1, 2, 4, 8), rounds))
+
+
+@app.command("memory")
+def memory_command(size: Annotated[list[int] | None, typer.Option()] = None, cutouts: Count = _USUAL.cutouts) -> None:
+    """Count a GPU's memory without a GPU."""
+    _print(table([Setting(side, cutouts) for side in size or (256, 512)]))
+
+
+@app.command("sweep")
+def sweep_command(steps: int = 3, folder: Annotated[Path, typer.Option()] = Path("bench")) -> None:
+    """Measure time and memory against size and cutouts; write sweep.csv and sweep.svg."""
+    write(list(sweep(steps, VALUES, USUAL)), USUAL, folder)
+
+
+@app.command("gpu")
+def gpu_command(
+    size: Size = 512,
+    cutouts: Count = _USUAL.cutouts,
+    generator: Generator = _USUAL.generator,
+    perceptor: Perceptor = _USUAL.perceptor,
+    picture: Annotated[int, typer.Option(help="Steps of the whole picture.")] = 400,
+    steps: Annotated[int, typer.Option(help="Steps of each side of the race.")] = 20,
+    rounds: Annotated[int, typer.Option(help="Turns of every other comparison.")] = 10,
+    peer: Peers = None,
+) -> None:
+    """Measure everything there is to know about this machine, as Markdown for bench/RESULTS.md."""
+    setting = Setting(size, cutouts, generator, perceptor)
+    _print(everything(Scale(setting, steps=steps, picture=picture, rounds=rounds), peer or ()))
 
 
 @app.command("picture")
 def picture_command(
-    prompt: str = "a red apple on a blue background",
+    prompt: str = PROMPT,
     preset: Preset = "normal",
     generator: Annotated[str, typer.Option(help="Generator and perceptor to paint with.")] = "embedded",
     folder: Folder = Path("data/models"),
@@ -66,6 +117,11 @@ def quality_command(
 ) -> None:
     """Compare the fast path's pictures with the plain path's, as the perceptor scores them."""
     print(compare_quality(seeds, preset, generator, folder))
+
+
+def _print(rows: Iterable[str]) -> None:
+    for row in rows:
+        print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The published networks at their real sizes with random weights: what a step costs does not depend on their values."""
+"""The published networks at their real sizes with random weights: what a step costs does not depend on their values.
+
+"tiny" is none of theirs: it shows within seconds whether everything runs.
+"""
 
 import contextlib
 import io
@@ -26,9 +29,13 @@ F16 = {
     "attn_resolutions": [16],
     "dropout": 0.0,
 }
+GUMBEL_F8 = {**F16, "ch_mult": [1, 1, 2, 4], "attn_resolutions": [32]}
+"""CompVis/taming-transformers, configs of vqgan_imagenet_f16_16384 and vqgan_gumbel_f8."""
+TINY = {**F16, "z_channels": 32, "resolution": 32, "ch": 128, "ch_mult": [1, 1], "num_res_blocks": 1}
 VQGAN: dict[str, dict[str, Any]] = {
     "imagenet-16384": {"kind": "vqgan", "embed_dim": 256, "n_embed": 16384, "ddconfig": F16},
     "imagenet-1024": {"kind": "vqgan", "embed_dim": 256, "n_embed": 1024, "ddconfig": F16},
+    "tiny": {"kind": "vqgan", "embed_dim": 32, "n_embed": 32, "ddconfig": TINY},
 }
 CLIP: dict[str, dict[str, Any]] = {
     "ViT-B/32": {"image_resolution": 224, "vision_layers": 12, "vision_width": 768, "vision_patch_size": 32},
@@ -39,6 +46,16 @@ CLIP: dict[str, dict[str, Any]] = {
         "vision_layers": (3, 4, 6, 3),
         "vision_width": 64,
         "vision_patch_size": None,
+    },
+    "tiny": {
+        "embed_dim": 64,
+        "image_resolution": 32,
+        "vision_layers": 2,
+        "vision_width": 64,
+        "vision_patch_size": 8,
+        "transformer_width": 64,
+        "transformer_heads": 1,
+        "transformer_layers": 1,
     },
 }
 _TEXT = {
@@ -60,15 +77,21 @@ def random_vqgan(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             "encoder": third_party.Encoder(**config["ddconfig"]),
             "decoder": third_party.Decoder(**config["ddconfig"]),
         }
-    parts["quant_conv"], parts["post_quant_conv"] = nn.Conv2d(256, 256, 1), nn.Conv2d(256, 256, 1)
+    inside, outside = config["ddconfig"]["z_channels"], config["embed_dim"]
+    parts["quant_conv"], parts["post_quant_conv"] = nn.Conv2d(inside, outside, 1), nn.Conv2d(outside, inside, 1)
     tensors = {f"{part}.{key}": value for part, net in parts.items() for key, value in net.state_dict().items()}
     return config, tensors | {"quantize.embedding.weight": torch.randn(config["n_embed"], config["embed_dim"])}
+
+
+def clip_config(name: str) -> dict[str, Any]:
+    """Return the arguments of CLIP's class for a published CLIP."""
+    return {**_TEXT, **CLIP[name]}
 
 
 def random_clip(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Return the config and random tensors of a published CLIP, named as in its checkpoint."""
     torch.manual_seed(0)
-    config = {**_TEXT, **CLIP[name]}
+    config = clip_config(name)
     return config, third_party.CLIP(**config).state_dict()
 
 

@@ -21,51 +21,49 @@ from torch import Tensor, nn
 
 from bench.architectures import random_clip, random_vqgan
 from bench.reference import sigmoid_times
+from bench.setting import ENDLESS, PROMPT, Setting
 from engine import starts, third_party
 from engine.perceptors import tokenise
 
-ENDLESS = 1_000_000
-PROMPT = "a red apple"
 
-
-def run(checkout: Path, what: dict[str, str | int], device: torch.device, taken: Callable[[], None]) -> None:
+def run(checkout: Path, setting: Setting, device: torch.device, taken: Callable[[], None]) -> None:
     """Paint without end with the loop in `checkout`, calling `taken` after each step.
 
     Knows nerdyrodent/VQGAN-CLIP (generate.py) and rkhamilton/vqgan-clip-generator (src/vqgan_clip).
     """
-    _stand_in(what, device, taken)
+    _stand_in(setting, device, taken)
     with tempfile.TemporaryDirectory() as folder:
         if (checkout / "src" / "vqgan_clip").is_dir():
-            _rkhamilton(checkout, what, device, folder)
+            _rkhamilton(checkout, setting, device, folder)
         elif (checkout / "generate.py").is_file():
-            _nerdyrodent(checkout, what, device, folder)
+            _nerdyrodent(checkout, setting, device, folder)
         else:
             raise FileNotFoundError(f"{checkout} holds neither generate.py nor src/vqgan_clip")
 
 
-def _nerdyrodent(checkout: Path, what: dict[str, str | int], device: torch.device, folder: str) -> None:
-    size = str(what["size"])
-    options = {"-p": PROMPT, "-m": what["perceptor"], "-cuts": what["cutouts"], "-i": ENDLESS, "-se": ENDLESS}
+def _nerdyrodent(checkout: Path, setting: Setting, device: torch.device, folder: str) -> None:
+    size = str(setting.size)
+    options = {"-p": PROMPT, "-m": setting.perceptor, "-cuts": setting.cutouts, "-i": ENDLESS, "-se": ENDLESS}
     options |= {"-o": f"{folder}/picture.png", "-cd": device}
     script = checkout / "generate.py"
     sys.argv = [str(script), "-s", size, size, *(str(word) for option in options.items() for word in option)]
     runpy.run_path(str(script), run_name="__main__")
 
 
-def _rkhamilton(checkout: Path, what: dict[str, str | int], device: torch.device, folder: str) -> None:
+def _rkhamilton(checkout: Path, setting: Setting, device: torch.device, folder: str) -> None:
     sys.path.insert(0, str(checkout / "src"))
     engine = importlib.import_module("vqgan_clip.engine")
     vars(engine)["load_file_from_url"] = lambda *_, **__: ""
     config = engine.VQGAN_CLIP_Config()
-    config.output_image_size = [what["size"], what["size"]]
-    config.num_cuts, config.clip_model, config.cuda_device = what["cutouts"], what["perceptor"], str(device)
+    config.output_image_size = [setting.size, setting.size]
+    config.num_cuts, config.clip_model, config.cuda_device = setting.cutouts, setting.perceptor, str(device)
     generate = importlib.import_module("vqgan_clip.generate")
     generate.image(f"{folder}/picture.png", config, text_prompts=PROMPT, iterations=ENDLESS)
 
 
-def _stand_in(what: dict[str, str | int], device: torch.device, taken: Callable[[], None]) -> None:
+def _stand_in(setting: Setting, device: torch.device, taken: Callable[[], None]) -> None:
     """Put modules with the names that the peers import in the place of those that are not here."""
-    config, tensors = random_vqgan(str(what["generator"]))
+    config, tensors = random_vqgan(setting.generator)
     third_party.tokenizer()  # found by the name of the package that is about to be replaced
 
     class Bar:

@@ -4,10 +4,13 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
+
+from bench.setting import Setting
 
 
 @dataclass
@@ -15,21 +18,25 @@ class Racer:
     """Drive one `bench.racer` process."""
 
     side: str
-    """ "ours", "reference", or the path of a peer's checkout."""
+    """ "ours", "ours+kernels" and the like (`bench.racer.device_of`), "reference", or the path of a peer's checkout."""
     seconds: list[float] = field(default_factory=list)
     peak: int = 0
     """Bytes: of the process on a CPU, of torch's allocations on a GPU."""
+    first: float = 0.0
+    """Seconds from the start of the process to the end of its first step: imports, networks, compiler."""
 
     @property
     def name(self) -> str:
         """Return what a table calls it."""
         return Path(self.side).name
 
-    def start(self, what: dict[str, str | int]) -> Self:
+    def start(self, setting: Setting) -> Self:
         """Load the networks and take the first step."""
-        command = [sys.executable, "-m", "bench.racer", json.dumps({"side": self.side, **what})]
+        command = [sys.executable, "-m", "bench.racer", json.dumps({"side": self.side, **asdict(setting)})]
+        began = time.perf_counter()
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._read("ready")
+        self.first = time.perf_counter() - began
         return self
 
     def step(self) -> None:
@@ -55,9 +62,9 @@ class Racer:
         return line
 
 
-def race(steps: int, sides: Sequence[str], **what: str | int) -> list[Racer]:
-    """Run several sides for some steps in turn, on equal settings; the first is what the others are compared with."""
-    racers = [Racer(side).start(what) for side in sides]
+def race(steps: int, sides: Sequence[str], setting: Setting) -> list[Racer]:
+    """Run several sides for some steps in turn, at one setting; the first is what the others are compared with."""
+    racers = [Racer(side).start(setting) for side in sides]
     for _ in range(steps):
         for racer in racers:
             racer.step()
@@ -66,12 +73,17 @@ def race(steps: int, sides: Sequence[str], **what: str | int) -> list[Racer]:
 
 def report(racers: Sequence[Racer]) -> str:
     """Write a Markdown table of all sides, each with its ratio to the first, min / median / max."""
-    first = racers[0]
-    rows = [f"| | s / step, min / median / max | times {first.name}'s | peak memory |", "| --- | --- | --- | --- |"]
+    leader = racers[0]
+    rows = [
+        f"| | s / step, min / median / max | times {leader.name}'s time | first step after, s | peak memory, GiB |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for racer in racers:
-        ratios = [theirs / mine for mine, theirs in zip(first.seconds, racer.seconds, strict=True)]
-        times = "" if racer is first else spread(ratios)
-        rows.append(f"| {racer.name} | {spread(racer.seconds)} | {times} | {racer.peak / 2**30:.2f} GiB |")
+        ratios = [theirs / mine for mine, theirs in zip(leader.seconds, racer.seconds, strict=True)]
+        times = "" if racer is leader else spread(ratios)
+        rows.append(
+            f"| {racer.name} | {spread(racer.seconds)} | {times} | {racer.first:.1f} | {racer.peak / 2**30:.2f} |"
+        )
     return "\n".join(rows)
 
 

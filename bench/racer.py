@@ -10,17 +10,18 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 
 from bench import peers
 from bench.architectures import RandomModels
 from bench.reference import ReferenceLoop
-from engine.devices import Device, pick_device
+from bench.setting import Setting
+from engine.devices import Compiler, Device, pick_device
 from engine.painting import Painting
-from engine.presets import spec_from_preset
-from engine.prompts import Prompt
 
 
 class Turns:
@@ -49,27 +50,28 @@ def peak_memory(device: Device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def run(side: str, what: dict[str, str | int], device: Device, taken: Callable[[], None]) -> None:
+def device_of(side: str) -> Device:
+    """Return a side's device: "ours+fp32" has another precision, "ours+kernels" a compiler, "ours+libc" no tuning."""
+    _, _, change = side.partition("+")
+    if change == "libc":  # where `pick_device` has not tuned malloc
+        return Device(torch.device("cpu"), torch.bfloat16, "CPU")
+    device = pick_device(precision="fp32" if change == "fp32" else "auto")
+    return replace(device, compiler=change) if change in get_args(Compiler) else device
+
+
+def run(side: str, setting: Setting, device: Device, taken: Callable[[], None]) -> None:
     """Step `side` ("ours", "reference", or the path of a peer's checkout) for ever, calling `taken` after each step."""
-    if side not in ("ours", "reference"):
-        peers.run(Path(side), what, device.torch_device, taken)
-    step = _reference(what, device) if side == "reference" else _ours(what, device)
+    if not side.startswith("ours") and side != "reference":
+        peers.run(Path(side), setting, device.torch_device, taken)
+    step = ReferenceLoop(setting, device.torch_device).step if side == "reference" else _ours(setting, device)
     while True:
         step()
         taken()
 
 
-def _ours(what: dict[str, str | int], device: Device) -> Callable[[], object]:
-    spec = spec_from_preset((Prompt(content="a red apple"),), str(what["preset"]), str(what["generator"]), steps=10_000)
-    spec = spec.but(width=what["size"], height=what["size"], perceptors=[what["perceptor"]], start="noise", coarse=0)
-    spec = spec.but(cutouts={**spec.cutouts.model_dump(), "count": what["cutouts"]})
-    painting = Painting(spec, RandomModels(device))
+def _ours(setting: Setting, device: Device) -> Callable[[], object]:
+    painting = Painting(setting.spec(), RandomModels(device))
     return lambda: next(painting).loss
-
-
-def _reference(what: dict[str, str | int], device: Device) -> Callable[[], object]:
-    names = str(what["generator"]), str(what["perceptor"])
-    return ReferenceLoop(*names, int(what["size"]), int(what["cutouts"]), device.torch_device).step
 
 
 def _tell(value: object) -> None:
@@ -79,9 +81,10 @@ def _tell(value: object) -> None:
 def main() -> None:
     """Race on command."""
     what = json.loads(sys.argv[1])
+    side = what.pop("side")
     with contextlib.redirect_stdout(io.StringIO()):  # peers talk
-        device = pick_device()
-        run(what["side"], what, device, Turns(device).taken)
+        device = device_of(side)
+        run(side, Setting(**what), device, Turns(device).taken)
 
 
 if __name__ == "__main__":

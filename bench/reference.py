@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.architectures import random_clip, random_vqgan
+from bench.setting import PROMPT, Setting
 from engine import third_party
 from engine.perceptors import DEVIATION, MEAN, tokenise
 
@@ -53,18 +54,18 @@ class _ClampWithGrad(torch.autograd.Function):
 class ReferenceLoop:
     """Hold the networks and the latent; `step` is one iteration."""
 
-    def __init__(self, generator: str, perceptor: str, size: int, cutouts: int, device: torch.device) -> None:
+    def __init__(self, setting: Setting, device: torch.device) -> None:
         taming_model.nonlinearity = sigmoid_times  # the package's own, where the engine puts F.silu
-        self.device, self.cutouts = device, cutouts
-        self._load_vqgan(generator)
-        self._load_clip(perceptor)
+        self.device, self.cutouts = device, setting.cutouts
+        self._load_vqgan(setting.generator)
+        self._load_clip(setting.perceptor)
         self.augment = nn.Sequential(
             K.RandomAffine(degrees=15, translate=(0.1, 0.1), shear=5, p=0.7, padding_mode="zeros", keepdim=True),
             K.RandomPerspective(distortion_scale=0.7, p=0.7),
             K.ColorJitter(hue=0.1, saturation=0.1, brightness=0.1, contrast=0.1, p=0.7),
             K.RandomErasing((0.1, 0.4), (0.3, 1 / 0.3), same_on_batch=True, p=0.7),
         )
-        cells = size // 2 ** (len(self.config["ddconfig"]["ch_mult"]) - 1)
+        cells = setting.size // 2 ** (len(self.config["ddconfig"]["ch_mult"]) - 1)
         codes = F.one_hot(
             torch.randint(len(self.codebook), (cells * cells,), device=device), len(self.codebook)
         ).float()
@@ -94,7 +95,7 @@ class ReferenceLoop:
                 if isinstance(module, nn.LayerNorm):
                     module.float()  # clip.load keeps these in fp32
         with torch.no_grad():
-            tokens = tokenise("a red apple", config["context_length"])[None].to(self.device)
+            tokens = tokenise(PROMPT, config["context_length"])[None].to(self.device)
             self.target = F.normalize(self.clip.encode_text(tokens).float(), dim=-1)
         self.side = config["image_resolution"]
         self.mean, self.deviation = (torch.tensor(v, device=self.device)[:, None, None] for v in (MEAN, DEVIATION))
@@ -125,4 +126,4 @@ class ReferenceLoop:
         self.adam.step()
         with torch.no_grad():
             self.z.copy_(self.z.maximum(self.z_min).minimum(self.z_max))
-        return float(loss)
+        return loss.item()

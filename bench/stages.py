@@ -11,11 +11,10 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.architectures import RandomModels
+from bench.setting import Setting
 from engine.cutouts import Cutter
 from engine.devices import Device, pick_device
 from engine.painting import Painting
-from engine.presets import spec_from_preset
-from engine.prompts import Prompt
 
 ROUNDS = 5
 MATRIX = {"cpu": 2048, "cuda": 8192}
@@ -62,13 +61,12 @@ def matrix_rate(device: Device) -> float:
     return 2 * side**3 / statistics.median(timed(device, lambda: torch.mm(a, b)) for _ in range(10))
 
 
-def stages(size: int, cutouts: int, generator: str, perceptor: str) -> str:
+def stages(setting: Setting) -> str:
     """Measure every stage at one setting; return a Markdown table."""
     device = pick_device()
     models = RandomModels(device)
-    vqgan, clip = models.generator(generator), models.perceptor(perceptor)
-    spec = spec_from_preset((Prompt(content="a red apple"),), "paper", generator, width=size, height=size)
-    spec = spec.but(perceptors=[perceptor], cutouts={"count": cutouts}, steps=10_000)
+    vqgan, clip = models.generator(setting.generator), models.perceptor(setting.perceptor)
+    spec, size = setting.spec(), setting.size
     cutter = Cutter(spec.cutouts, spec.augmentations, clip.size)
     rng = torch.Generator(device.torch_device).manual_seed(0)
     cells = size // vqgan.factor

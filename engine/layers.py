@@ -14,6 +14,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from engine.devices import Device
 
 
+def on_gpu(x: Tensor) -> bool:
+    """Tell where to take the way that is fast on a GPU from where to take a CPU's."""
+    return x.is_cuda
+
+
 class NormSilu(nn.Module):
     """Group norm, then SiLU, keeping their common input alone for the backward pass."""
 
@@ -38,7 +43,7 @@ class _NormSilu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
         x, weight, bias, mean, rstd = ctx.saved_tensors
-        if x.is_cuda:
+        if on_gpu(x):
             return backward_by_torch(grads[0], x, weight, bias, mean, rstd, ctx.eps), None, None, None, None
         return backward_by_hand(grads[0], x, weight, bias, mean, rstd), None, None, None, None
 
@@ -46,7 +51,7 @@ class _NormSilu(torch.autograd.Function):
 def _group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return the normalised x, the means and one over the deviations; on a GPU torch reads channels-first only."""
     batch, channels, height, width = x.shape
-    laid_out = x.contiguous() if x.is_cuda else x
+    laid_out = x.contiguous() if on_gpu(x) else x
     return torch.native_group_norm(laid_out, weight, bias, batch, channels, height * width, groups, eps)
 
 
@@ -149,7 +154,7 @@ class TowerBlock(nn.Module):
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attend in the way that is fastest: on a CPU, torch's fused attention takes 5 times as long at 50 tokens."""
-    if query.is_cuda:
+    if on_gpu(query):
         return F.scaled_dot_product_attention(query, key, value)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     return scores.softmax(-1) @ value

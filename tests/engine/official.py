@@ -10,30 +10,15 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from bench import architectures
 from engine import third_party
 from engine.generators import Generator
 
-# CompVis/taming-transformers, configs of vqgan_imagenet_f16_16384 and vqgan_gumbel_f8.
+LOSS = {"target": "taming.modules.losses.vqperceptual.VQLPIPSWithDiscriminator", "params": {}}
 F16 = {
     "model": {
         "target": "taming.models.vqgan.VQModel",
-        "params": {
-            "embed_dim": 256,
-            "n_embed": 16384,
-            "ddconfig": {
-                "double_z": False,
-                "z_channels": 256,
-                "resolution": 256,
-                "in_channels": 3,
-                "out_ch": 3,
-                "ch": 128,
-                "ch_mult": [1, 1, 2, 2, 4],
-                "num_res_blocks": 2,
-                "attn_resolutions": [16],
-                "dropout": 0.0,
-            },
-            "lossconfig": {"target": "taming.modules.losses.vqperceptual.VQLPIPSWithDiscriminator", "params": {}},
-        },
+        "params": {"embed_dim": 256, "n_embed": 16384, "ddconfig": architectures.F16, "lossconfig": LOSS},
     }
 }
 GUMBEL_F8 = {
@@ -43,29 +28,12 @@ GUMBEL_F8 = {
             **F16["model"]["params"],
             "n_embed": 8192,
             "kl_weight": 1e-8,
-            "ddconfig": {**F16["model"]["params"]["ddconfig"], "ch_mult": [1, 1, 2, 4], "attn_resolutions": [32]},
+            "ddconfig": architectures.GUMBEL_F8,
         },
     }
 }
-VIT_B_32 = {
-    "embed_dim": 512,
-    "image_resolution": 224,
-    "vision_layers": 12,
-    "vision_width": 768,
-    "vision_patch_size": 32,
-    "context_length": 77,
-    "vocab_size": 49408,
-    "transformer_width": 512,
-    "transformer_heads": 8,
-    "transformer_layers": 12,
-}
-RN50 = {
-    **VIT_B_32,
-    "embed_dim": 1024,
-    "vision_layers": (3, 4, 6, 3),
-    "vision_width": 64,
-    "vision_patch_size": None,
-}
+VIT_B_32 = architectures.clip_config("ViT-B/32")
+RN50 = architectures.clip_config("RN50")
 
 
 def random_vqgan(config: Mapping[str, Any], gumbel: bool) -> dict[str, Tensor]:

@@ -1,0 +1,98 @@
+"""Everything to know about one machine, in one run: what `bench/RESULTS.md` shows of a GPU, as Markdown."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.architectures import RandomModels
+from bench.memory import table as memory_table
+from bench.race import race, report
+from bench.racer import peak_memory
+from bench.setting import Setting
+from bench.stages import stages
+from bench.together import both_pairs
+from bench.ways import ways
+from engine.devices import Compiler, Device, pick_device
+from engine.painting import Painting
+
+COMPILERS: tuple[Compiler, ...] = ("graphs", "kernels", "both")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Say what is painted, and how long."""
+
+    setting: Setting
+    steps: int = 20
+    """Of a race."""
+    picture: int = 400
+    """Steps of the whole picture."""
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16)
+    rounds: int = 10
+
+
+def everything(scale: Scale, peers: Sequence[Path]) -> Iterator[str]:
+    """Measure it all; yield Markdown, each part as soon as it is there. What fails says so, and the rest goes on."""
+    device = pick_device()
+    compilers = COMPILERS if device.is_cuda else ()
+    python = sys.version.split()[0]
+    yield f"{device}; torch {torch.__version__}, CUDA {torch.version.cuda}, driver {_driver()}, Python {python}"
+    setting = scale.setting
+    sides = ["ours", *(f"ours+{name}" for name in compilers), "ours+fp32", "reference", *map(str, peers)]
+    parts: dict[str, Callable[[], Iterable[str]]] = {
+        "Race": lambda: [report(race(scale.steps, sides, setting))],
+        "A whole picture, preset `paper`, models warm": lambda: pictures(device, compilers, scale),
+        "Stages": lambda: [stages(setting)],
+        "Several paintings as one batch": lambda: both_pairs(setting, scale.batches, scale.rounds),
+        "Ways": lambda: ways(setting, scale.rounds),
+        "Memory, counted": lambda: memory_table([setting]),
+    }
+    for name, measure in parts.items():
+        yield f"\n### {name}\n"
+        began = time.perf_counter()
+        try:
+            yield from measure()
+        except Exception as error:  # the card may be lent for minutes: what can be measured, is
+            yield f"failed: {type(error).__name__}: {error}"
+        yield f"\n({time.perf_counter() - began:.0f} s)"
+
+
+def pictures(device: Device, compilers: Sequence[Compiler], scale: Scale) -> Iterator[str]:
+    """Time whole pictures, the first and the second of a process that has loaded its models."""
+    yield "| | first preview, s | finished, s | steps / s | peak memory, GiB |"
+    yield "| --- | --- | --- | --- | --- |"
+    for compiler in ("none", *compilers):
+        torch.compiler.reset()
+        models = RandomModels(replace(device, compiler=compiler))
+        for turn in ("first", "next"):
+            if device.is_cuda:
+                torch.cuda.reset_peak_memory_stats()
+            first, whole = paint(models, scale)
+            peak = peak_memory(device) / 2**30
+            numbers = f"{first:.2f} | {whole:.2f} | {scale.picture / whole:.1f} | {peak:.2f}"
+            yield f"| compiler {compiler}, {turn} picture | {numbers} |"
+
+
+def paint(models: RandomModels, scale: Scale) -> tuple[float, float]:
+    """Paint one picture; return the seconds to its first preview and to its end."""
+    began = time.perf_counter()
+    painting = Painting(scale.setting.spec(steps=scale.picture), models)
+    next(painting).picture()
+    first = time.perf_counter() - began
+    for _ in painting:
+        pass
+    painting.picture()
+    return first, time.perf_counter() - began
+
+
+def _driver() -> Any:
+    if not torch.cuda.is_available():
+        return None
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from bot.networks import usual_pair
 from bot.settings import Settings, load_settings, read_token
 from bot.wishes import SHAPES, Wish, command_for, name_for, pictures_of, spec_for
 from engine.catalog import ModelMissingError, catalogue, fetch, find
@@ -188,19 +189,20 @@ def list_models(ctx: typer.Context) -> None:
         size = "" if model.bytes is None else f"{model.bytes / 2**20:.0f}"
         table.add_row(model.name, model.kind, size, "yes" if model.is_in(folder) else "no", model.licence)
     Console(highlight=False).print(table)
+    typer.echo(f"\nWhen nobody says otherwise: {usual_pair(_settings(ctx.obj).models)}.")
 
 
 @models_app.command("fetch")
 def fetch_model(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Download a network and check it."""
-    folder = _settings(ctx.obj).models.folder
-    model = find(name)
+    models = _settings(ctx.obj).models
+    folder, model = models.folder, find(name)
     try:
         fetch(model, folder, _console)
     except ModelMissingError as error:
         _tell(str(error))
         raise typer.Exit(FAILED) from None
-    _tell(f"{model.name} is in {folder}, whole.")
+    _tell(f"{model.name} is in {folder}, whole. When nobody says otherwise: {usual_pair(models)}.")
 
 
 @app.command()

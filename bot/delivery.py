@@ -199,7 +199,8 @@ class Delivery:
         if path is None:
             return None
         try:
-            suffix, content = await asyncio.to_thread(fit, path, limit or self._limit(job.guild_id))
+            side = self._settings.delivery.enlarge_to
+            suffix, content = await asyncio.to_thread(fit, path, limit or self._limit(job.guild_id), side)
         except (OSError, BadPictureError):
             log.exception("The picture of job %s cannot be uploaded", job.id)
             return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bot.networks import GENERATOR, PERCEPTOR, usual_pair
 from bot.settings import BadSettingsError, Settings, load_settings, read_token
 from engine.catalog import catalogue, is_whole
 
@@ -41,6 +42,7 @@ def examine(config: Path | None) -> Iterator[Finding]:
     yield Finding("ok", "Settings", str(config) if config else "the defaults, as there is no config.yaml here")
     for subject, look in (("Torch", _torch), ("Device", _device), ("Memory", _memory), ("Embedded", _embedded)):
         yield from _safely(subject, look, settings)
+    yield Finding("ok", "Paints with", usual_pair(settings.models))
     yield from _fetched(settings.models.folder)
     yield _writable("Data folder", settings.storage.folder)
     yield _writable("Model folder", settings.models.folder)
@@ -116,7 +118,9 @@ def _fetched(folder: Path) -> Iterator[Finding]:
         else:
             yield Finding("ok", "Models", f"{model.name} is here and verified")
     if not any_here:
-        yield Finding("note", "Models", "none fetched; `python -m bot models fetch imagenet-16384` paints finer ones")
+        yield Finding(
+            "note", "Models", f"none fetched; `python -m bot models fetch` {GENERATOR} and {PERCEPTOR} for more"
+        )
 
 
 def _writable(subject: str, folder: Path) -> Finding:

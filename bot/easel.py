@@ -22,7 +22,7 @@ from bot.picture_check import PictureCheck
 from bot.settings import ModerationSettings, WorkerSettings
 from engine.models import ModelStore
 from engine.painting import Iterate, LostError, Painting
-from engine.pictures import preview_jpeg, save_png
+from engine.pictures import enlarged, preview_jpeg, save_png
 from engine.prompts import Prompt
 
 log = logging.getLogger(__name__)
@@ -61,8 +61,10 @@ class Easel:
         files: Files,
         tell: Tell,
         moderation: ModerationSettings | None = None,
+        enlarge_to: int = 0,
     ) -> None:
         self._settings = settings
+        self._enlarge_to = enlarge_to
         self._models = models
         self._check = PictureCheck(moderation or ModerationSettings(), models)
         self._files = files
@@ -119,6 +121,7 @@ class _Sitting:
         self._settings, self._files, self._tell = easel._settings, easel._files, easel._tell
         self._step_taken = easel.step_taken
         self._check = easel._check
+        self._enlarge_to = easel._enlarge_to
         self._job = job
         self._controls = controls
         self._spec = job.spec
@@ -170,7 +173,7 @@ class _Sitting:
         preview = None
         if picture is not None:
             self._controls.preview_wanted = False
-            preview = preview_jpeg(picture, self._settings.preview_side)
+            preview = preview_jpeg(enlarged(picture, self._enlarge_to), self._settings.preview_side)
         loss = iterate.loss  # waits for the device, so that the clock below counts finished work
         now = time.monotonic()
         pace = (now - self._told) / (iterate.step - self._told_step)

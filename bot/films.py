@@ -5,6 +5,7 @@ import time
 from bot.events import Event, Failed, Rendered
 from bot.files import GONE, Files
 from bot.jobs import Job
+from bot.settings import Settings
 from engine.timelapse import write_timelapse
 
 _SECONDS = 8.0
@@ -12,8 +13,8 @@ _SECONDS = 8.0
 _SLOWEST, _FASTEST = 5.0, 30.0
 
 
-def film(job: Job, files: Files, megabytes: float) -> Event:
-    """Make the film of the job's parent; return how it ended."""
+def film(job: Job, files: Files, settings: Settings) -> Event:
+    """Make the film of the job's parent, enlarged as pictures are; return how it ended."""
     began = time.monotonic()
     frames = files.frames(job.parent_id) if job.parent_id is not None else []
     if not frames:
@@ -21,7 +22,7 @@ def film(job: Job, files: Files, megabytes: float) -> Event:
     path = files.result_path(job)
     fps = min(max(len(frames) / _SECONDS, _SLOWEST), _FASTEST)
     try:
-        write_timelapse(frames, path, fps, int(megabytes * 2**20))
+        write_timelapse(frames, path, fps, int(settings.worker.film_megabytes * 2**20), settings.delivery.enlarge_to)
     except ValueError:
         return Failed(job.id, "The time-lapse does not fit under the upload limit.")
     return Rendered(job.id, path, time.monotonic() - began, len(frames))

@@ -6,11 +6,10 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from bot.plain import plain
+from bot.networks import EMBEDDED, is_here, perceptors, require_generator, usual_generator
 from bot.preferences import GuildSettings, UserSettings
 from bot.refusals import Refusal
-from bot.settings import ModelSettings, Settings
-from engine.catalog import catalogue
+from bot.settings import Settings
 from engine.presets import OURS, PUBLISHED, spec_from_preset
 from engine.prompts import Prompt, parse_prompts
 from engine.spec import LARGEST_SEED, PaintingSpec
@@ -92,7 +91,7 @@ class Orders:
         if options.image is not None:
             prompts += (Prompt(kind="image", content=options.image, weight=options.image_weight),)
         models = self._settings.models
-        generator = options.model or self._guild.generator or models.generator
+        generator = options.model or self._guild.generator or usual_generator(models)
         if options.steps is not None:
             changes["steps"] = options.steps
         return spec_from_preset(
@@ -107,7 +106,7 @@ class Orders:
     def _checked(self, spec: PaintingSpec) -> PaintingSpec:
         require_generator(spec.generator, self._settings.models)
         for choice in spec.perceptors:
-            if not _is_here(choice.name, self._settings.models):
+            if not is_here(choice.name, self._settings.models):
                 raise Refusal(f"The perceptor '{choice.name}' is not here; ask the bot's owner to fetch it.")
         limits = self._settings.limits
         if max(spec.width, spec.height) > limits.largest_side:
@@ -147,32 +146,6 @@ def preset_names() -> tuple[str, ...]:
     return (*OURS, *PUBLISHED)
 
 
-def generators(models: ModelSettings) -> tuple[str, ...]:
-    """List the generators that are here and that people may choose."""
-    there = (
-        "embedded",
-        *(name for name, model in catalogue().items() if model.kind == "generator" and _is_here(name, models)),
-    )
-    return tuple(name for name in there if not models.allowed or name in models.allowed)
-
-
-def require_generator(name: str, models: ModelSettings) -> None:
-    """Raise `Refusal` for a generator that is not here, or not for everybody."""
-    there = generators(models)
-    if name not in there:
-        raise Refusal(f"The model '{plain(name, 50)}' is not available here; there is {', '.join(there)}.")
-
-
-def perceptors(generator: str, models: ModelSettings) -> tuple[str, ...]:
-    """Choose what looks at the picture: what the configuration says, unless that is no match for the generator."""
-    small = models.perceptors == ("embedded",)
-    return ("ViT-B/32",) if small and generator != "embedded" else models.perceptors
-
-
-def _is_here(name: str, models: ModelSettings) -> bool:
-    return name == "embedded" or (name in catalogue() and catalogue()[name].is_in(models.folder))
-
-
 def sizes(generator: str) -> tuple[str, ...]:
     """List sizes that suit a generator."""
-    return SMALL_SIZES if generator == "embedded" else LARGE_SIZES
+    return SMALL_SIZES if generator == EMBEDDED else LARGE_SIZES

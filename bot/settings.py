@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 PREFIX = "PAINTER__"
 """`PAINTER__WORKER__DEVICE=cpu` in the environment is `worker.device: cpu` in config.yaml, and wins over it."""
 
+AUTO = "auto"
+"""Stands for the published networks where they have been fetched, and for the embedded ones elsewhere."""
 Action = Literal["rerun", "same-seed", "vary", "refine", "timelapse", "send", "stop"]
 _Seconds = Annotated[float, Field(gt=0)]
 
@@ -62,12 +64,18 @@ class WorkerSettings(_Section):
     hang_seconds: float = Field(default=600.0, ge=0)
 
 
+class DeliverySettings(_Section):
+    """How pictures are shown."""
+
+    enlarge_to: int = Field(default=512, ge=0, le=4096)
+
+
 class ModelSettings(_Section):
     """Which networks there are, and which are used when nobody says."""
 
     folder: Path = Path("data/models")
-    generator: str = "embedded"
-    perceptors: tuple[str, ...] = ("embedded",)
+    generator: str = "auto"
+    perceptors: Literal["auto"] | tuple[str, ...] = "auto"
     preset: str = "normal"
     size: str | None = Field(default=None, pattern=r"^\d{2,4}x\d{2,4}$")
     allowed: tuple[str, ...] = ()
@@ -136,6 +144,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     worker: WorkerSettings = WorkerSettings()
     models: ModelSettings = ModelSettings()
+    delivery: DeliverySettings = DeliverySettings()
     storage: StorageSettings = StorageSettings()
     reactions: ReactionSettings = ReactionSettings()
     moderation: ModerationSettings = ModerationSettings()

@@ -298,7 +298,7 @@ class Studio:
         logs.about(job.id)
         try:
             self._hear(Started(job.id, 0, 1))
-            self._hear(await asyncio.to_thread(film, job, self.files, self.settings.worker.film_megabytes))
+            self._hear(await asyncio.to_thread(film, job, self.files, self.settings))
         except Exception:
             log.exception("The film of job %s failed", job.id)
             self._hear(Failed(job.id, "The time-lapse could not be made; the bot's owner finds the cause in the log."))

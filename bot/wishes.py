@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bot.networks import perceptors, usual_generator
 from bot.orders import EDIT_STRENGTH, like, new_seed, parse_size
 from bot.refusals import Refusal
 from bot.settings import ModelSettings
@@ -106,7 +107,7 @@ def name_for(spec: PaintingSpec, folder: Path) -> Path:
 
 def unchecked_spec(wish: Wish, models: ModelSettings) -> PaintingSpec:
     """Build the spec without looking at its pictures, but at the one to edit where no size is given."""
-    generator = wish.generator or models.generator
+    generator = wish.generator or usual_generator(models)
     preset = wish.preset or models.preset
     area = _area(preset, generator)
     changes: dict[str, Any] = {
@@ -154,10 +155,8 @@ def _image_prompt(text: str) -> Prompt:
 def _perceptors(wish: Wish, generator: str, models: ModelSettings) -> tuple[PerceptorChoice, ...]:
     if wish.perceptors:
         weighted = [_weighted(text) for text in wish.perceptors]
-    elif generator == "embedded" or models.perceptors != ("embedded",):
-        weighted = [(name, 1.0) for name in models.perceptors]
     else:
-        weighted = [("ViT-B/32", 1.0)]  # the embedded one knows few words: no match for a full-size generator
+        weighted = [(name, 1.0) for name in perceptors(generator, models)]
     if any(weight <= 0 for _, weight in weighted):
         raise BadSpecError("The weight of a perceptor must be greater than zero.")
     return tuple(PerceptorChoice(name=name, weight=weight) for name, weight in weighted)

@@ -14,6 +14,7 @@ from bot.easel import Controls, Easel, Tell
 from bot.events import Event, Failed
 from bot.files import Files
 from bot.jobs import Job
+from bot.networks import perceptors, usual_generator
 from bot.settings import Settings
 from engine.devices import Device, pick_device
 from engine.models import ModelStore
@@ -148,9 +149,10 @@ def set_up(settings: Settings, files: Files, tell: Tell) -> tuple[Device, Easel]
     device = pick_device(settings.worker.device, settings.worker.precision)
     models = ModelStore(settings.models.folder, device)
     try:
-        models.generator(settings.models.generator)
-        for name in settings.models.perceptors:
+        generator = usual_generator(settings.models)
+        models.generator(generator)
+        for name in perceptors(generator, settings.models):
             models.perceptor(name)
     except Exception as error:  # a job that needs them fails with its own sentence
         log.warning("The default models cannot be loaded, and paintings with them will fail: %s", error)
-    return device, Easel(settings.worker, models, files, tell, settings.moderation)
+    return device, Easel(settings.worker, models, files, tell, settings.moderation, settings.delivery.enlarge_to)

@@ -9,7 +9,8 @@ from discord.ext import commands
 from bot import messages
 from bot.client import Painter
 from bot.components import note
-from bot.orders import parse_size, require_generator
+from bot.networks import require_generator
+from bot.orders import parse_size
 from bot.plain import plain
 from bot.preferences import GuildSettings
 from bot.refusals import Refusal

@@ -10,7 +10,8 @@ from bot import messages
 from bot.client import Painter
 from bot.components import note
 from bot.jobs import JobState
-from bot.orders import generators, perceptors, preset_names
+from bot.networks import generators, perceptors, usual_generator, usual_pair
+from bot.orders import preset_names
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 
@@ -47,11 +48,12 @@ class Info(commands.Cog):
         """See which models and presets there are."""
         models = self.bot.settings.models
         lines: list[str] = []
+        generator = usual_generator(models)
         for name in generators(models):
-            usual = " · the usual one" if name == models.generator else ""
+            usual = " · the usual one" if name == generator else ""
             lines.append(f"**{name}** · seen by {' + '.join(perceptors(name, models))}{usual}")
         for name in preset_names():
-            spec = spec_from_preset((Prompt(content="a picture"),), name, models.generator)
+            spec = spec_from_preset((Prompt(content="a picture"),), name, generator)
             usual = " · the usual one" if name == models.preset else ""
             lines.append(f"`{name}` · {spec.width} × {spec.height}, {spec.steps} steps{usual}")
         view = note("🖼️ Models and presets", lines, messages.BLUE)
@@ -63,6 +65,7 @@ class Info(commands.Cog):
         counts = await self.bot.studio.ledger.counts()
         lines = [
             f"**Device** · {self.bot.studio.device}",
+            f"**Paints with** · {usual_pair(self.bot.settings.models)}",
             f"**Painting** · {counts[JobState.RUNNING]} now, {counts[JobState.QUEUED]} waiting",
             f"**Painted** · {counts[JobState.DELIVERED] + counts[JobState.RENDERED]} pictures",
             f"**Up** · since <t:{int(self.bot.started_at)}:R>, in {len(self.bot.guilds)} servers",

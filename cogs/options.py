@@ -7,7 +7,8 @@ from discord import app_commands
 from discord.app_commands import Choice
 
 from bot.client import Painter
-from bot.orders import generators, preset_names, sizes
+from bot.networks import generators, usual_generator
+from bot.orders import preset_names, sizes
 from engine.spec import LARGEST_SEED
 
 _MOST = 25
@@ -33,7 +34,7 @@ class _SizeOption(app_commands.Transformer):
 
     async def autocomplete(self, interaction: discord.Interaction[Any], value: Any, /) -> list[Choice[Any]]:
         client: Painter = interaction.client
-        generator = getattr(interaction.namespace, "model", None) or client.settings.models.generator
+        generator = getattr(interaction.namespace, "model", None) or usual_generator(client.settings.models)
         return suggestions(sizes(generator), str(value))
 
 

@@ -73,6 +73,21 @@ def spec_of(path: Path) -> PaintingSpec:
         raise BadPictureError(f"{path} carries a painting that this version cannot read: {error}") from None
 
 
+def enlarged(image: Image.Image, side: int) -> Image.Image:
+    """Enlarge by the least whole factor that makes the longer side at least `side` pixels; 0: never."""
+    factor = -(-side // max(image.size))
+    if factor <= 1:
+        return image
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
+
+
+def encode_png(image: Image.Image, spec: PaintingSpec, remark: str) -> bytes:
+    """Encode a PNG that carries its spec and a remark on what was done to the picture since."""
+    texts = _texts(spec)
+    texts.add_itxt("Comment", remark)
+    return _encoded(image, "PNG", pnginfo=texts)
+
+
 def encode_within(image: Image.Image, limit_bytes: int, spec: PaintingSpec | None = None) -> tuple[bytes, str]:
     """Encode for an upload limit as PNG (with `spec`), WebP, JPEG or ever smaller; return bytes and extension."""
     png = _encoded(image, "PNG", pnginfo=_texts(spec) if spec else None)

@@ -8,23 +8,30 @@ from pathlib import Path
 import av
 from PIL import Image
 
+from engine.pictures import enlarged
+
 FIRST_HELD, LAST_HELD = 0.5, 2.0
 """Seconds that the first and the last frame stand still."""
 _BITS_PER_PIXEL = 0.25  # per frame: more shows no difference on these textures
 
 
 def write_timelapse(
-    frames: Sequence[Image.Image | Path], path: Path, fps: float = 15, limit_bytes: int = 10 * 2**20
+    frames: Sequence[Image.Image | Path],
+    path: Path,
+    fps: float = 15,
+    limit_bytes: int = 10 * 2**20,
+    enlarge_to: int = 0,
 ) -> None:
     """Write frames, in memory or as files, to an MP4 of at most `limit_bytes`; raise `ValueError` where none fits.
 
-    All frames are shown at the size of the last, made even. The file appears whole or not at all.
+    All frames are shown at the size of the last, made even, and times a whole factor where its longer side is below
+    `enlarge_to` pixels. The file appears whole or not at all.
     """
     if not frames:
         raise ValueError("A time-lapse needs at least one frame.")
     rate = Fraction(fps).limit_denominator(1000)
     seconds = FIRST_HELD + len(frames) / rate + LAST_HELD
-    size = _opened(frames[-1]).size
+    size = enlarged(_opened(frames[-1]), enlarge_to).size
     part = path.with_name(f"{path.name}.part")
     share = 0.9
     try:

@@ -34,6 +34,7 @@ def test_a_healthy_machine_has_one_line_for_each_thing(folder: Path) -> None:
         "Device",
         "Memory",
         "Embedded",
+        "Paints with",
         "Models",
         "Data folder",
         "Model folder",
@@ -42,7 +43,7 @@ def test_a_healthy_machine_has_one_line_for_each_thing(folder: Path) -> None:
     assert not any(line.startswith("bad") for line in lines)
     assert torch.__version__ in lines[2]
     assert "GiB free" in lines[4]
-    assert str(folder / "data") in lines[7]
+    assert str(folder / "data") in lines[8]
 
 
 def test_a_token_is_noticed_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What can be done with a job that is there: by button, by reaction or by command, under one set of rules."""
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -112,9 +113,9 @@ class Actions:
         except discord.Forbidden:
             raise Refusal("I may not delete my message here; ask a moderator to do it.") from None
 
-    async def steer(self, interaction: discord.Interaction[Any], job_id: str, text: str) -> None:
-        """Give a running painting other words; raise `Refusal` or `BadPromptError`."""
-        person, job = person_of(interaction), await self.job(job_id)
+    async def steer(self, interaction: discord.Interaction[Any], job_id: str, fields: Mapping[str, str]) -> None:
+        """Give a running painting the words of the form; raise `Refusal` or `BadPromptError`."""
+        person, job, text = person_of(interaction), await self.job(job_id), fields["prompt"]
         person.require_say(job)
         images = tuple(prompt for prompt in job.spec.prompts if prompt.kind == "image")
         prompts = (*parse_prompts(text), *images)

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,16 @@ async def fetch(attachment: discord.Attachment, settings: Settings, purpose: Pur
         raise _too_large(settings)
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_DECODERS, decode, content, purpose, settings.limits.upload_bytes)
+
+
+def noted(attachment: discord.Attachment) -> bytes:
+    """Write down where an attachment lies, to fetch it later, perhaps in another process."""
+    return json.dumps(attachment.to_dict(), sort_keys=True).encode()
+
+
+def as_noted(note: bytes, client: discord.Client) -> discord.Attachment:
+    """Return the attachment that `noted` wrote down."""
+    return discord.Attachment(data=json.loads(note), state=client._connection)
 
 
 def check_source(attachment: discord.Attachment, settings: Settings) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextvars
+import gc
 import hashlib
 import json
 import logging
 import signal
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -20,14 +22,18 @@ from pydantic import SecretStr
 
 from bot import logs
 from bot.actions import Actions
-from bot.components import JobButton, PageButton
+from bot.components import JobButton, PageButton, form_of
 from bot.delivery import Delivery
 from bot.desk import Desk
 from bot.explaining import UNEXPECTED, sentence_for
 from bot.health import Health, serving
 from bot.history import History
+from bot.line import Line
 from bot.metrics import Metrics
+from bot.pace import Pace
+from bot.people import INVITED
 from bot.reactions import Reactions
+from bot.refusals import Refusal
 from bot.reporter import Reporter
 from bot.settings import BadSettingsError, DiscordSettings, Settings, require_token
 from bot.studio import Studio
@@ -40,6 +46,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 _STABLE_SECONDS = 600.0
 _LEAVE_SECONDS = 5.0
 """How long the worker has for its last checkpoint: with the farewells, less than the ten that service managers wait."""
+
+
+TakesForm = Callable[[discord.Interaction[Any], str, Mapping[str, str]], Awaitable[None]]
+"""Called with what the form is about and its fields by name."""
 
 
 class Painter(commands.Bot):
@@ -62,12 +72,16 @@ class Painter(commands.Bot):
         )
         self.settings = settings
         self.studio = Studio(settings)
-        self.desk = Desk(self, self.studio, settings)
+        pace = Pace(settings.discord.preview_seconds, time.monotonic)
+        self.line = Line(self, self.studio, pace, settings.discord.preview_seconds)
+        self.desk = Desk(self, self.studio, settings, self.line)
         self.delivery = Delivery(self, self.studio, settings)
         self.actions = Actions(self, self.delivery)
         self.reactions = Reactions(self)
-        self.reporter = Reporter(self, self.studio, self.delivery, settings)
+        self.reporter = Reporter(self, self.studio, self.delivery, pace, self.line)
         self.history = History(self.studio)
+        self.forms: dict[str, TakesForm] = {"steer": self.actions.steer}
+        """Who takes the forms of each kind."""
         self.started_at = time.time()
         self._closing = False
 
@@ -90,11 +104,16 @@ class Painter(commands.Bot):
     async def _start_services(self) -> None:
         await self.studio.start()
         self.reporter.start()
+        self.line.start()
+        if not gc.get_freeze_count():
+            gc.collect()
+            gc.freeze()  # the modules and networks: a full collection that walks them holds up the loop for 0.15 s
 
     async def stop_services(self) -> None:
         """Say "back soon" where something is being painted, checkpoint it and close the books."""
         if not self._closing:
             self._closing = True
+            self.line.close()
             await self.reporter.close()
             await self.studio.close(_LEAVE_SECONDS)
 
@@ -128,6 +147,18 @@ class Painter(commands.Bot):
     async def on_ready(self) -> None:
         """Say that the bot is there; comes again after each reconnect."""
         log.info("Logged in as %s, in %d guilds", self.user, len(self.guilds))
+        if self.application_id is not None:
+            log.info("Invite it with %s", discord.utils.oauth_url(self.application_id, permissions=INVITED))
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """Hand a form that was sent to who takes its kind."""
+        if (form := form_of(interaction)) is None:
+            return
+        kind, about, fields = form
+        try:
+            await self.forms.get(kind, _take_strange_form)(interaction, about, fields)
+        except Exception as error:
+            await self.explain(interaction, error)
 
     async def explain(self, interaction: discord.Interaction[Any], error: Exception) -> None:
         """Tell the person, in private and in one sentence, what went wrong. The one error handler."""
@@ -144,6 +175,10 @@ class Painter(commands.Bot):
                 await interaction.response.send_message(text, ephemeral=True)
         except (discord.HTTPException, aiohttp.ClientError, OSError) as unheard:
             log.info("Interaction %s: its error could not be told (%s)", interaction.id, unheard)
+
+
+async def _take_strange_form(*_: object) -> None:
+    raise Refusal("This form belongs to another version of me; open it again.")
 
 
 class _Tree(app_commands.CommandTree[Painter]):

@@ -1,7 +1,7 @@
-"""What people can press: persistent buttons with the job's id in their custom_id, and the forms they open."""
+"""What people can press and fill in. Buttons and forms hold all they need in their custom_id: they outlive restarts."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import discord
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 NOBODY = discord.AllowedMentions.none()
 """For edits: the client's own setting reaches sends only."""
-FORM_SECONDS = 840.0
-"""How long an open form waits: a little less than the interaction token lives."""
+_FORM = re.compile(r"form:(?P<kind>[a-z]{1,20}):(?P<about>[a-z0-9]{1,40})")
 _PROMPT_LIMIT = 2000
 
 _BUTTONS: dict[str, tuple[str, str, discord.ButtonStyle]] = {
@@ -82,34 +81,50 @@ class PageButton(
 
 
 class Form(ui.Modal):
-    """A modal whose errors reach the one error handler."""
+    """A form that asks about something: `Painter.on_interaction` gets what is sent, whichever process opened it."""
 
-    def __init__(self, title: str) -> None:
-        super().__init__(title=title, timeout=FORM_SECONDS)
+    def __init__(self, title: str, kind: str, about: str) -> None:
+        super().__init__(title=title, custom_id=f"form:{kind}:{about}", timeout=None)
+        self.stop()  # discord.py would wait for it in this process, and for ever where it is closed unsent
 
-    async def on_error(self, interaction: discord.Interaction[Any], error: Exception, /) -> None:
-        """Tell the person what went wrong."""
-        await _painter(interaction).explain(interaction, error)
+    def ask(self, text: str, hint: str | None, field: "ui.TextInput[Self]") -> None:
+        """Add a field under a heading."""
+        self.add_item(ui.Label(text=text, description=hint, component=field))
+
+
+def form_of(interaction: discord.Interaction[Any]) -> tuple[str, str, dict[str, str]] | None:
+    """Return kind, subject and fields of a form that was sent; None for anything that is no form of ours."""
+    data: Any = interaction.data
+    found = _FORM.fullmatch(data["custom_id"]) if interaction.type is discord.InteractionType.modal_submit else None
+    return None if found is None else (found["kind"], found["about"], _fields(data["components"]))
+
+
+def _fields(components: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Collect the fields by their custom_id, however they are wrapped."""
+    fields: dict[str, str] = {}
+    for component in components:
+        if "value" in component:
+            fields[component["custom_id"]] = component["value"]
+        fields |= _fields([component["component"]] if "component" in component else component.get("components", []))
+    return fields
 
 
 class SteerForm(Form):
     """Ask for the words that a running painting shall follow from now on."""
 
     def __init__(self, job_id: str, prompt: str) -> None:
-        super().__init__("Steer this painting")
-        self.job_id = job_id
-        self.prompt: ui.TextInput[Self] = ui.TextInput(
-            style=discord.TextStyle.paragraph, default=prompt[:_PROMPT_LIMIT], min_length=1, max_length=_PROMPT_LIMIT
+        super().__init__("Steer this painting", "steer", job_id)
+        self.ask(
+            "From now on, paint",
+            "The picture goes on from what it shows.",
+            ui.TextInput(
+                custom_id="prompt",
+                style=discord.TextStyle.paragraph,
+                default=prompt[:_PROMPT_LIMIT],
+                min_length=1,
+                max_length=_PROMPT_LIMIT,
+            ),
         )
-        self.add_item(
-            ui.Label(
-                text="From now on, paint", description="The picture goes on from what it shows.", component=self.prompt
-            )
-        )
-
-    async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
-        """Swap the prompt of the running painting."""
-        await _painter(interaction).actions.steer(interaction, self.job_id, self.prompt.value)
 
 
 def layout(look: Look, job_id: str, picture: str | None) -> ui.LayoutView:

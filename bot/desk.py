@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import discord
@@ -19,12 +19,14 @@ from bot.retry import BROKEN, retried
 from engine.spec import PaintingSpec
 
 if TYPE_CHECKING:
+    from bot.line import Line
     from bot.settings import Settings
     from bot.studio import Studio
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_NOTE = ".json"
 _PATIENCE = 1.5
 """Seconds that work before the answer may take; Discord waits for three."""
 
@@ -32,10 +34,11 @@ _PATIENCE = 1.5
 class Desk:
     """Take requests. What it has taken is in the ledger; its message is only how people see it."""
 
-    def __init__(self, client: discord.Client, studio: "Studio", settings: "Settings") -> None:
+    def __init__(self, client: discord.Client, studio: "Studio", settings: "Settings", line: "Line") -> None:
         self._client = client
         self._studio = studio
         self._settings = settings
+        self._line = line
         self._posting: set[str] = set()
 
     async def admit(self, person: Person, prompt: str) -> None:
@@ -73,6 +76,17 @@ class Desk:
         """Keep an upload as long as pictures are kept; return its path for a spec."""
         return await asyncio.to_thread(self._studio.files.save_input, upload.png, ".png")
 
+    async def note(self, content: bytes) -> str:
+        """Keep a note as long as pictures are kept; return its name, for a custom_id."""
+        return Path(await asyncio.to_thread(self._studio.files.save_input, content, _NOTE)).stem
+
+    async def read_note(self, name: str) -> bytes:
+        """Read a note; raise `Refusal` when it is gone."""
+        try:
+            return await asyncio.to_thread((self._studio.files.folder / "inputs" / f"{name}{_NOTE}").read_bytes)
+        except FileNotFoundError:
+            raise Refusal("This form is too old; open it again from the message's menu.") from None
+
     async def take(self, interaction: discord.Interaction[Any], request: Request) -> Job:
         """Queue a request and answer the interaction with the job's message; raise `Refusal`."""
         job, look = await self._queue(request)
@@ -102,16 +116,7 @@ class Desk:
         if job.message_id is not None or job.id in self._posting or job.interaction_id != request.interaction_id:
             return job, None
         self._posting.add(job.id)
-        return job, await self._first_look(job)
-
-    async def _first_look(self, job: Job) -> messages.Look:
-        if (await self._studio.guild_settings(job.guild_id)).paused:
-            return messages.held(job)
-        outlook = await self._studio.outlook(job.id)
-        if outlook is None or outlook.seconds == 0:  # it has begun, or will in a moment
-            return messages.starting(job)
-        starts_at = None if outlook.seconds is None else time.time() + outlook.seconds
-        return messages.queued(job, outlook.position, starts_at)
+        return job, await self._line.first_look(job)
 
     async def _answer(self, interaction: discord.Interaction[Any], job: Job, look: messages.Look) -> None:
         if interaction.response.is_done():  # the slow way: a private "thinking" was shown first

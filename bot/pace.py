@@ -30,6 +30,15 @@ class Pace:
         channel.interval = max(self._interval, channel.interval * 0.8)
         channel.next_turn = self._clock() + channel.interval * max(1, active)
 
+    def lent(self, channel_id: int) -> None:
+        """Note an edit out of turn: the next turn comes so much later."""
+        channel = self._channel(channel_id)
+        channel.next_turn = max(channel.next_turn, self._clock()) + channel.interval
+
+    def calm(self, channel_id: int) -> bool:
+        """Tell whether an edit out of turn may be risked: not while a refusal is being waited out."""
+        return self._channel(channel_id).interval <= self._interval or self.wait(channel_id) == 0
+
     def refused(self, channel_id: int, retry_after: float = 0.0) -> None:
         """Note an edit that Discord put off or did not answer in time."""
         channel = self._channel(channel_id)

@@ -17,6 +17,8 @@ NEEDED = {
     "add_reactions": "add reactions here",
 }
 """What painting in a channel takes, and how to say that it is missing."""
+INVITED = discord.Permissions(send_messages_in_threads=True, **dict.fromkeys(NEEDED, True))
+"""What a server is asked for; a test holds the README to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from bot.components import NOBODY, layout
 from bot.delivery import Delivery
 from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Stopped
 from bot.jobs import Job, JobState
+from bot.line import Line
 from bot.pace import Pace
 from bot.retry import may_pass
 
 if TYPE_CHECKING:
-    from bot.settings import Settings
     from bot.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -55,13 +55,13 @@ class _Post:
 class Reporter:
     """Show progress while Discord keeps up, and how every job ended whatever Discord does."""
 
-    def __init__(self, client: discord.Client, studio: "Studio", delivery: Delivery, settings: "Settings") -> None:
+    def __init__(self, client: discord.Client, studio: "Studio", delivery: Delivery, pace: Pace, line: Line) -> None:
         self._client = client
         self._studio = studio
-        self._settings = settings
-        self._pace = Pace(settings.discord.preview_seconds, time.monotonic)
-        self._posts: dict[str, _Post] = {}
         self._delivery = delivery
+        self._pace = pace
+        self._line = line
+        self._posts: dict[str, _Post] = {}
         self._rescue: asyncio.Task[None] | None = None
         self._closed = False
         self.dropped = 0
@@ -115,6 +115,7 @@ class Reporter:
         """Edit the message of one job until the job has ended, then tell how."""
         logs.about(post.job_id)
         try:
+            await self._line.leave(post.job_id)
             patience = _FIRST_PATIENCE
             while not post.ended.is_set():
                 await self._turn(post)

@@ -1,12 +1,14 @@
 """/edit, and "Edit this picture" in a message's menu."""
 
-from typing import Any, Self
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import discord
 from discord import app_commands, ui
 from discord.ext import commands
 
-from bot.attachments import Upload, fetch
+from bot.attachments import Upload, as_noted, fetch, noted
 from bot.client import Painter
 from bot.components import Form
 from bot.desk import patiently
@@ -24,8 +26,9 @@ class Edit(commands.Cog):
         self.menu = app_commands.ContextMenu(name="Edit this picture", callback=self.edit_message)
 
     async def cog_load(self) -> None:
-        """Add the message menu: discord.py has no decorator for one inside a cog."""
+        """Add the message menu, for which discord.py has no decorator inside a cog, and take its form."""
         self.bot.tree.add_command(self.menu)
+        self.bot.forms |= {"edit": self.edit_job, "attached": self.edit_attached}
 
     async def cog_unload(self) -> None:
         """Take the message menu away again."""
@@ -74,15 +77,38 @@ class Edit(commands.Cog):
         picture = next((one for one in message.attachments if (one.content_type or "").startswith("image/")), None)
         if picture is None:
             raise Refusal("That message has no picture attached; pick one that has.")
-        await interaction.response.send_modal(EditForm(self, picture))
+        job = await self.bot.studio.ledger.by_message(message.id)
+        if job is None or self.bot.studio.files.picture(job) is None:
+            form = EditForm("attached", await self.bot.desk.note(noted(picture)))
+        else:
+            form = EditForm("edit", job.id)
+        await interaction.response.send_modal(form)
 
-    async def edit_attachment(
-        self, interaction: discord.Interaction[Any], attachment: discord.Attachment, prompt: str, strength: float
-    ) -> None:
-        """Paint over an attachment that is in the channel already."""
-        await self.bot.desk.admit(person_of(interaction), prompt)
+    async def edit_job(self, interaction: discord.Interaction[Any], job_id: str, fields: Mapping[str, str]) -> None:
+        """Paint over a picture of ours, from the original and not from what Discord made of it."""
+        strength, options = await self._admitted(interaction, fields)
+        job = await self.bot.actions.job(job_id)
+        picture = self.bot.studio.files.picture_of(job)
+        await self.paint(
+            interaction,
+            options,
+            Canvas(picture=picture, width=job.spec.width, height=job.spec.height, strength=strength),
+        )
+
+    async def edit_attached(self, interaction: discord.Interaction[Any], note: str, fields: Mapping[str, str]) -> None:
+        """Paint over a picture that somebody attached."""
+        strength, options = await self._admitted(interaction, fields)
+        attachment = as_noted(await self.bot.desk.read_note(note), self.bot)
         picture = await patiently(interaction, fetch(attachment, self.bot.settings))
-        await self.paint(interaction, Options(prompt=prompt), await self._canvas(picture, strength))
+        await self.paint(interaction, options, await self._canvas(picture, strength))
+
+    async def _admitted(
+        self, interaction: discord.Interaction[Any], fields: Mapping[str, str]
+    ) -> tuple[float, Options]:
+        """Check what a form says and whether this person may ask for it."""
+        strength, options = _strength(fields["strength"]), Options(prompt=fields["prompt"])
+        await self.bot.desk.admit(person_of(interaction), options.prompt)
+        return strength, options
 
     async def paint(self, interaction: discord.Interaction[Any], options: Options, canvas: Canvas) -> None:
         """Queue the edit and answer."""
@@ -98,28 +124,34 @@ class Edit(commands.Cog):
 class EditForm(Form):
     """Ask what a picture shall become."""
 
-    def __init__(self, cog: Edit, picture: discord.Attachment) -> None:
-        super().__init__("Edit this picture")
-        self._cog = cog
-        self._picture = picture
-        self.prompt: ui.TextInput[Self] = ui.TextInput(
-            style=discord.TextStyle.paragraph, placeholder="a house in winter", min_length=1, max_length=2000
+    def __init__(self, kind: str, about: str) -> None:
+        super().__init__("Edit this picture", kind, about)
+        self.ask(
+            "It shall show",
+            None,
+            ui.TextInput(
+                custom_id="prompt",
+                style=discord.TextStyle.paragraph,
+                placeholder="a house in winter",
+                min_length=1,
+                max_length=2000,
+            ),
         )
-        self.strength: ui.TextInput[Self] = ui.TextInput(default=f"{EDIT_STRENGTH:g}", min_length=1, max_length=4)
-        self.add_item(ui.Label(text="It shall show", component=self.prompt))
-        self.add_item(
-            ui.Label(text="Strength", description="0.05 hardly changes it, 1 paints it anew", component=self.strength)
+        self.ask(
+            "Strength",
+            "0.05 hardly changes it, 1 paints it anew",
+            ui.TextInput(custom_id="strength", default=f"{EDIT_STRENGTH:g}", min_length=1, max_length=4),
         )
 
-    async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
-        """Queue the edit."""
-        try:
-            strength = float(self.strength.value.replace(",", "."))
-        except ValueError:
-            raise Refusal("Write the strength as a number from 0.05 to 1.") from None
-        if not 0.05 <= strength <= 1:
-            raise Refusal("Write the strength as a number from 0.05 to 1.")
-        await self._cog.edit_attachment(interaction, self._picture, self.prompt.value, strength)
+
+def _strength(text: str) -> float:
+    try:
+        strength = float(text.replace(",", "."))
+    except ValueError:
+        strength = math.nan
+    if not 0.05 <= strength <= 1:
+        raise Refusal("Write the strength as a number from 0.05 to 1.")
+    return strength
 
 
 async def setup(bot: Painter) -> None:

@@ -1,10 +1,12 @@
 import re
+from types import SimpleNamespace
 from typing import Any
 
+import discord
 import pytest
 
 from bot import messages
-from bot.components import JobButton, PageButton, layout, note
+from bot.components import JobButton, PageButton, SteerForm, form_of, layout, note
 from tests.bot.conftest import make_job
 
 NOTHING: Any = None
@@ -72,3 +74,23 @@ def test_the_longest_message_fits(job):
 def test_a_note_has_a_heading_and_its_lines():
     texts = [part["content"] for part in note("Title", ["one", "two"], 1).to_components()[0]["components"]]
     assert texts == ["### Title", "one\ntwo"]
+
+
+def sent(custom_id: str, components: list[dict[str, Any]], kind=discord.InteractionType.modal_submit) -> Any:
+    return SimpleNamespace(type=kind, data={"custom_id": custom_id, "components": components})
+
+
+async def test_a_form_is_read_by_whichever_process_gets_it():
+    form = SteerForm("abcdefgh", "x" * 5000)
+    assert form.custom_id == "form:steer:abcdefgh"
+    assert form.is_finished()  # discord.py keeps none of it
+    field = {"type": 4, "custom_id": "prompt", "value": "a blue fish"}
+    labelled, in_a_row = [{"type": 18, "component": field}], [{"type": 1, "components": [field]}]
+    for components in (labelled, in_a_row):
+        assert form_of(sent(form.custom_id, components)) == ("steer", "abcdefgh", {"prompt": "a blue fish"})
+
+
+@pytest.mark.parametrize("custom_id", ["form:steer", "form:steer:", "form:Steer:abc", "job:stop:abcdefgh", "5f0c"])
+def test_other_forms_are_none_of_ours(custom_id):
+    assert form_of(sent(custom_id, [])) is None
+    assert form_of(sent("form:steer:abcdefgh", [], discord.InteractionType.component)) is None

@@ -61,6 +61,25 @@ def test_what_discord_asks_for_is_kept_and_the_wait_has_an_end(clock):
     assert pace.wait(1) == 60
 
 
+def test_an_edit_out_of_turn_puts_the_next_turn_off(clock):
+    pace = Pace(3.0, clock)
+    pace.took(1, active=1)
+    pace.lent(1)
+    assert pace.wait(1) == 6.0
+    clock.now += 60
+    pace.lent(1)
+    assert pace.wait(1) == 3.0
+
+
+def test_nothing_is_edited_out_of_turn_while_a_refusal_is_waited_out(clock):
+    pace = Pace(3.0, clock)
+    assert pace.calm(1)
+    pace.refused(1)
+    assert not pace.calm(1)
+    clock.now += 6
+    assert pace.calm(1)
+
+
 def http(status: int, kind: type[discord.HTTPException] = discord.HTTPException) -> discord.HTTPException:
     answer: Any = SimpleNamespace(status=status, reason="because")
     return kind(answer, {"code": 0, "message": "x"})

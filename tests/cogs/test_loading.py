@@ -1,11 +1,15 @@
 import importlib
 import inspect
+import logging
 from pathlib import Path
 
+import discord
 from discord import app_commands
 from discord.ext import commands
 
 from bot.client import COGS, Painter
+from bot.people import INVITED
+from tests.atelier import at_work
 
 
 def leaves(command):
@@ -74,3 +78,11 @@ def test_every_file_with_a_cog_is_loaded():
         if any(issubclass(one, commands.Cog) for one in own):
             found.add(path.stem)
     assert found == set(COGS)
+
+
+async def test_the_log_prints_the_invitation(settings, caplog):
+    caplog.set_level(logging.INFO)
+    async with at_work(settings) as world:
+        await world.env.settle()
+        link = discord.utils.oauth_url(world.bot.application_id or 0, permissions=INVITED)
+    assert link in caplog.text

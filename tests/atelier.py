@@ -1,8 +1,9 @@
-"""The real client, ledger and worker thread on a simulated Discord, with the tiny networks."""
+"""The real client, ledger and worker thread on a simulated Discord, with the networks that ship."""
 
 import asyncio
 import contextlib
 import io
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,22 +15,23 @@ from simcord.results import to_discord_message
 
 from bot.client import Painter
 from bot.explaining import sentence_for
-from bot.jobs import Job
+from bot.jobs import Job, JobState
 from bot.settings import DiscordSettings, LimitSettings, ModelSettings, Settings, StorageSettings, WorkerSettings
-from engine.spec import Cutouts
 
-TINY = {
-    "width": 32,
-    "height": 32,
-    "steps": 12,
-    "start": "noise",
-    "candidates": 1,
-    "coarse": 0.0,
-    "cutouts": Cutouts(count=4),
-}
-"""A preset that the tiny networks paint in a second."""
+SIZE = 64
+"""Pixels of a side: the shipped pair paints so small a picture in half a second."""
 ENDLESS = 10_000
 """Steps of a painting that somebody has to stop."""
+_TIMES = {
+    JobState.QUEUED: [[True, False, False, False]],
+    JobState.RUNNING: [[True, True, False, False]],
+    JobState.RENDERED: [[True, True, True, False]],
+    JobState.DELIVERED: [[True, True, True, True]],
+    # These may never have begun, and their channel may not have been told yet.
+    JobState.FAILED: [[True, begun, True, told] for begun in (False, True) for told in (False, True)],
+    JobState.CANCELLED: [[True, begun, True, told] for begun in (False, True) for told in (False, True)],
+}
+"""Which of a job's times are known in each state: asked for, begun, ended, told."""
 UPLOADS = "cdn.simcord.invalid"
 _LONG_ENOUGH = 90.0
 
@@ -123,6 +125,20 @@ class World:
         errors = [getattr(error, "original", error) for error in self.env.errors]
         return [error for error in errors if not isinstance(error, Exception) or sentence_for(error) is None]
 
+    def check_books(self) -> None:
+        """Hold the ledger, as the bot left it, to what must be true of it whatever has happened."""
+        with contextlib.closing(sqlite3.connect(self.bot.studio.files.ledger)) as books:
+            books.row_factory = sqlite3.Row
+            assert [row[0] for row in books.execute("PRAGMA integrity_check")] == ["ok"]
+            assert books.execute("PRAGMA foreign_key_check").fetchall() == []
+            shown = {row["message_id"]: row["job_id"] for row in books.execute("SELECT * FROM messages")}
+            for job in books.execute("SELECT * FROM jobs"):
+                assert job["message_id"] is None or shown[job["message_id"]] == job["id"]
+                times = [job[name] for name in ("created_at", "started_at", "finished_at", "delivered_at")]
+                assert [time is not None for time in times] in _TIMES[JobState(job["state"])], dict(job)
+                known = [time for time in times if time is not None]
+                assert known == sorted(known)
+
     async def restart(self) -> None:
         """End the bot as SIGTERM would, and start another on the same data."""
         await self.bot.stop_services()
@@ -166,7 +182,7 @@ def quick_settings(folder: Path) -> Settings:
         storage=StorageSettings(folder=folder / "data"),
         discord=DiscordSettings(preview_seconds=0.2, cdn_hosts=(UPLOADS,)),
         worker=WorkerSettings(device="cpu", precision="fp32", first_preview_step=2, checkpoint_seconds=0.5, frames=6),
-        models=ModelSettings(folder=folder / "models", preset="draft"),
+        models=ModelSettings(folder=folder / "models", preset="draft", size=f"{SIZE}x{SIZE}"),
         limits=LimitSettings(per_user=8, most_steps=ENDLESS),
     )
 
@@ -175,11 +191,12 @@ def quick_settings(folder: Path) -> Settings:
 async def at_work(settings: Settings) -> AsyncIterator[World]:
     """Open a world, and close it with nothing unforeseen."""
     world = World(settings)
-    await world.env.start()
     try:
+        await world.env.start()
         yield world
     finally:
         await world.bot.stop_services()
         with contextlib.suppress(TimeoutError):
             await world.env.shutdown()
     assert world.unforeseen() == []
+    world.check_books()

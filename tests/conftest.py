@@ -14,6 +14,9 @@ from torch import Tensor
 from engine import third_party
 from engine.devices import Device, pick_device
 from engine.generators import Generator
+from engine.models import ModelStore
+from engine.presets import EMBEDDED
+from engine.spec import Cutouts
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -52,6 +55,20 @@ TINY_PERCEPTOR: Mapping[str, Any] = {
 @pytest.fixture(scope="session")
 def cpu() -> Device:
     return pick_device("cpu", "fp32")
+
+
+@pytest.fixture(scope="session")
+def shipped_models(cpu: Device) -> ModelStore:
+    """The pair that ships, loaded once for the workers of all tests: they come one after the other."""
+    return ModelStore(Path("nothing is fetched"), cpu)
+
+
+@pytest.fixture
+def quick_start(shipped_models: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers take the pair that is loaded already, and the quickest preset be quicker: one start, few cutouts."""
+    monkeypatch.setattr("bot.worker.ModelStore", lambda folder, device: shipped_models)
+    few = {"candidates": 1, "cutouts": Cutouts(count=4, overview=2), "steps": 6}
+    monkeypatch.setitem(EMBEDDED, "draft", {**EMBEDDED["draft"], **few})
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """What an orchestrator and a Prometheus see of a bot at work on a simulated Discord."""
 
 import asyncio
-import functools
 import socket
 import time
 
@@ -13,9 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bot.health import serving
 from bot.lag import watch_lag
 from bot.settings import HealthSettings, Settings
-from engine.models import ModelStore
-from engine.presets import EMBEDDED
-from tests.atelier import TINY, at_work, quick_settings
+from tests.atelier import at_work, quick_settings
 
 
 @pytest.fixture
@@ -45,9 +42,7 @@ async def look(free_port):
 
 
 @pytest.fixture
-async def world(tmp_path, tiny_models, monkeypatch):
-    monkeypatch.setattr("bot.worker.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
-    monkeypatch.setitem(EMBEDDED, "draft", TINY)
+async def world(tmp_path, quick_start):
     async with at_work(quick_settings(tmp_path)) as world:
         yield world
 

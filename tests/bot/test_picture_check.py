@@ -1,6 +1,5 @@
 """What CLIP sees in a picture, and what becomes of the picture then."""
 
-import functools
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,7 @@ from bot.moderation import VEILED
 from bot.picture_check import REFUSED, PictureCheck, concept_shares
 from bot.settings import ModerationSettings, Settings, load_settings
 from engine.models import ModelStore
-from engine.presets import EMBEDDED
-from tests.atelier import TINY, at_work, quick_settings, shown
+from tests.atelier import at_work, quick_settings, shown
 from tests.bot.conftest import make_job
 
 SHIPPED = Path(__file__).parent.parent.parent / "config.yaml"
@@ -127,9 +125,7 @@ def test_a_picture_that_an_earlier_process_finished_is_looked_at_too(paint, ask,
     assert not any(isinstance(event, Started) for event in events)
 
 
-async def test_a_veiled_picture_is_a_spoiler_wherever_it_is_shown(tmp_path, tiny_models, monkeypatch):
-    monkeypatch.setattr("bot.worker.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
-    monkeypatch.setitem(EMBEDDED, "draft", TINY)
+async def test_a_veiled_picture_is_a_spoiler_wherever_it_is_shown(tmp_path, quick_start):
     moderation = ModerationSettings(pictures="spoiler", concepts=CONCEPTS, picture_threshold=ALL)
     settings = quick_settings(tmp_path).model_copy(update={"moderation": moderation})
     async with at_work(settings) as world:

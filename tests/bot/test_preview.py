@@ -1,6 +1,5 @@
 import asyncio
 import contextlib
-import functools
 import os
 import re
 import signal
@@ -15,7 +14,6 @@ from bot.jobs import Request
 from bot.ledger import Ledger
 from bot.preferences import WHOLE_PROCESS
 from bot.studio import Studio
-from engine.models import ModelStore
 
 
 def fetch(url: str) -> tuple[int, str]:
@@ -27,9 +25,8 @@ def fetch(url: str) -> tuple[int, str]:
 
 
 @pytest.fixture
-async def page(settings, tiny_models, monkeypatch):
+async def page(settings, quick_start, monkeypatch):
     """Run the local page; hand over its address, with the part after #."""
-    monkeypatch.setattr("bot.worker.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
     said: list[str] = []
     monkeypatch.setattr(preview, "_say", said.append)
     serving = asyncio.create_task(preview.serve(preview.local(settings), 0))
@@ -60,8 +57,7 @@ def test_the_page_has_a_data_folder_of_its_own_and_takes_its_own_uploads(setting
     assert local.discord.guild_ids == ()
 
 
-async def test_what_a_session_leaves_goes_on_in_the_next(settings, tiny_models, monkeypatch, spec):
-    monkeypatch.setattr("bot.worker.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
+async def test_what_a_session_leaves_goes_on_in_the_next(settings, quick_start, monkeypatch, spec):
     local = preview.local(settings)
     channels: list[int] = []
     said: list[str] = []

@@ -80,8 +80,7 @@ async def test_steer_changes_the_words_of_the_running_painting(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: "Steer" in labels(world.message(job.message_id)))
     form = await press(world, world.alice, job, "Steer")
-    field = form.modal["components"][0]["component"]["custom_id"]
-    assert (await world.alice.submit_modal(form, {field: "a grey lighthouse"})).ephemeral
+    assert (await world.alice.submit_modal(form, {"prompt": "a grey lighthouse"})).ephemeral
     await world.until(lambda: "a grey lighthouse" in shown(world.message(job.message_id)))
     await world.until(lambda: world.message(job.message_id).attachments)
     await press(world, world.alice, job, "Stop")
@@ -95,8 +94,7 @@ async def test_steering_refuses_blocked_words_and_bad_prompts(world):
     await world.until(lambda: "Steer" in labels(world.message(job.message_id)))
     for text, reason in (("a weasel", "not allowed"), ("::0", "")):
         form = await press(world, world.alice, job, "Steer")
-        field = form.modal["components"][0]["component"]["custom_id"]
-        result = await world.alice.submit_modal(form, {field: text})
+        result = await world.alice.submit_modal(form, {"prompt": text})
         assert result.ephemeral
         assert reason in words(result)
     assert (await world.job(job.id)).prompt == "a red apple"

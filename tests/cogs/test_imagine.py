@@ -1,11 +1,16 @@
+import io
+
 import discord
+import numpy as np
+from PIL import Image
 
 from bot.jobs import JobState
-from tests.atelier import png, shown, words
+from engine.pictures import spec_of
+from tests.atelier import ENDLESS, png, shown, words
 
 
 async def test_imagine_is_answered_at_once_and_painted_in_the_same_message(world):
-    job = await world.imagine(world.alice, "a red apple", steps=40)
+    job = await world.imagine(world.alice, "a red apple", steps=16)
     assert "a red apple" in shown(world.message(job.message_id))
     done = await world.ended(job)
 
@@ -19,15 +24,31 @@ async def test_imagine_is_answered_at_once_and_painted_in_the_same_message(world
     assert message.flags.components_v2
 
 
-async def test_the_finished_picture_is_the_file_on_disk_and_carries_its_reactions(world):
+async def test_previews_are_shown_large_too(world):
+    job = await world.imagine(world.alice, steps=ENDLESS)
+    await world.until(lambda: world.message(job.message_id).attachments)
+    preview = world.message(job.message_id).attachments[0]
+    assert preview.filename.endswith(f"-{job.id}.jpg")
+    with Image.open(io.BytesIO(world.env.backend.cdn.get(preview.url))) as image:
+        assert image.size == (512, 512)
+    await world.bot.studio.cancel(job.id)
+    await world.ended(job)
+
+
+async def test_the_finished_picture_is_the_one_on_disk_shown_large_and_carries_its_reactions(world, tmp_path):
     job = await world.ended(await world.imagine(world.alice))
     message = world.message(job.message_id)
     await world.until(lambda: len(world.message(job.message_id).reactions) == 3)
     seeded = [str(reaction.emoji) for reaction in world.message(job.message_id).reactions]
     assert seeded == list(world.settings.reactions.seeded)
-    path = world.bot.studio.files.picture(job)
-    assert path is not None
-    assert world.env.backend.cdn.get(message.attachments[0].url) == path.read_bytes()
+    kept = world.bot.studio.files.result_path(job)
+    posted = tmp_path / "posted.png"
+    posted.write_bytes(world.env.backend.cdn.get(message.attachments[0].url))
+    assert spec_of(posted) == spec_of(kept) == job.spec
+    with Image.open(posted) as large, Image.open(kept) as small:
+        assert (small.size, large.size) == ((64, 64), (512, 512))
+        back = np.asarray(large.resize(small.size, Image.Resampling.BOX)).astype(int)
+        assert np.abs(back - np.asarray(small)).mean() < 12
 
 
 async def test_options_reach_the_spec(world):

@@ -105,8 +105,7 @@ async def test_who_was_blocked_meanwhile_cannot_steer(world):
     await world.until(lambda: world.message(job.message_id).attachments)
     form = await world.alice.click(world.message(job.message_id), label="Steer")
     await world.bot.studio.change_guild(world.guild.id, blocked_users=frozenset({world.alice.id}))
-    field = form.modal["components"][0]["component"]["custom_id"]
-    result = await world.alice.submit_modal(form, {field: "a lighthouse"})
+    result = await world.alice.submit_modal(form, {"prompt": "a lighthouse"})
     assert result.ephemeral
     assert words(result) == "You may not use this bot here."
     assert (await world.job(job.id)).prompt == "a red apple"

@@ -1,19 +1,13 @@
-"""A bot at work on a simulated Discord, with the tiny networks."""
-
-import functools
+"""A bot at work on a simulated Discord, with the networks that ship."""
 
 import pytest
 
-from engine.models import ModelStore
-from engine.presets import EMBEDDED
-from tests.atelier import TINY, at_work, quick_settings
+from tests.atelier import at_work, quick_settings
 from tests.end_to_end.household import house, nursery  # noqa: F401, fixtures of the tests over real sockets
 
 
 @pytest.fixture
-def settings(tmp_path, tiny_models, monkeypatch):
-    monkeypatch.setattr("bot.worker.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
-    monkeypatch.setitem(EMBEDDED, "draft", TINY)
+def settings(tmp_path, quick_start):
     return quick_settings(tmp_path)
 
 

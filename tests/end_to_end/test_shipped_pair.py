@@ -21,7 +21,7 @@ def pixels_of(world, job):
 
 
 async def test_a_red_apple_on_a_blue_background_is_one(shipped):
-    job = await shipped.imagine(shipped.alice, "a red apple on a blue background", preset="normal")
+    job = await shipped.imagine(shipped.alice, "a red apple on a blue background", preset="normal", size="128x128")
     ended = await shipped.ended(job)
     assert ended.state is JobState.DELIVERED
     progress = [edit for edit in shipped.edits(job.message_id) if "it/s" in str(edit.json)]

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import discord
 import pytest
 
 from bot.jobs import Asker
-from bot.people import NEEDED, Person, missing
+from bot.people import INVITED, NEEDED, Person, missing
 from bot.refusals import Refusal
 from tests.bot.conftest import make_job
 
@@ -55,3 +57,11 @@ def test_nobody_moderates_direct_messages(ask):
     job = make_job(ask(user_id=1, guild_id=None))
     with pytest.raises(Refusal):
         person(user_id=2, guild_id=None, moderates=True).require_say(job)
+
+
+def test_the_invitation_in_the_readme_asks_for_what_the_code_needs_and_nothing_else():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    link = discord.utils.oauth_url("YOUR_APPLICATION_ID", permissions=INVITED)
+    assert readme.count("https://discord.com/oauth2/authorize") == readme.count(link) == 1
+    assert missing(INVITED, thread=False) == missing(INVITED, thread=True) == ()
+    assert sum(1 for _, on in INVITED if on) == len(NEEDED) + 1

@@ -189,7 +189,7 @@ def list_models(ctx: typer.Context) -> None:
         size = "" if model.bytes is None else f"{model.bytes / 2**20:.0f}"
         table.add_row(model.name, model.kind, size, "yes" if model.is_in(folder) else "no", model.licence)
     Console(highlight=False).print(table)
-    typer.echo(f"\nWhen nobody says otherwise: {usual_pair(_settings(ctx.obj).models)}.")
+    typer.echo(f"When nobody says otherwise: {usual_pair(_settings(ctx.obj).models)}.")
 
 
 @models_app.command("fetch")

@@ -28,7 +28,11 @@ def perceptors(generator: str, models: ModelSettings) -> tuple[str, ...]:
 
 def usual_pair(models: ModelSettings) -> str:
     """Name what paints and what looks when nobody says, for people."""
-    generator = usual_generator(models)
+    return pair(usual_generator(models), models)
+
+
+def pair(generator: str, models: ModelSettings) -> str:
+    """Name a generator and what looks at its pictures, for people."""
     seen_by = " + ".join(perceptors(generator, models))
     return generator if seen_by == generator else f"{generator}, seen by {seen_by}"
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 
+import discord
 import simcord
 from simcord import Preview
 
@@ -30,11 +31,11 @@ def run(settings: Settings, port: int = 0) -> None:
 
 def local(settings: Settings) -> Settings:
     """Return the settings for the page: a data folder of its own, uploads from the simulated Discord."""
-    discord = settings.discord.model_copy(
+    simulated = settings.discord.model_copy(
         update={"cdn_hosts": (*settings.discord.cdn_hosts, _UPLOADS), "guild_ids": ()}
     )
     storage = settings.storage.model_copy(update={"folder": settings.storage.folder / "preview"})
-    return settings.model_copy(update={"discord": discord, "storage": storage})
+    return settings.model_copy(update={"discord": simulated, "storage": storage})
 
 
 async def serve(settings: Settings, port: int) -> None:
@@ -45,8 +46,13 @@ async def serve(settings: Settings, port: int) -> None:
     # session left unfinished goes on in this one.
     guild = env.create_guild("Atelier")
     channel = guild.create_text_channel("paintings", topic="Type /imagine and say what to paint")
-    viewers = [guild.add_member(env.create_user(name)) for name in ("you", "a friend")]
+    keeper = guild.create_role("keepers", permissions=discord.Permissions(manage_guild=True, manage_messages=True))
+    viewers = [
+        guild.add_member(env.create_user("you"), roles=[keeper]),  # so that /admin can be tried too
+        guild.add_member(env.create_user("a friend")),
+    ]
     await env.start()
+    vars(client.tree).pop("on_error")  # simcord's: it takes every refusal for a fault, and the page calls it uncertain
     try:
         await env.advance_time(max(0.0, time.time() - env.now().timestamp()))
         assert client.user is not None

@@ -9,11 +9,12 @@ from discord.ext import commands
 from bot import messages
 from bot.client import Painter
 from bot.components import note
-from bot.networks import require_generator
+from bot.networks import require_generator, usual_generator
 from bot.orders import parse_size
 from bot.plain import plain
 from bot.preferences import GuildSettings
 from bot.refusals import Refusal
+from bot.settings import Settings
 from cogs.options import Model, Preset, Size
 
 _Cap = app_commands.Range[int, 0, 10_000]
@@ -164,30 +165,33 @@ class Admin(
         """Change what is named and show everything."""
         assert interaction.guild_id is not None
         own = await self.bot.studio.change_guild(interaction.guild_id, **changes)
-        view = note("🛠️ This server", _lines(own), messages.GREEN if changes else messages.BLUE)
+        view = note("🛠️ This server", _lines(own, self.bot.settings), messages.GREEN if changes else messages.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)
 
 
-def _lines(own: GuildSettings) -> list[str]:
-    state = "draining" if own.draining else "paused" if own.paused else "painting"
-    usual = "as in the configuration"
-    roles = ", ".join(f"<@&{role}> {cap}" for role, cap in own.per_role.items())
+def _lines(own: GuildSettings, settings: Settings) -> list[str]:
+    """Show what holds; what is the configuration's and not the server's own is in italics."""
+    state = "taking nothing new" if own.draining else "paused" if own.paused else "painting"
+    limits, models = settings.limits, settings.models
+    roles = ", ".join(f"<@&{role}> {cap}" for role, cap in (own.per_role or limits.per_role).items())
     return [
         f"**State** · {state}",
-        f"**Limits** · per person {_or(own.per_user, usual)}, whole server {_or(own.per_guild, usual)}",
-        f"**Limits of roles** · {roles or usual}",
+        f"**Limit of one person** · {_or(own.per_user, limits.per_user)} paintings under way",
+        f"**Limits of roles** · {roles or 'none of their own'}",
+        f"**Limit of the server** · {_or(own.per_guild, limits.per_guild)}",
         f"**Allowed channels** · {_mentions(own.channels_allowed, '#') or 'all'}",
         f"**Denied channels** · {_mentions(own.channels_denied, '#') or 'none'}",
         f"**Blocked people** · {_mentions(own.blocked_users, '@') or 'none'}",
         f"**Blocked words** · {', '.join(f'||{plain(word)}||' for word in sorted(own.blocked_words)) or 'none'}",
-        f"**Usual preset** · {_or(own.preset, usual)}",
-        f"**Usual size** · {_or(own.size, usual)}",
-        f"**Usual model** · {_or(own.generator, usual)}",
+        f"**Usual preset** · {_or(own.preset, models.preset)}",
+        f"**Usual size** · {_or(own.size, models.size or 'what the preset says')}",
+        f"**Usual model** · {_or(own.generator, usual_generator(models))}",
+        "-# *in italics: as the bot's owner has set it*",
     ]
 
 
-def _or(value: object, otherwise: str) -> str:
-    return otherwise if value is None else str(value)
+def _or(value: object, otherwise: object) -> str:
+    return f"*{otherwise}*" if value is None else str(value)
 
 
 def _mentions(ids: frozenset[int], sign: str) -> str:

@@ -10,7 +10,7 @@ from bot import messages
 from bot.client import Painter
 from bot.components import note
 from bot.jobs import JobState
-from bot.networks import generators, perceptors, usual_generator, usual_pair
+from bot.networks import generators, pair, usual_generator, usual_pair
 from bot.orders import preset_names
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
@@ -51,7 +51,9 @@ class Info(commands.Cog):
         generator = usual_generator(models)
         for name in generators(models):
             usual = " · the usual one" if name == generator else ""
-            lines.append(f"**{name}** · seen by {' + '.join(perceptors(name, models))}{usual}")
+            lines.append(f"**{pair(name, models)}**{usual}")
+        if len(generators(models)) == 1:
+            lines.append("-# The bot's owner can fetch others: `python -m bot models list`")
         for name in preset_names():
             spec = spec_from_preset((Prompt(content="a picture"),), name, generator)
             usual = " · the usual one" if name == models.preset else ""
@@ -67,8 +69,9 @@ class Info(commands.Cog):
             f"**Device** · {self.bot.studio.device}",
             f"**Paints with** · {usual_pair(self.bot.settings.models)}",
             f"**Painting** · {counts[JobState.RUNNING]} now, {counts[JobState.QUEUED]} waiting",
-            f"**Painted** · {counts[JobState.DELIVERED] + counts[JobState.RENDERED]} pictures",
-            f"**Up** · since <t:{int(self.bot.started_at)}:R>, in {len(self.bot.guilds)} servers",
+            f"**Painted so far** · {counts[JobState.DELIVERED] + counts[JobState.RENDERED]}",
+            f"**Started** · <t:{int(self.bot.started_at)}:R>",
+            f"**Servers** · {len(self.bot.guilds)}",
         ]
         view = note("ℹ️ This bot", lines, messages.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)

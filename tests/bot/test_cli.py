@@ -191,6 +191,7 @@ def test_models_are_listed_with_what_is_here(folder: Path) -> None:
     lines = bot("models", "list").stdout.splitlines()
     assert {"embedded", "imagenet-16384", "openimages-8192", "ViT-B/32"} <= {line.split()[0] for line in lines}
     assert [line.split()[0] for line in lines if " yes " in line] == ["embedded", "RN50"]
+    assert lines[-1] == "When nobody says otherwise: embedded."
 
 
 def test_fetching_without_a_network_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

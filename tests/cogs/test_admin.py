@@ -80,4 +80,6 @@ async def test_defaults(world, boss):
     assert (job.spec.preset, job.spec.width, job.spec.height) == ("paper", 48, 32)
     await world.ended(job)
     assert "not available" in words(await boss.slash(world.channel, "admin default model", model="dalle"))
-    assert "48x32" in words(await boss.slash(world.channel, "admin show"))
+    shown = words(await boss.slash(world.channel, "admin show"))
+    for piece in ("Usual size** · 48x32", "Limit of one person** · *8*", "Limits of roles** · none of their own"):
+        assert piece in shown

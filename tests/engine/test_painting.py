@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from engine.models import ModelStore
 from engine.painting import Iterate, LostError, Painting
@@ -284,3 +285,37 @@ def test_a_state_is_plain_data(store, tmp_path):
     state = torch.load(path, weights_only=True)
     assert PaintingSpec.from_json(state["spec"]) == painting.spec
     assert state["step"] == 1
+
+
+class Waits(TorchDispatchMode):
+    """Note every operation for which a GPU would be waited for: numbers read from it, or handed to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in WAITS:
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+WAITS = {torch.ops.aten._local_scalar_dense, torch.ops.aten.lift_fresh, torch.ops.aten.nonzero, torch.ops.aten.equal}
+
+
+@pytest.mark.parametrize("preset", ["paper", "normal", "nerdyrodent", "mse"])
+def test_a_step_makes_no_gpu_wait(store, monkeypatch, preset):
+    painting = Painting(spec_of(preset, start="noise", coarse=0, steps=9, width=96, height=96), store)
+    next(painting)
+    adam = painting._adam.step  # keeps its own count of steps on the CPU, wherever z is
+
+    def unwatched():
+        with _disable_current_modes():
+            adam()
+
+    monkeypatch.setattr(painting._adam, "step", unwatched)
+    with Waits() as waits:
+        iterate = next(painting)
+        assert waits.seen == []
+        assert iterate.loss > 0
+        assert waits.seen == ["aten._local_scalar_dense.default"]  # so it does look

@@ -65,7 +65,7 @@ def over_cap(of_user: int, cap: int) -> str:
     if cap == 0:
         return "You may not paint here: ask a moderator of this server."
     paintings = "painting" if cap == 1 else "paintings"
-    return f"You have {of_user} of {cap} {paintings} waiting; cancel one or wait for it to finish."
+    return f"You have {of_user} of {cap} {paintings} under way; cancel one or wait for it to finish."
 
 
 def refusal_by_limits(
@@ -77,7 +77,7 @@ def refusal_by_limits(
         return over_cap(of_user, cap)
     guild_cap = limits.per_guild if guild.per_guild is None else guild.per_guild
     if asker.guild_id is not None and of_guild >= guild_cap:
-        return f"This server has {of_guild} of {guild_cap} paintings waiting; try again when some are finished."
+        return f"This server has {of_guild} of {guild_cap} paintings under way; try again when some are finished."
     if in_all >= limits.total:
         return f"The queue is full with {in_all} paintings; try again in a while."
     return None

@@ -80,8 +80,8 @@ def refusal(guild=None, of_user=0, of_guild=0, in_all=0, guild_id: int | None = 
 
 def test_each_cap_is_named_in_its_refusal():
     assert refusal(of_user=2, of_guild=49, in_all=999) == ""
-    assert "3 of 3 paintings waiting" in refusal(of_user=3)
-    assert "1 of 1 painting waiting" in refusal(GuildSettings(per_user=1), of_user=1)
+    assert "3 of 3 paintings under way" in refusal(of_user=3)
+    assert "1 of 1 painting under way" in refusal(GuildSettings(per_user=1), of_user=1)
     assert "may not paint here" in refusal(GuildSettings(per_user=0))
     assert "server has 50 of 50" in refusal(of_guild=50)
     assert refusal(of_guild=50, guild_id=None) == ""

@@ -208,7 +208,7 @@ async def test_refusals_are_sentences(open_studio, ask, spec):
     assert await studio.refusal(asker, "a red apple") is None
     for _ in range(3):
         await studio.submit(ask())
-    assert await studio.refusal(asker) == ("You have 3 of 3 paintings waiting; cancel one or wait for it to finish.")
+    assert await studio.refusal(asker) == ("You have 3 of 3 paintings under way; cancel one or wait for it to finish.")
     assert await studio.refusal(Asker(2, 5, 6)) is None
     await studio.change_guild(5, per_role={50: 4})
     assert await studio.refusal(asker) is None
@@ -228,7 +228,7 @@ async def test_many_requests_at_once_stay_under_the_cap(open_studio, ask):
     results = await asyncio.gather(*(studio.submit(ask()) for _ in range(10)), return_exceptions=True)
     refusals = [result for result in results if isinstance(result, Refusal)]
     assert len(refusals) == 7
-    assert str(refusals[0]).startswith("You have 3 of 3 paintings waiting")
+    assert str(refusals[0]).startswith("You have 3 of 3 paintings under way")
     assert await studio.ledger.unfinished(user_id=1) == 3
 
 

@@ -192,3 +192,9 @@ def test_a_person_paints_reruns_and_edits(page: Page, tmp_path: Path) -> None:
     page.painted(3)
     page.photograph("edit")
     assert "strength 0.7" in page.message(3)[0]
+
+    page.command("cancel")
+    page.driver.find_element(By.ID, "send-message").click()
+    page.until(lambda: "You have no painting under way." in page.message(4)[0])
+    page.photograph("refusal")
+    assert "uncertain" not in page.driver.find_element(By.TAG_NAME, "body").text  # to the page a refusal is an answer

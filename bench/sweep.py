@@ -63,7 +63,7 @@ def plot(points: Sequence[Point], usual: Setting, path: Path) -> None:
                 axes.plot(*zip(*mine, strict=True), marker="o", label=side)
             axes.set_ylim(bottom=0)
             axes.grid(alpha=0.3)
-        rows[1, column].set_xlabel(f"{LABELS[setting]} ({getattr(usual, other)} {LABELS[other]})")
+        rows[1, column].set_xlabel(f"{LABELS[setting]} ({LABELS[other]}: {getattr(usual, other)})")
     rows[0, 0].set_ylabel("seconds per step")
     rows[1, 0].set_ylabel("peak memory, GiB")
     rows[0, 0].legend()

@@ -39,8 +39,7 @@ class ChildWorker(Worker):
         freed: Callable[[], None],
         lost: Callable[[str], None],
     ) -> None:
-        super().__init__(settings, files, heard, freed)
-        self._lost = lost
+        super().__init__(settings, files, heard, freed, lost)
         self._deaths = 0
         self._ending = False
 

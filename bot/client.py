@@ -37,6 +37,7 @@ from bot.refusals import Refusal
 from bot.reporter import Reporter
 from bot.settings import BadSettingsError, DiscordSettings, Settings, require_token
 from bot.studio import Studio
+from bot.worker import DeviceLostError
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Painter(commands.Bot):
         self.forms: dict[str, TakesForm] = {"steer": self.actions.steer}
         """Who takes the forms of each kind."""
         self.started_at = time.time()
+        self.token_refused = asyncio.Event()
         self._closing = False
 
     async def setup_hook(self) -> None:
@@ -160,6 +162,10 @@ class Painter(commands.Bot):
         except Exception as error:
             await self.explain(interaction, error)
 
+    async def on_token_refused(self) -> None:
+        """End this client: the login of the next one shows whether the token is good."""
+        self.token_refused.set()
+
     async def explain(self, interaction: discord.Interaction[Any], error: Exception) -> None:
         """Tell the person, in private and in one sentence, what went wrong. The one error handler."""
         if isinstance(error, app_commands.CommandInvokeError):
@@ -224,10 +230,14 @@ async def _live(settings: Settings, token: SecretStr, ending: asyncio.Event, hea
     async with Painter(settings, health.metrics) as client:
         health.attend(client)
         connection = asyncio.create_task(client.start(token.get_secret_value()))
-        await _either(connection, ending.wait())
+        await _either(connection, ending.wait(), client.token_refused.wait(), client.studio.device_lost.wait())
         if connection.done():
             connection.result()
         await client.close()  # while the connection still stands
+        if client.studio.device_lost.is_set():
+            raise DeviceLostError
+        if client.token_refused.is_set():
+            raise discord.ClientException("the token was refused")
 
 
 async def _either(*awaitables: Any) -> None:

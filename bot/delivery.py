@@ -15,7 +15,7 @@ import discord
 from bot import messages
 from bot.components import NOBODY, layout
 from bot.jobs import Job, JobState
-from bot.retry import BROKEN, may_pass, retried
+from bot.retry import BROKEN, may_pass, retried, token_refused
 from bot.uploads import fit
 from engine.pictures import BadPictureError
 
@@ -108,7 +108,9 @@ class Delivery:
                 try:
                     return await self._tell_by(way, job, look, upload)
                 except BROKEN as error:
-                    outage = outage or may_pass(error)
+                    outage = outage or may_pass(error) or token_refused(error)
+                    if token_refused(error):
+                        self._client.dispatch("token_refused")
                     log.warning("Job %s: its end cannot be told by %s (%s)", job.id, way.__name__.strip("_"), error)
             if not outage:
                 return None
@@ -171,8 +173,7 @@ class Delivery:
 
     async def _first(self, job: Job, wanted: Callable[[discord.Message], bool]) -> discord.Message | None:
         """Return the first message since the job was asked for that is `wanted`."""
-        after = discord.Object(discord.utils.time_snowflake(_moment(job.created_at), high=False))
-        async for message in self._channel(job).history(limit=_SEARCHED, after=after):
+        async for message in self._channel(job).history(limit=_SEARCHED, after=discord.Object(_since(job))):
             if wanted(message):
                 return message
         return None
@@ -237,5 +238,10 @@ def _content(job: Job, look: messages.Look, upload: Upload | None) -> dict[str, 
     }
 
 
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _since(job: Job) -> int:
+    """Return a snowflake from before the job's first message, by Discord's clock if possible: ours may be wrong."""
+    if job.interaction_id > 0:
+        return job.interaction_id
+    if job.message_id is not None:
+        return job.message_id - 1
+    return discord.utils.time_snowflake(datetime.fromtimestamp(job.created_at, UTC), high=False)

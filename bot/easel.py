@@ -8,22 +8,24 @@ import pickle
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from PIL import Image
 
 from bot import logs
-from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Started, Stopped
+from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Shrunk, Started, Stopped
 from bot.files import FULL_DISK, GONE_BEFORE, Files, StorageError, is_full_disk, write_whole
-from bot.jobs import Job
+from bot.jobs import Job, smaller
 from bot.picture_check import PictureCheck
 from bot.settings import ModerationSettings, WorkerSettings
 from engine.models import ModelStore
 from engine.painting import Iterate, LostError, Painting
 from engine.pictures import enlarged, preview_jpeg, save_png
 from engine.prompts import Prompt
+from engine.spec import BadSpecError, PaintingSpec
+from engine.views import out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,8 @@ _FRAME_SIDE = 512
 _FOLDERS = re.compile(r"(?<!\S)/\S*/")
 """The part of a path that is nobody's business."""
 _UNKNOWN = "Something went wrong while painting; the bot's owner finds the cause in the log under job {}."
-_MEMORY = "There is not enough memory for {}x{} pixels; try a smaller size."
+_MEMORY = "There is not enough memory for this, not even at {} × {} pixels; try again later."
+_SHORT, _INSTEAD = "Memory ran short: painted at", "instead of"
 
 
 Tell = Callable[[Event], None]
@@ -46,7 +49,7 @@ class Controls:
 
     preview_wanted: bool = True
     prompts: tuple[Prompt, ...] | None = None
-    """Steer towards these; paths in them are relative to the data folder."""
+    """Paint towards these from now on; paths in them are relative to the data folder."""
     end: Literal["", "keep", "drop", "leave"] = ""
     """keep: finish with the picture so far. drop: give up. leave: checkpoint, to go on at the next start."""
 
@@ -90,9 +93,6 @@ class Easel:
     def _paint(self, job: Job, controls: Controls) -> None:
         try:
             self._tell(self._painted(job, controls))
-        except (MemoryError, torch.OutOfMemoryError):
-            log.exception("Job %s ran out of memory", job.id)
-            self._tell(Failed(job.id, _MEMORY.format(job.spec.width, job.spec.height)))
         except torch.AcceleratorError:
             raise
         except Exception as error:
@@ -104,14 +104,38 @@ class Easel:
         if (finished := self._files.picture(job)) is not None:  # the process ended before the ledger knew
             with Image.open(finished) as picture:
                 notices = self._check.notices(picture, job.spec)
-            return Rendered(job.id, finished, job.seconds or 0.0, job.step, notices)
+            return Rendered(job.id, finished, job.seconds or 0.0, job.step, (*job.notices, *notices))
         if self._files.missing(job.spec):
             return Failed(job.id, GONE_BEFORE)
+        while True:
+            try:
+                return self._sat(job, controls)
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                reason = str(error).partition("\n")[0] or type(error).__name__
+            # Not before here: the error held on to all that the painting had taken, and what is made above that stays.
+            self._models.device.give_back()
+            log.warning("Job %s: no memory for %d × %d pixels (%s)", job.id, job.spec.width, job.spec.height, reason)
+            if (spec := smaller(job.spec)) is None:
+                return Failed(job.id, _MEMORY.format(job.spec.width, job.spec.height))
+            job = self._shrunk(job, spec)
+
+    def _sat(self, job: Job, controls: Controls) -> Event:
         try:
             return _Sitting(self, job, controls).run()
         except LostError:
             log.warning("Job %s was lost in NaN; it goes on from its last checkpoint at half the learning rate", job.id)
-            return _Sitting(self, job, controls, slower=True).run()
+        return _Sitting(self, job, controls, slower=True).run()
+
+    def _shrunk(self, job: Job, spec: PaintingSpec) -> Job:
+        """Return the job as it is to be painted after memory ran out, told to everybody else."""
+        before = [notice for notice in job.notices if notice.startswith(_SHORT)]
+        asked = before[0].rpartition(f" {_INSTEAD} ")[2] if before else f"{job.spec.width} × {job.spec.height}."
+        notices = [notice for notice in job.notices if notice not in before]
+        notices.append(f"{_SHORT} {spec.width} × {spec.height} {_INSTEAD} {asked}")
+        self._tell(Shrunk(job.id, spec.width, spec.height, tuple(notices)))
+        return replace(job, spec=spec, notices=tuple(notices), step=0)
 
 
 class _Sitting:
@@ -153,8 +177,7 @@ class _Sitting:
 
     def _after(self, iterate: Iterate) -> None:
         self._step_taken()
-        if (prompts := self._controls.prompts) is not None:
-            self._controls.prompts = None
+        if (prompts := self._controls.prompts) not in (None, self._spec.prompts):
             self._spec = self._spec.but(prompts=prompts)
             self._painting.steer(self._files.resolved(self._spec).prompts)
         preview_due = self._controls.preview_wanted and iterate.step >= self._settings.first_preview_step
@@ -213,9 +236,15 @@ class _Sitting:
             return
         try:
             content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            saved = PaintingSpec.from_json(content["painting"]["spec"])
+            if (saved.width, saved.height) != (self._spec.width, self._spec.height):
+                log.info("The checkpoint of job %s is of another size; it starts anew", self._job.id)
+                return
             self._painting.load_state_dict(content["painting"])
             self._seconds_before = content["seconds"]
-        except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        except (OSError, RuntimeError, KeyError, EOFError, BadSpecError, pickle.UnpicklingError) as error:
+            if isinstance(error, RuntimeError) and out_of_memory(error):
+                raise
             log.warning("The checkpoint of job %s cannot be used; it starts anew", self._job.id, exc_info=error)
 
     def _finish(self) -> Rendered:
@@ -227,7 +256,8 @@ class _Sitting:
         write_whole(self._files.latent_path(job.id), painting.save_latent)
         path = self._files.result_path(job)
         save_png(picture, path, self._spec)  # last: a picture in its place says that the job is done
-        return Rendered(job.id, path, self._seconds(), painting.step, (*painting.notices, *notices))
+        said = dict.fromkeys((*job.notices, *painting.notices, *notices))
+        return Rendered(job.id, path, self._seconds(), painting.step, tuple(said))
 
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._began

@@ -37,6 +37,17 @@ class Checkpointed:
 
 
 @dataclass(frozen=True, slots=True)
+class Shrunk:
+    """Memory ran out: the painting begins again at another size."""
+
+    job_id: str
+    width: int
+    height: int
+    notices: tuple[str, ...]
+    """All that the requester is to know so far."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rendered:
     """The final picture, or the film, lies on disk."""
 
@@ -65,4 +76,4 @@ class Stopped:
     back_soon: bool = False
 
 
-Event = Started | Progress | Checkpointed | Rendered | Failed | Stopped
+Event = Started | Progress | Checkpointed | Shrunk | Rendered | Failed | Stopped

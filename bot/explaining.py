@@ -2,14 +2,14 @@
 
 from discord import app_commands
 
-from bot.files import GoneError
+from bot.files import GoneError, StorageError
 from bot.refusals import Refusal
 from engine.pictures import BadPictureError
 from engine.prompts import BadPromptError
 from engine.spec import BadSpecError
 
 UNEXPECTED = "Something went wrong on my side, and it has been noted; try again in a moment."
-_SENTENCES = (Refusal, GoneError, BadPromptError, BadSpecError, BadPictureError)
+_SENTENCES = (Refusal, GoneError, StorageError, BadPromptError, BadSpecError, BadPictureError)
 """Errors whose text is one sentence for the person who asked."""
 
 

@@ -10,6 +10,9 @@ from typing import Literal
 
 from engine.spec import PaintingSpec
 
+_CELL, _LEAST_SIDE = 16, 64
+"""Pixels: what every generator's cells divide, and the side below which a picture shows nothing."""
+
 Kind = Literal["imagine", "edit", "rerun", "vary", "refine", "timelapse"]
 
 VARIATION = 0.1
@@ -124,6 +127,12 @@ def look_of(spec: PaintingSpec) -> str:
     """Name what decides how long a step takes: equal names cost alike."""
     perceptors = "+".join(choice.name for choice in spec.perceptors)
     return f"{spec.generator} {spec.width}x{spec.height} {perceptors} {spec.cutouts.count}"
+
+
+def smaller(spec: PaintingSpec) -> PaintingSpec | None:
+    """Ask for the same painting on about half the area, in whole cells of any latent; None when it is small already."""
+    width, height = (round(side * 0.5**0.5 / _CELL) * _CELL for side in (spec.width, spec.height))
+    return None if min(width, height) < _LEAST_SIDE else spec.but(width=width, height=height)
 
 
 def rerun(parent: PaintingSpec, seed: int) -> PaintingSpec:

@@ -243,6 +243,17 @@ class Ledger:
             )
             return spec
 
+    async def note_smaller(self, job_id: str, width: int, height: int, notices: Iterable[str]) -> None:
+        """Note that a running job is painted at another size, from its first step on."""
+        async with self._database.transaction():
+            rows = await self._database.read("SELECT spec FROM jobs WHERE id = ? AND state = 'running'", (job_id,))
+            if rows:
+                spec = PaintingSpec.from_json(rows[0]["spec"]).but(width=width, height=height)
+                await self._database.read(
+                    "UPDATE jobs SET spec = ?, look = ?, notices = ?, step = 0 WHERE id = ?",
+                    (spec.to_json(), look_of(spec), json.dumps(list(notices)), job_id),
+                )
+
     # The queue
 
     async def waiting(self) -> list[Waiting]:

@@ -1,6 +1,7 @@
 """What is counted and measured, for Prometheus. All names begin with `painter_`; deploy/ has a dashboard of them."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -33,7 +34,10 @@ class Metrics:
         self._painting = Histogram("painter_painting_seconds", "Of a finished picture", buckets=_WAITS, registry=own)
         self._ended = Counter("painter_jobs_ended", "Jobs whose work has ended", ["state", "kind"], registry=own)
         self._errors = Counter(
-            "painter_discord_errors", "Refused or broken calls, by HTTP status", ["code"], registry=own
+            "painter_discord_errors",
+            "Refused or broken calls, by HTTP status and Discord's own code",
+            ["status", "code"],
+            registry=own,
         )
         self._lag = Histogram("painter_loop_lag_seconds", "How late the event loop was", buckets=_LAGS, registry=own)
         self._jobs = Gauge("painter_jobs", "Jobs in the ledger", ["state"], registry=own)
@@ -81,12 +85,12 @@ class Metrics:
 
         async def answered(_: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
             if end.response.status >= 400:
-                self._errors.labels(str(end.response.status)).inc()
+                self._errors.labels(str(end.response.status), await _code_in(end.response)).inc()
 
         async def broke(
             _: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestExceptionParams
         ) -> None:
-            self._errors.labels(type(end.exception).__name__).inc()
+            self._errors.labels(type(end.exception).__name__, "").inc()
 
         trace.on_request_end.append(answered)
         trace.on_request_exception.append(broke)
@@ -103,6 +107,17 @@ class Metrics:
         for device, kind, size in await asyncio.to_thread(lambda: list(_gpu_memory())):
             self._memory.labels(device, kind).set(size)
         return generate_latest(self._registry)
+
+
+async def _code_in(response: aiohttp.ClientResponse) -> str:
+    """Return the code by which Discord names an error, such as 10008; empty where there is none."""
+    if response.content_type != "application/json":
+        return ""
+    try:
+        body = json.loads(await response.read())  # kept: who asked reads it again
+    except (aiohttp.ClientError, OSError, ValueError):
+        return ""
+    return str(body.get("code") or "") if isinstance(body, dict) else ""
 
 
 def _gpu_memory() -> Iterator[tuple[str, str, int]]:

@@ -26,7 +26,7 @@ _REMEMBERED = 4096
 class Gate:
     """Let at most so many things a minute through, for each key."""
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_minute = per_minute
         self._clock = clock
         self._times: OrderedDict[int, deque[float]] = OrderedDict()

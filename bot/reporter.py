@@ -18,7 +18,7 @@ from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Stopped
 from bot.jobs import Job, JobState
 from bot.line import Line
 from bot.pace import Pace
-from bot.retry import may_pass
+from bot.retry import may_pass, token_refused
 
 if TYPE_CHECKING:
     from bot.studio import Studio
@@ -86,6 +86,8 @@ class Reporter:
         waits = [asyncio.ensure_future(farewell) for farewell in farewells] + deliveries
         if waits:
             await asyncio.wait(waits, timeout=_FAREWELL_SECONDS)
+        for delivery in deliveries:
+            delivery.cancel()  # the next process, or the next client of this one, tells what these could not
 
     def on_event(self, event: Event) -> None:
         """Take one event of the studio, on the loop; never blocks."""
@@ -192,6 +194,8 @@ class Reporter:
         else:
             # Deleted, forbidden, too old to be edited: asking again would only count against us.
             post.lost = True
+            if token_refused(error):
+                self._client.dispatch("token_refused")
             log.warning("Job %s: its message cannot be edited any more (%s)", job.id, error)
 
     async def _tell_end(self, post: _Post) -> None:
@@ -202,9 +206,12 @@ class Reporter:
 
     async def _with_message(self, job_id: str) -> Job | None:
         """Read the job once more; give a command that is just answering the time to note its message."""
+        end = time.monotonic() + _ANSWER_SECONDS
         while True:
             job = await self._studio.ledger.job(job_id)
-            if job is None or job.message_id is not None or time.time() > job.created_at + _ANSWER_SECONDS:
+            if job is None or job.message_id is not None:
+                return job
+            if time.monotonic() > end or time.time() > job.created_at + _ANSWER_SECONDS:  # the clock may jump back
                 return job
             await asyncio.sleep(0.2)
 

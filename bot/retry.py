@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
+_VOID_INTERACTION = 50027
 
 BROKEN = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
 """What a call to Discord may end in. A server that hangs up is a ClientError and no OSError."""
@@ -24,6 +25,11 @@ def may_pass(error: Exception) -> bool:
         return error.status >= 500 or error.status == 429
     # ServerDisconnectedError and connection resets are ClientError and OSError; a slow answer is a TimeoutError.
     return isinstance(error, discord.RateLimited | aiohttp.ClientError | OSError | TimeoutError)
+
+
+def token_refused(error: Exception) -> bool:
+    """Tell whether Discord does not know the bot's token any more; 50027 is about an interaction's."""
+    return isinstance(error, discord.HTTPException) and error.status == 401 and error.code != _VOID_INTERACTION
 
 
 async def retried(call: Callable[[], Awaitable[T]], *, tries: int | None = 8, first_pause: float = _FIRST_PAUSE) -> T:

@@ -13,7 +13,7 @@ import filelock
 from bot import logs
 from bot.background import spawn
 from bot.child import ChildWorker
-from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Started, Stopped
+from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Shrunk, Started, Stopped
 from bot.files import Files, Needed, StorageError
 from bot.films import film
 from bot.jobs import Asker, Job, JobState, Request, look_of
@@ -44,8 +44,10 @@ class Studio:
         self._worker = (
             ChildWorker(settings, self.files, self._hear, self._pump, self._lose)
             if settings.worker.isolation == "process"
-            else Worker(settings, self.files, self._hear, self._pump)
+            else Worker(settings, self.files, self._hear, self._pump, self._lose_device)
         )
+        self.device_lost = asyncio.Event()
+        """Nothing more can be painted in this process. Its job is kept, and counts this start as one in vain."""
         self._subscribers: list[Callable[[Event], None]] = []
         self._events: deque[Event] = deque()
         self._left_over: deque[Job] = deque()
@@ -87,7 +89,8 @@ class Studio:
             for task in late:
                 task.cancel()
         if hasattr(self, "ledger"):
-            await self.ledger.note_orderly_end()
+            if not self.device_lost.is_set():
+                await self.ledger.note_orderly_end()
             await self.ledger.close()
         self._lock.release()
 
@@ -104,6 +107,10 @@ class Studio:
             await asyncio.to_thread(self.files.forget, job)
         else:
             self._left_over.append(job)
+
+    def _lose_device(self, job_id: str) -> None:
+        log.error("Job %s was being painted when the device was lost; it goes on in the next process", job_id)
+        self.device_lost.set()
 
     def _lose(self, job_id: str) -> None:
         """Take a job back from a painting process that died."""
@@ -340,6 +347,8 @@ class Studio:
             self._progress[event.job_id] = event
         elif isinstance(event, Checkpointed):
             await self.ledger.note_progress(event.job_id, event.step)
+        elif isinstance(event, Shrunk):
+            await self.ledger.note_smaller(event.job_id, event.width, event.height, event.notices)
         elif isinstance(event, Rendered | Failed) or (isinstance(event, Stopped) and not event.back_soon):
             await self._end(event)
             self._spawn(self._clear_up(event), f"clear up {event.job_id}")

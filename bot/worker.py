@@ -1,6 +1,7 @@
 """The one thread that owns the device: jobs in, events out. It knows neither the database nor Discord."""
 
 import asyncio
+import faulthandler
 import logging
 import queue
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from bot.easel import Controls, Easel, Tell
-from bot.events import Event, Failed
+from bot.events import Event
 from bot.files import Files
 from bot.jobs import Job
 from bot.networks import perceptors, usual_generator
@@ -22,19 +23,36 @@ from engine.prompts import Prompt
 
 log = logging.getLogger(__name__)
 
-_DEVICE_LOST = "The graphics card stopped working; the bot's owner has to restart the bot."
+_LAST_SECONDS = 60.0
+"""How long a process has to end after it lost its device: drivers hang, too."""
+
+
+class DeviceLostError(RuntimeError):
+    """A device that this process cannot use any more; the text is one sentence for the owner."""
+
+    def __init__(self) -> None:
+        super().__init__("The device stopped working, and only a new process can use it: start the bot again.")
 
 
 class Worker:
-    """Paint one job at a time. Every method is for the loop; `heard` and `freed` are called on the loop."""
+    """Paint one job at a time. Every method is for the loop, where the callbacks are called.
+
+    `lost` hears of the job at hand when the device is lost: this worker paints nothing more.
+    """
 
     def __init__(
-        self, settings: Settings, files: Files, heard: Callable[[Event], None], freed: Callable[[], None]
+        self,
+        settings: Settings,
+        files: Files,
+        heard: Callable[[Event], None],
+        freed: Callable[[], None],
+        lost: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._files = files
         self._heard = heard
         self._freed = freed
+        self._lost = lost
         self._inbox: queue.SimpleQueue[tuple[Job, Controls] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._live, name="worker", daemon=True)
         self._job_id: str | None = None
@@ -120,6 +138,9 @@ class Worker:
         try:
             device, easel = set_up(self._settings, self._files, self._tell)
         except Exception as error:  # whoever waits for the start gets it
+            if isinstance(error, torch.AcceleratorError):
+                log.exception("The device is lost")
+                error = DeviceLostError()
             self._on_loop(self._ready.set_exception, error)
             return
         self._on_loop(self._ready.set_result, device)
@@ -128,7 +149,9 @@ class Worker:
                 easel.paint(*order)
             except torch.AcceleratorError:
                 log.exception("The device is lost; with worker.isolation: process it would come back by itself")
-                self._tell(Failed(order[0].id, _DEVICE_LOST))
+                faulthandler.dump_traceback_later(_LAST_SECONDS, exit=True)
+                self._on_loop(self._lost, order[0].id)
+                return
             self._on_loop(self._free)
 
     def _tell(self, event: Event) -> None:
@@ -153,6 +176,8 @@ def set_up(settings: Settings, files: Files, tell: Tell) -> tuple[Device, Easel]
         models.generator(generator)
         for name in perceptors(generator, settings.models):
             models.perceptor(name)
+    except torch.AcceleratorError:
+        raise
     except Exception as error:  # a job that needs them fails with its own sentence
         log.warning("The default models cannot be loaded, and paintings with them will fail: %s", error)
     return device, Easel(settings.worker, models, files, tell, settings.moderation, settings.delivery.enlarge_to)

@@ -1,7 +1,12 @@
-"""Run a studio in a process of its own: `-m tests.bot.paint_until_killed DATA MODELS`; print the events."""
+"""Run a studio in a process of its own: `-m tests.bot.paint_until_killed DATA MODELS [MEGABYTES]`; print the events.
+
+With MEGABYTES the process may take that much more than it has at its start, and no more.
+"""
 
 import asyncio
+import ctypes
 import functools
+import resource
 import sys
 from pathlib import Path
 
@@ -11,8 +16,22 @@ from bot.settings import ModelSettings, Settings, StorageSettings, WorkerSetting
 from bot.studio import Studio
 from engine.models import ModelStore
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 
-async def main(data: Path, models: Path) -> None:
+
+def confine(megabytes: int) -> None:
+    """Let the process have only so many addresses more: what the system refuses, malloc refuses."""
+    # Unlike memory, addresses are not given back from inside a heap; so large blocks get addresses of their own again,
+    # as in glibc's default, which `pick_device` changes.
+    libc = ctypes.CDLL(None)
+    for option, value in ((_M_MMAP_MAX, 65536), (_M_MMAP_THRESHOLD, 2**17), (_M_TRIM_THRESHOLD, 2**17)):
+        libc.mallopt(option, value)
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+    most = pages * resource.getpagesize() + megabytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+async def main(data: Path, models: Path, megabytes: int | None) -> None:
     bot.worker.ModelStore = functools.partial(ModelStore, embedded=models)  # type: ignore[misc]
     settings = Settings(
         worker=WorkerSettings(device="cpu", precision="fp32", checkpoint_seconds=0.2, frames=4, attempts=20),
@@ -22,10 +41,12 @@ async def main(data: Path, models: Path) -> None:
     studio = Studio(settings)
     studio.subscribe(lambda event: print(type(event).__name__, event.job_id, getattr(event, "step", ""), flush=True))
     await studio.start()
+    if megabytes is not None:
+        confine(megabytes)
     print("Open", flush=True)
     while await studio.ledger.in_state(JobState.QUEUED, JobState.RUNNING):  # noqa: ASYNC110, the ledger has no event
         await asyncio.sleep(0.02)
     await studio.close()
 
 
-asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None))

@@ -124,8 +124,8 @@ def fails_with(error):
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "not enough memory for 32x32 pixels"),
-        (MemoryError(), "not enough memory for 32x32 pixels"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "not even at 32 × 32 pixels"),
+        (MemoryError(), "not even at 32 × 32 pixels"),
         (OSError(errno.ENOSPC, "No space left on device"), FULL_DISK),
         (RuntimeError("CUDA error: /secret/path"), "under job abcdefgh"),
         (ValueError("cannot reshape /secret/path"), "under job abcdefgh"),

@@ -120,13 +120,13 @@ async def test_errors_of_discord_are_counted_by_their_code(look, answering):
     session = aiohttp.ClientSession(trace_configs=[look.health.metrics.trace()])
     async with session:
         for status in (204, 404, 429, 429, 503):
-            async with session.get(f"{answering}/{status}"):
-                pass
+            async with session.get(f"{answering}/{status}") as response:
+                assert await response.text() == ("" if status != 404 else '{"code": 10008}')
         with pytest.raises(aiohttp.ClientConnectorError):
             await session.get("http://127.0.0.1:1/")
     found = samples((await look("/metrics"))[1])
-    errors = {key[1]: value for key, value in found.items() if key[0] == "painter_discord_errors_total"}
-    assert errors == {"404": 1, "429": 2, "503": 1, "ClientConnectorError": 1}
+    errors = {key[1:]: value for key, value in found.items() if key[0] == "painter_discord_errors_total"}
+    assert errors == {("10008", "404"): 1, ("", "429"): 2, ("", "503"): 1, ("", "ClientConnectorError"): 1}
 
 
 @pytest.fixture
@@ -134,7 +134,9 @@ async def answering():
     """A server that answers with the status in its path."""
 
     async def answer(request):
-        return web.Response(status=int(request.match_info["status"]))
+        if (status := int(request.match_info["status"])) == 404:
+            return web.json_response({"code": 10008}, status=404)
+        return web.Response(status=status)
 
     app = web.Application()
     app.add_routes([web.get("/{status}", answer)])

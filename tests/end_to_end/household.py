@@ -6,11 +6,12 @@ import json
 import os
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -56,10 +57,20 @@ class Bot:
         return state != "Z" or threads > 1  # a killed thread that waits for the disk still holds the lock
 
     @property
+    def exit_code(self) -> int | None:
+        """What it ended with by itself; None when it was killed."""
+        note = self._log.with_name(f"exit-{self.id}")
+        return int(note.read_text(encoding="utf-8")) if note.exists() else None
+
+    @property
     def memory(self) -> float:
         """Resident MiB."""
         pages = int(Path(f"/proc/{self.id}/statm").read_text(encoding="utf-8").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    @property
+    def open_files(self) -> int:
+        return len(list(Path(f"/proc/{self.id}/fd").iterdir()))
 
     def signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -74,6 +85,12 @@ class Bot:
         """Ask it to end, as a service manager would."""
         self.signal(signal.SIGTERM)
         await until(lambda: not self.alive, seconds, f"the bot ends after SIGTERM; its log:\n{self.log}")
+
+
+class Starter(Protocol):
+    """Starts bots."""
+
+    def start(self, order: Json) -> int: ...
 
 
 class Nursery:
@@ -101,12 +118,19 @@ class Nursery:
 class Household:
     """A Discord, a data folder, and the bots that were started on them."""
 
-    def __init__(self, discord: Loopback, nursery: Nursery, folder: Path) -> None:
+    def __init__(self, discord: Loopback, nursery: Starter, folder: Path) -> None:
         self.discord = discord
         self.folder = folder
         self.data = folder / "data"
         self._nursery = nursery
         self.bots: list[Bot] = []
+        self.set_clock(0.0)
+
+    def set_clock(self, seconds: float) -> None:
+        """Let the clock of all bots be wrong by so many seconds from now on; the loopback Discord's stays right."""
+        clock = self.folder / "clock"
+        with clock.open("r+b" if clock.exists() else "wb") as file:  # in place: the bots look into it
+            file.write(struct.pack("d", seconds))
 
     def environment(self, **settings: object) -> dict[str, str]:
         """Return what a bot is told; `worker__frames=3` is the setting worker.frames."""

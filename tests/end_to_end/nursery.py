@@ -12,13 +12,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.end_to_end import wrong_clock
+
+# isort: split
+
+import torch
+
 import bot.cli
 import bot.client
 import bot.delivery
+import bot.easel
 import bot.retry
 import bot.worker
 from engine.devices import pick_device
 from engine.models import ModelStore
+from engine.painting import Iterate, Painting
 from engine.presets import EMBEDDED
 from engine.spec import Cutouts
 
@@ -52,6 +60,17 @@ def main(models: Path) -> None:
         print(child, flush=True)
 
 
+class LosesDevice(Painting):
+    """Poison the device at step 30 of a painting, as long as the file device-losses in the working folder allows."""
+
+    def __next__(self) -> Iterate:
+        losses = Path("device-losses")
+        if self.step == 30 and losses.exists() and (left := int(losses.read_text(encoding="utf-8"))):
+            losses.write_text(str(left - 1), encoding="utf-8")
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return super().__next__()
+
+
 def live(order: dict[str, Any]) -> None:
     """Be the bot that was ordered, and end with it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -64,6 +83,8 @@ def live(order: dict[str, Any]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     if order["models"]:
         bot.worker.ModelStore = functools.partial(ModelStore, embedded=Path(order["models"]))  # type: ignore[misc]
+    bot.easel.Painting = LosesDevice  # type: ignore[misc]
+    wrong_clock.follow(Path("clock"))
     sys.argv = ["bot", "run"]
     code = 1
     try:
@@ -73,6 +94,7 @@ def live(order: dict[str, Any]) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        Path(f"exit-{os.getpid()}").write_text(str(code), encoding="utf-8")
         os._exit(code)
 
 

@@ -154,6 +154,45 @@ async def test_a_deleted_channel_sends_the_picture_to_its_requester(house):
     assert message.attachments[0].content.startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("locked", [False, True])
+async def test_an_archived_thread_is_opened_by_a_reply_or_else_the_requester_gets_the_picture(house, locked):
+    channel, asking = await asked(house, steps=60)
+    await house.ledger_says("SELECT state = 'running' AND message_id IS NOT NULL FROM jobs", 1)
+    channel.archived, channel.locked = True, locked
+    await house.delivered(1)
+    assert asking.response is not None
+    there = house.discord.world.direct(house.discord.user("alice")) if locked else channel
+    message = the_one_picture(house, there)
+    assert message is not asking.response
+    assert channel.archived is locked
+    assert len([r for r in house.discord.rest.records if r.name == "edit" and r.status == 400]) <= 2
+
+
+@pytest.mark.parametrize("steps", [2, 2000], ids=["at the end", "during the painting"])
+async def test_a_token_that_is_reset_in_the_middle_ends_the_process_and_costs_nothing(house, steps):
+    """REST answers 401 and the websocket stays open: the bot logs in again, and that says it plainly."""
+    channel = house.discord.channel("paintings")
+    bot = await house.start()
+    opened = asyncio.Event()
+    held = house.discord.fault("edit", hold(opened, applied=False), where=final)
+    asking = await imagine(house, channel, steps=steps)
+    await (held.seen() if steps == 2 else house.ledger_says("SELECT step > 0 FROM jobs", 1))
+    house.discord.change_token("another.token")
+    opened.set()
+    await until(lambda: not bot.alive, 60, f"the process ends; its log:\n{bot.log}")
+    assert bot.exit_code == 2
+    assert bot.log.strip().splitlines()[-1].startswith("DISCORD_TOKEN: ")
+    assert set(house.states().values()) == {"rendered" if steps == 2 else "running"}
+    assert len([r for r in house.discord.rest.records if r.status == 401]) <= 12, "nothing is asked in a hot loop"
+    house.discord.change_token()
+    await house.start()
+    if steps == 2000:
+        assert asking.response is not None
+        await house.discord.press(house.discord.user("alice"), asking.response, "job:stop")
+    await house.delivered(1)
+    assert the_one_picture(house, channel) is asking.response
+
+
 async def test_a_forbidden_channel_and_closed_direct_messages_end_in_show(house):
     channel = house.discord.channel("paintings")
     bot = await house.start()

@@ -56,7 +56,7 @@ class Gateway:
 
     def __init__(self, world: World, token: str) -> None:
         self._world = world
-        self._token = token
+        self.token = token
         self._session: _Session | None = None
         self._sockets: set[_Socket] = set()
         self.url = ""
@@ -96,7 +96,7 @@ class Gateway:
             await self._resume(socket, packet["d"])
 
     async def _identify(self, socket: _Socket, data: Json) -> None:
-        if data["token"] != self._token:
+        if data["token"] != self.token:
             await socket.websocket.close(code=4004)
             return
         self.identifies += 1

@@ -34,7 +34,7 @@ class Rest:
 
     def __init__(self, world: World, token: str) -> None:
         self._world = world
-        self._token = token
+        self.token = token
         self.gateway_url = self.cdn_url = ""
         self.faults: list[Fault] = []
         self.violations: list[str] = []
@@ -127,7 +127,7 @@ class Rest:
                 self.violations.append(complaint)
 
     def _authorise(self, request: web.Request) -> None:
-        if request.headers.get("Authorization") != f"Bot {self._token}":
+        if request.headers.get("Authorization") != f"Bot {self.token}":
             raise Fail(401, 0, "401: Unauthorized")
 
     def _count(self, name: str, call: Call) -> None:
@@ -227,6 +227,7 @@ class Rest:
 
     async def _send(self, call: Call) -> Json:
         channel = self._world.channel(call.number("channel"))
+        self._open(channel, by_writing=True)
         nonce = call.body.get("nonce")
         if nonce is not None and call.body.get("enforce_nonce"):
             sent, message = self._nonces.get(f"{channel.id}:{nonce}", (0.0, None))
@@ -255,7 +256,14 @@ class Rest:
             return None
         return {"type": 0, "message_id": str(reference["message_id"]), "channel_id": str(channel.id)}
 
+    def _open(self, channel: Channel, *, by_writing: bool) -> None:
+        """Refuse what an archived thread does not take."""
+        if channel.archived and (channel.locked or not by_writing):
+            raise Fail(400, 50083, "Thread is archived")
+        channel.archived = False
+
     async def _edit(self, call: Call) -> Json:
+        self._open(self._world.channel(call.number("channel")), by_writing=False)
         message = self._world.message(call.number("channel"), call.number("message"))
         self._fill(message, call.body, call.files)
         message.edits += 1

@@ -53,6 +53,10 @@ class Loopback:
     def api_base(self) -> str:
         return f"http://127.0.0.1:{self.port}{PREFIX}"
 
+    def change_token(self, token: str = TOKEN) -> None:
+        """Take another token from now on, as when somebody resets it."""
+        self.rest.token = self.gateway.token = token
+
     def user(self, name: str) -> User:
         return self.world.user(name)
 

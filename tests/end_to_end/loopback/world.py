@@ -63,6 +63,9 @@ class Channel:
     recipient: User | None = None
     id: int = field(default_factory=snowflake)
     deleted: bool = False
+    archived: bool = False
+    """Like a thread that nobody has written in for long: no edits; a message opens it again, unless it is locked."""
+    locked: bool = False
 
     def json(self) -> Json:
         if self.recipient is not None:

@@ -1,0 +1,204 @@
+"""Steady work for half an hour: `python -m tests.end_to_end.soak --minutes 30 --name after`.
+
+The command that people start (`python -m bot run`, the shipped pair, preset draft, every setting at its default but for
+the places of things) lives on the loopback Discord, where somebody asks for something every few seconds: a picture by
+command, by reaction, by button, a film; the queue and the history in between. Written to bench/soak/NAME.json.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.end_to_end.household import ROOT, Bot, Household
+from tests.end_to_end.loopback import Loopback, Message, until
+from tests.end_to_end.loopback.world import Channel, Interaction, Json
+
+RESULTS = ROOT / "bench" / "soak"
+AS_SHIPPED = {
+    "worker__precision": "auto",
+    "worker__checkpoint_seconds": 15,
+    "worker__frames": 120,
+    "discord__preview_seconds": 3,
+    "log__format": "json",
+}
+ROUND = ("imagine", "imagine", "🔁", "imagine", "vary", "imagine", "🎲", "timelapse")
+PEOPLE = 8
+_SAMPLE_SECONDS = 5.0
+_LAST_FINAL_SECONDS = 120.0
+
+
+class Plain:
+    """Start bots as people do, in place of the nursery."""
+
+    def start(self, order: Json) -> int:
+        """Start the command in the order's folder; return its process id."""
+        environment = os.environ | order["environment"] | {"PYTHONPATH": str(ROOT)}
+        with Path(order["log"]).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bot", "run"], cwd=order["folder"], env=environment, stdout=log, stderr=log
+            )
+        return process.pid
+
+
+@dataclass
+class Wish:
+    """One thing asked for; times in seconds since the soak began, or since it was asked for."""
+
+    at: float
+    kind: str
+    answer: float | None = None
+    final: float | None = None
+
+
+@dataclass
+class Course:
+    """What was seen, as it is written down."""
+
+    every: float
+    minutes: float
+    memory: list[tuple[float, float]] = field(default_factory=list)
+    """Time, and resident MiB of the bot."""
+    open_files: list[tuple[float, int]] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=list)
+
+    def part(self, begin: float, end: float) -> dict[str, float]:
+        """Sum up what happened between two times."""
+        within = [wish for wish in self.wishes if begin <= wish.at < end]
+        answers = sorted(wish.answer for wish in within if wish.answer is not None)
+        finals = sorted(wish.final for wish in within if wish.final is not None and wish.kind != "timelapse")
+        memory = [value for at, value in self.memory if begin <= at < end]
+        files = [value for at, value in self.open_files if begin <= at < end]
+        return {
+            "memory": statistics.mean(memory),
+            "files": statistics.mean(files),
+            "answer": statistics.median(answers),
+            "answer_95": answers[int(0.95 * (len(answers) - 1))],
+            "final": statistics.median(finals),
+            "final_95": finals[int(0.95 * (len(finals) - 1))],
+            "pictures": len(finals),
+        }
+
+
+class Soak:
+    """People who ask steadily, and somebody who watches the bot meanwhile."""
+
+    def __init__(self, house: Household, bot: Bot, channel: Channel, course: Course) -> None:
+        self._house, self._bot, self._channel, self.course = house, bot, channel, course
+        self._began = time.monotonic()
+        self._following: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Ask until the time is over, and wait for what was asked for last."""
+        watching = asyncio.create_task(self._watch())
+        number, end = 0, self.course.minutes * 60
+        while (due := number * self.course.every) < end:
+            await asyncio.sleep(max(0.0, due - self._now()))
+            await self._ask(number)
+            number += 1
+        async with asyncio.timeout(_LAST_FINAL_SECONDS):
+            await asyncio.gather(*self._following)
+        watching.cancel()
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began
+
+    async def _watch(self) -> None:
+        while True:
+            self.course.memory.append((self._now(), self._bot.memory))
+            self.course.open_files.append((self._now(), self._bot.open_files))
+            await asyncio.sleep(_SAMPLE_SECONDS)
+
+    async def _ask(self, number: int) -> None:
+        user, kind = self._house.discord.user(f"user {number % PEOPLE}"), ROUND[number % len(ROUND)]
+        shown = [message for message in self._house.discord.messages(self._channel) if _picture(message)]
+        if kind == "imagine" or not shown:
+            kind = "imagine"
+            prompt = f"a {('red', 'blue', 'green', 'grey')[number % 4]} apple {number}"
+            asked = await self._house.discord.slash(user, self._channel, "imagine", prompt=prompt, preset="draft")
+            self._follow(self._from_interaction(asked, self._wish(kind), picture=True))
+        elif kind in ("vary", "timelapse"):
+            asked = await self._house.discord.press(user, shown[-1], f"job:{kind}")
+            self._follow(self._from_interaction(asked, self._wish(kind), picture=True))
+        else:
+            before = set(self._house.discord.world.messages)
+            await self._house.discord.react(user, shown[-1], kind)
+            self._follow(self._from_reaction(shown[-1], before, self._wish(kind)))
+        if number % len(ROUND) == len(ROUND) - 1:
+            for command in ("queue", "history"):
+                asked = await self._house.discord.slash(user, self._channel, command)
+                self._follow(self._from_interaction(asked, self._wish(command), picture=False))
+
+    def _wish(self, kind: str) -> Wish:
+        self.course.wishes.append(wish := Wish(self._now(), kind))
+        return wish
+
+    def _follow(self, work: Any) -> None:
+        self._following.add(asyncio.ensure_future(work))
+
+    async def _from_interaction(self, asked: Interaction, wish: Wish, *, picture: bool) -> None:
+        began = time.time()
+        await until(lambda: asked.kind is not None and asked.response is not None, 60, f"{wish.kind} is answered")
+        wish.answer = asked.answered
+        if picture and asked.response is not None:
+            await self._final(asked.response, wish, began)
+
+    async def _from_reaction(self, on: Message, before: set[int], wish: Wish) -> None:
+        began = time.time()
+
+        def answers() -> list[Message]:
+            new = [message for key, message in self._house.discord.world.messages.items() if key not in before]
+            return [one for one in new if one.reference and int(one.reference["message_id"]) == on.id]
+
+        await until(lambda: bool(answers()), 60, f"{wish.kind} is answered")
+        wish.answer = answers()[0].created - began
+        await self._final(answers()[0], wish, began)
+
+    async def _final(self, message: Message, wish: Wish, began: float) -> None:
+        await until(lambda: any(name.startswith("painting-") for name in message.files), 300, f"{wish.kind} ends")
+        wish.final = (message.edited or message.created) - began
+
+
+def _picture(message: Message) -> bool:
+    return any(name.startswith("painting-") and not name.endswith(".mp4") for name in message.files)
+
+
+async def soak(house: Household, minutes: float, every: float) -> tuple[Course, Bot]:
+    """Let a bot live and be asked for things in a household; return what was seen, and the bot, still alive."""
+    channel = house.discord.channel("paintings")
+    bot = await house.start(**AS_SHIPPED)
+    course = Course(every, minutes)
+    await Soak(house, bot, channel, course).run()
+    return course, bot
+
+
+async def main() -> None:
+    """Read the command line, soak and write down what was seen."""
+    parser = argparse.ArgumentParser(prog="python -m tests.end_to_end.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--every", type=float, default=12.0, help="seconds between two wishes")
+    parser.add_argument("--name", required=True, help="of the file in bench/soak")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        house = Household(await Loopback.start(), Plain(), Path(folder))
+        try:
+            course, bot = await soak(house, options.minutes, options.every)
+            await bot.end()
+        finally:
+            await house.close()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{options.name}.json").write_text(json.dumps(asdict(course)) + "\n", encoding="utf-8")
+    for begin in (0.0, options.minutes * 60 - 300):
+        print(json.dumps(course.part(begin, begin + 300)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

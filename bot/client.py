@@ -26,6 +26,7 @@ from bot.components import JobButton, PageButton, form_of
 from bot.delivery import Delivery
 from bot.desk import Desk
 from bot.explaining import UNEXPECTED, sentence_for
+from bot.files import StorageError, write_whole
 from bot.health import Health, serving
 from bot.history import History
 from bot.line import Line
@@ -137,7 +138,10 @@ class Painter(commands.Bot):
             return False
         for guild in guilds or [None]:
             await self.tree.sync(guild=guild)
-        path.write_text(digest, encoding="utf-8")
+        try:
+            write_whole(path, lambda part: part.write_text(digest, encoding="utf-8"))
+        except (OSError, StorageError) as error:  # they are sent again at the next start
+            log.warning("It could not be noted that the commands were sent (%s)", error)
         log.info("Sent %d commands to Discord", len(payload))
         return True
 

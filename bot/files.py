@@ -162,6 +162,10 @@ class Files:
             log.info("Retention deleted %d files and frame folders; %.1f MB are kept.", deleted, total / 1e6)
         return deleted
 
+    def with_pictures(self) -> frozenset[str]:
+        """Name the jobs whose picture or film is kept."""
+        return frozenset(path.stem for path in (self.folder / "pictures").iterdir())
+
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
         for kind in KINDS:
             for path in (self.folder / kind).iterdir():

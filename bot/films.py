@@ -3,7 +3,7 @@
 import time
 
 from bot.events import Event, Failed, Rendered
-from bot.files import GONE, Files
+from bot.files import FULL_DISK, GONE, Files, is_full_disk
 from bot.jobs import Job
 from bot.settings import Settings
 from engine.timelapse import write_timelapse
@@ -23,6 +23,10 @@ def film(job: Job, files: Files, settings: Settings) -> Event:
     fps = min(max(len(frames) / _SECONDS, _SLOWEST), _FASTEST)
     try:
         write_timelapse(frames, path, fps, int(settings.worker.film_megabytes * 2**20), settings.delivery.enlarge_to)
-    except ValueError:
+    except (OSError, ValueError) as error:
+        if is_full_disk(error):
+            return Failed(job.id, FULL_DISK)
+        if isinstance(error, OSError):
+            raise
         return Failed(job.id, "The time-lapse does not fit under the upload limit.")
     return Rendered(job.id, path, time.monotonic() - began, len(frames))

@@ -254,6 +254,15 @@ class Ledger:
                     (spec.to_json(), look_of(spec), json.dumps(list(notices)), job_id),
                 )
 
+    async def forget_before(self, moment: float, kept: Iterable[str]) -> int:
+        """Delete the jobs whose end was told before `moment` (unix seconds) and is not in `kept`; count them."""
+        rows = await self._database.write(
+            "DELETE FROM jobs WHERE state IN ('delivered', 'cancelled', 'failed') AND delivered_at < ?"
+            " AND id NOT IN (SELECT value FROM json_each(?)) RETURNING id",
+            (moment, json.dumps(list(kept))),
+        )
+        return len(rows)
+
     # The queue
 
     async def waiting(self) -> list[Waiting]:

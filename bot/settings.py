@@ -87,6 +87,7 @@ class StorageSettings(_Section):
     folder: Path = Path("data")
     keep_days: float = Field(default=30.0, gt=0)
     keep_gigabytes: float = Field(default=20.0, gt=0)
+    ledger_days: float = Field(default=365.0, gt=0)
 
 
 class ModerationSettings(_Section):

@@ -14,13 +14,14 @@ from bot import logs
 from bot.background import spawn
 from bot.child import ChildWorker
 from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Shrunk, Started, Stopped
-from bot.files import Files, Needed, StorageError
+from bot.files import Files, StorageError
 from bot.films import film
 from bot.jobs import Asker, Job, JobState, Request, look_of
 from bot.ledger import Ledger
 from bot.moderation import refusal_by_moderation
 from bot.preferences import WHOLE_PROCESS, GuildSettings
 from bot.refusals import Refusal
+from bot.retention import let_go
 from bot.scheduler import Outlook, Place, cap_per_user, fair_order, places, refusal_by_limits, startable
 from bot.settings import Settings
 from bot.worker import Worker
@@ -390,9 +391,7 @@ class Studio:
             await self.ledger.note_pace(look_of(job.spec), event.seconds / event.step)
         if time.monotonic() - self._pruned_at >= _PRUNE_SECONDS:
             self._pruned_at = time.monotonic()
-            storage = self.settings.storage
-            used = await self.ledger.in_state(JobState.QUEUED, JobState.RUNNING, JobState.RENDERED)
-            await asyncio.to_thread(self.files.prune, Needed.by(used), storage.keep_days, storage.keep_gigabytes * 1e9)
+            await let_go(self.ledger, self.files, self.settings.storage)
 
     def _publish(self, event: Event) -> None:
         for callback in self._subscribers:

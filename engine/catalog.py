@@ -1,5 +1,6 @@
 """Which models can be fetched (`catalog.yaml` lists them), and fetching them whole and unaltered."""
 
+import errno
 import time
 import zipfile
 import zlib
@@ -228,6 +229,8 @@ def _recorded(path: Path) -> str | None:
 def _in_short(error: Exception) -> str:
     if isinstance(error, requests.ConnectionError | requests.Timeout):
         return "the server cannot be reached"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full"
     return str(error).split("\n")[0].rstrip(".")
 
 

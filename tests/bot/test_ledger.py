@@ -232,3 +232,21 @@ async def test_an_orderly_end_is_held_against_nobody(ledger, ask):
     await ledger.claim(job.id)
     await ledger.note_orderly_end()
     assert (await row(ledger, job.id)).attempts == 0
+
+
+async def test_old_jobs_are_let_go_and_nothing_else(ledger, ask):
+    now = 100.0
+    ledger._clock = lambda: now
+    parent, child, recent, waiting, untold, shown = [(await ledger.add(ask()))[0] for _ in range(6)]
+    await ledger._database.write("UPDATE jobs SET parent_id = ? WHERE id = ?", (parent.id, recent.id))
+    await ledger.attach_message(parent.id, 6, 100)
+    for job in (parent, child, shown, untold, recent):
+        now = 900.0 if job is recent else 100.0
+        for state in (JobState.RUNNING, JobState.RENDERED, *(() if job is untold else (JobState.DELIVERED,))):
+            assert await ledger.transition(job.id, state)
+    assert await ledger.forget_before(500.0, kept=[shown.id]) == 2
+    left = [job.id for job in await ledger.history(1)]
+    assert sorted(left) == sorted(job.id for job in (recent, waiting, untold, shown))
+    assert (await row(ledger, recent.id)).parent_id is None
+    assert await ledger.by_message(100) is None
+    assert await ledger.forget_before(500.0, kept=[]) == 1

@@ -213,7 +213,7 @@ def _plain(qkv: Tensor) -> Tensor:
 def of_step(device: Device, setting: Setting) -> Iterator[Way]:
     """Compare whole steps."""
     models = RandomModels(device)
-    plain, half = (Painting(one.spec(), models) for one in (setting, replace(setting, size=setting.size // 2)))
+    plain, half = (Painting(one.spec(), models) for one in (setting, replace(setting, size=max(32, setting.size // 2))))
     clip = models.perceptor(setting.perceptor)
 
     def step() -> float:

@@ -142,9 +142,9 @@ class Household:
         }
         return QUICK | place | own
 
-    async def launch(self, *, models: Path | None = None, **settings: object) -> Bot:
+    async def launch(self, *, models: Path | None = None, log_file: Path | None = None, **settings: object) -> Bot:
         """Start a bot and return at once."""
-        log = self.folder / "bot.log"
+        log = log_file or self.folder / "bot.log"
         order = {
             "environment": self.environment(**settings),
             "folder": str(self.folder),
@@ -155,10 +155,10 @@ class Household:
         self.bots.append(bot)
         return bot
 
-    async def start(self, *, models: Path | None = None, **settings: object) -> Bot:
+    async def start(self, *, models: Path | None = None, log_file: Path | None = None, **settings: object) -> Bot:
         """Start a bot and wait until it listens."""
         before = self.discord.gateway.identifies
-        bot = await self.launch(models=models, **settings)
+        bot = await self.launch(models=models, log_file=log_file, **settings)
         try:
             await until(lambda: self.discord.gateway.identifies > before, 60, "the bot identifies")
             await self.discord.ready()

@@ -189,3 +189,33 @@ async def test_a_folder_that_cannot_be_written_is_a_clear_line(house):
     await until(lambda: not bot.alive, 60, "it ends")
     assert bot.log.strip().splitlines()[-1].startswith("storage.folder: ")
     assert "Traceback" not in bot.log
+
+
+async def test_a_start_on_a_full_disk_is_a_clear_line_and_loses_nothing(cramped):
+    channel = cramped.discord.channel("paintings")
+    bot = await cramped.start()
+    await painting(cramped, channel, steps=500)
+    await bot.kill()
+    stuffing = fill(cramped.data)
+    bot = await cramped.launch()
+    await until(lambda: not bot.alive or "Painting on" in bot.log, 60, "it starts or ends")
+    assert "Traceback" not in bot.log
+    if not bot.alive:
+        assert bot.log.strip().splitlines()[-1].startswith("The ledger ")
+    await bot.kill()
+    stuffing.unlink()
+    await cramped.start()
+    [message] = cramped.discord.messages(channel)
+    await cramped.discord.press(cramped.discord.user("alice"), message, "job:stop")
+    await cramped.delivered(1)
+
+
+async def test_a_log_that_cannot_be_written_stops_nothing(house, tmp_path):
+    with small_disk(tmp_path / "logs", 16):
+        fill(tmp_path / "logs")
+        channel = house.discord.channel("paintings")
+        bot = await house.start(log_file=tmp_path / "logs" / "stuffing")
+        await imagine(house, channel)
+        await house.delivered(1)
+        assert bot.alive
+        await bot.kill()

@@ -18,6 +18,21 @@ GENEROUS = {"limits__per_user": JOBS, "limits__per_guild": 10_000, "limits__tota
 QUIET = {"worker__frames": 0, "worker__checkpoint_seconds": 1000, "reactions__seeded": "[]"}
 
 
+PATIENCE = 3.0
+"""Seconds that Discord waits for an answer."""
+
+
+async def slowness(over: asyncio.Event) -> float:
+    """Tell by how much other work slows this machine down: what a fixed piece of work takes usually, and at best."""
+    took = []
+    while not over.is_set():
+        began = time.perf_counter()
+        sum(range(200_000))
+        took.append(time.perf_counter() - began)
+        await asyncio.sleep(1)
+    return statistics.median(took) / min(took)
+
+
 async def ask_for_a_minute(house: Household, channels: list[Channel]) -> list[Interaction]:
     """Let everybody ask for all of theirs, one round after the other, evenly over the minute."""
     began, asked = time.monotonic(), []
@@ -31,22 +46,27 @@ async def ask_for_a_minute(house: Household, channels: list[Channel]) -> list[In
 
 async def test_a_thousand_jobs_in_a_minute(house):
     channels = [house.discord.channel(f"paintings-{number}") for number in range(CHANNELS)]
-    house.discord.rest.answer_seconds = 60  # how fast this machine is, is not the question
+    house.discord.rest.answer_seconds = 60  # late answers are counted here, and not turned into other faults
     bot = await house.start(**GENEROUS, **QUIET)
     await house.discord.slash(house.discord.user("first"), channels[0], "imagine", prompt="a red apple")
     await house.delivered(1)
     before = bot.memory
+    over = asyncio.Event()
+    measured = asyncio.create_task(slowness(over))
     asked = await ask_for_a_minute(house, channels)
     await until(lambda: all(one.kind is not None for one in asked), 60, "every command is answered")
+    over.set()
+    patience = PATIENCE * await measured
     busy = bot.memory
     await house.delivered(1 + USERS * JOBS, seconds=240)
     after = bot.memory
 
     answers = sorted(one.answered for one in asked if one.answered is not None)
-    slow = answers[int(len(answers) * 0.99) - 1]
-    print(f"answers: median {statistics.median(answers):.3f} s, 99 % {slow:.3f} s; "
+    middle, slow = statistics.median(answers), answers[int(len(answers) * 0.95) - 1]
+    print(f"answers: median {middle:.3f} s, 95 % {slow:.3f} s of {patience:.1f}; "
           f"memory {before:.0f} MiB, {busy:.0f} busy, {after:.0f} after")  # fmt: skip
     assert all(one.kind == 4 for one in asked)
+    assert middle <= slow < patience
     shown = Counter(len(messages) for channel in channels for messages in house.finals(channel).values())
     assert shown == {1: 1 + USERS * JOBS}
     assert sum(len(house.discord.messages(channel)) for channel in channels) == 1 + USERS * JOBS

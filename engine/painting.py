@@ -21,6 +21,7 @@ from engine.losses import STAIR, clamp_with_grad, latent_penalty, penalty_weight
 from engine.masks import feather, find_region, to_latent
 from engine.models import ModelStore
 from engine.perceptors import Perceptor
+from engine.priors import Proposals
 from engine.prompts import Prompt
 from engine.spec import BadSpecError, PaintingSpec
 from engine.views import CutterType, View, look_together, saved_bytes
@@ -206,7 +207,7 @@ class Painting:
             z = plain[spec.start](self._vqgan, grid, rng)
         return starts.replace_cells(z, spec.init_noise, self._vqgan, rng) if spec.init_noise else z
 
-    def _propose(self, rng: torch.Generator) -> Tensor:
+    def _propose(self, rng: torch.Generator) -> Proposals:
         prior = self._models.prior(self.spec.generator)
         if prior is None:
             raise BadSpecError(f"The generator '{self.spec.generator}' has no prior; choose another start.")

@@ -38,6 +38,10 @@ class PriorShape:
     """Per layout, where things stand: which of the two, which memory table (0, 1: large; 2: small), top, left."""
     ground_shares: tuple[float, ...]
     """How likely each ground is when the text names none."""
+    style_choices: tuple[tuple[int, ...], ...]
+    """Per style that a text can ask for, and for none, the artists in whose hand it is painted."""
+    ways: tuple[str, ...]
+    """Per style that a text can ask for, and for none, the way of drawing (`engine.drawings`), or ""."""
     side: int = 16
     codes: int = 1024
     width: int = 256
@@ -54,10 +58,11 @@ class PriorShape:
         """Build from a file's config."""
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in config.items() if name in known}
-        for name in ("slots", "layout_choices"):
+        for name in ("slots", "layout_choices", "style_choices"):
             values[name] = tuple(tuple(row) for row in values[name])
         values["spots"] = tuple(tuple(tuple(spot) for spot in spots) for spots in values["spots"])
-        return cls(**{**values, "ground_shares": tuple(values["ground_shares"])})
+        values |= {name: tuple(values[name]) for name in ("ground_shares", "ways")}
+        return cls(**values)
 
 
 class Conditions(NamedTuple):
@@ -71,12 +76,22 @@ class Conditions(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """The reader's logits: things and tints (batch, 2, n + 1), ground (batch, n + 1), arrangement (batch, n)."""
+    """The reader's logits: things, tints (batch, 2, n + 1), ground, style (batch, n + 1), arrangement (batch, n)."""
 
     things: torch.Tensor
     tints: torch.Tensor
     ground: torch.Tensor
     arrangement: torch.Tensor
+    style: torch.Tensor
+
+
+class Proposals(NamedTuple):
+    """What a painting could start from."""
+
+    codes: torch.Tensor
+    """(count, side, side), long, on the generator's grid."""
+    way: str
+    """How they are to be drawn (`engine.drawings`), "" for as they are."""
 
 
 class Block(nn.Module):
@@ -184,7 +199,7 @@ def to_codes(patches: torch.Tensor) -> torch.Tensor:
 
 
 class Reader(nn.Module):
-    """Read a text into what it asks for: a small transformer over the tokens, pooled by four learned questions."""
+    """Read a text into what it asks for: a small transformer over the tokens, pooled by five learned questions."""
 
     def __init__(self, shape: PriorShape) -> None:
         super().__init__()
@@ -193,11 +208,12 @@ class Reader(nn.Module):
         self.position = nn.Parameter(0.02 * torch.randn(shape.context, width))
         layer = nn.TransformerEncoderLayer(width, 4, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, shape.reader_depth, enable_nested_tensor=False)
-        self.questions = nn.Parameter(torch.randn(4, width))
+        self.questions = nn.Parameter(torch.randn(5, width))
         self.things = nn.Linear(width, shape.concepts + 1)
         self.tints = nn.Linear(width, shape.tints + 1)
         self.ground = nn.Linear(width, shape.grounds + 1)
         self.arrangement = nn.Linear(width, len(shape.layout_choices))
+        self.style = nn.Linear(width, len(shape.style_choices))
 
     def forward(self, tokens: torch.Tensor) -> Reading:
         """Map tokens (batch, context) to logits."""
@@ -205,9 +221,15 @@ class Reader(nn.Module):
         empty = tokens == self.rows.num_embeddings - 1
         x = self.layers(x, src_key_padding_mask=empty)
         scores = (x @ self.questions.T).masked_fill(empty[..., None], -1e4).softmax(1)
-        pooled = scores.transpose(1, 2) @ x  # (batch, 4, width): first thing, second thing, ground, arrangement
-        both = pooled[:, :2]
-        return Reading(self.things(both), self.tints(both), self.ground(pooled[:, 2]), self.arrangement(pooled[:, 3]))
+        pooled = scores.transpose(1, 2) @ x  # (batch, 5, width): the two things, ground, arrangement, style
+        things, ground, arrangement, style = pooled[:, :2], *pooled[:, 2:].unbind(1)
+        return Reading(
+            self.things(things),
+            self.tints(things),
+            self.ground(ground),
+            self.arrangement(arrangement),
+            self.style(style),
+        )
 
 
 class Prior(nn.Module):
@@ -241,6 +263,8 @@ class Prior(nn.Module):
         def draw(shares: torch.Tensor) -> torch.Tensor:
             return torch.multinomial(shares.to(generator.device), count, True, generator=generator).to(device)
 
+        artists = torch.zeros(shape.styles)
+        artists[list(shape.style_choices[int(reading.style.argmax())])] = 1
         named = int(reading.ground.argmax())
         shares = self._other_grounds(reading) if named == grounds else torch.eye(grounds)[named]
         choices = torch.tensor(self._layouts(reading))
@@ -249,8 +273,12 @@ class Prior(nn.Module):
             tints=reading.tints.argmax(-1).expand(count, 2),
             ground=draw(shares),
             layout=choices.to(device)[draw(torch.ones(len(choices)))],
-            style=draw(torch.ones(shape.styles)),
+            style=draw(artists),
         )
+
+    def _way(self, text: str) -> str:
+        reading = self.reader(torch.tensor([self.tokenise(text)], device=self.token_rows.device))
+        return self.shape.ways[int(reading.style.argmax())]
 
     def _other_grounds(self, reading: Reading) -> torch.Tensor:
         """Return the usual shares of the grounds, without those in the colour of a thing: it would not be seen."""
@@ -268,9 +296,10 @@ class Prior(nn.Module):
         return self.shape.layout_choices[int(likely.argmax())]
 
     @torch.no_grad()
-    def propose(self, text: str, count: int, generator: torch.Generator) -> torch.Tensor:
-        """Return codes (count, side, side), long, on the generator's grid; the same generator gives the same codes."""
-        return self.painter.codes(self.painter(self.understand(text, count, generator)))
+    def propose(self, text: str, count: int, generator: torch.Generator) -> Proposals:
+        """Return `count` proposals for a text; the same generator gives the same ones."""
+        codes = self.painter.codes(self.painter(self.understand(text, count, generator)))
+        return Proposals(codes, self._way(text))
 
 
 def load_prior(path: Path, device: torch.device | str = "cpu") -> Prior:

@@ -9,8 +9,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.drawings import draw_as
 from engine.generators import Generator
 from engine.pictures import read_mask, read_picture
+from engine.priors import Proposals
 
 Grid = tuple[int, int]
 """Rows and columns of a latent."""
@@ -65,10 +67,13 @@ def best_of(count: int, generator: Generator, grid: Grid, rng: torch.Generator, 
     return _best([kinds[i % 2](generator, grid, rng) for i in range(count)], generator, score)
 
 
-def from_proposals(proposals: Tensor, generator: Generator, grid: Grid, score: Score) -> Tensor:
-    """Keep the best of a prior's proposals, (k, rows, columns) codes, brought to the grid."""
-    latents = generator.codebook[proposals].permute(0, 3, 1, 2)
-    return fit(_best(list(latents.split(1)), generator, score), generator, grid)
+def from_proposals(proposals: Proposals, generator: Generator, grid: Grid, score: Score) -> Tensor:
+    """Keep the best of a prior's proposals, drawn in the way that the text asks for and brought to the grid."""
+    latents = list(generator.codebook[proposals.codes].permute(0, 3, 1, 2).split(1))
+    if proposals.way:
+        pictures = (generator.decode(z).clamp(0, 1) for z in latents)
+        latents = [generator.encode(draw_as(proposals.way, picture)) for picture in pictures]
+    return fit(_best(latents, generator, score), generator, grid)
 
 
 def from_latent_file(path: str, generator: Generator, grid: Grid) -> Tensor:

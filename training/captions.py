@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from training.scenes import COLOURS, GROUNDS, LAYOUT_NAMES, NOTHING
+from training.scenes import COLOURS, GROUNDS, LAYOUT_NAMES, NOTHING, PATTERNS, WAYS
 
 COLOUR_NAMES = tuple(COLOURS)
 OTHER_COLOUR_WORDS = {
@@ -37,10 +37,54 @@ SCENE_WORDS = {
     "desert": ("in the desert", "on the sand", "on a sandy beach", "on the beach", "in the dunes"),
     "night": ("at night", "in the night", "under the stars", "in the moonlight", "in the dark", "at midnight"),
 }
+PATTERN_WORDS = {
+    "stripes": ("on {} stripes", "on a {} striped background", "on a background of {} stripes",
+                "with {} stripes behind"),
+    "checks": ("on {} checks", "on a {} checked background", "on a {} checkered background", "on a {} chequered cloth",
+               "on a {} checkerboard"),
+    "dots": ("on {} dots", "on a {} dotted background", "on {} polka dots", "on a {} polka dot background"),
+}  # fmt: skip
+TEXTURE_WORDS = {
+    "paper": ("on paper", "on a sheet of paper", "on old paper", "on a paper background", "on textured paper"),
+    "noise": ("on noise", "on a noisy background", "on static", "on a grainy background", "on tv static"),
+}
+STYLES = ("flat", "3d", *WAYS)  # what a text can ask for: two come with the artist, the others are drawn
+NIGHT = STYLES.index("night")
+# Per style: words before the noun, before everything, and after everything.
+STYLE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "flat": (
+        ("flat",),
+        ("a flat icon of ", "a flat drawing of ", "flat art of "),
+        (", flat design", ", flat", ", flat style"),
+    ),
+    "3d": (("3d", "3 d"), ("a 3d render of ", "a 3d model of ", "a 3d picture of "), (", 3d", ", 3d render", " in 3d")),
+    "pixel art": (
+        ("pixel art", "pixelated", "8-bit", "8 bit", "pixel"),
+        ("pixel art of ", "a pixel art picture of ", "an 8-bit picture of "),
+        (", pixel art", " in pixel art style", " as pixel art", ", 8-bit", " made of pixels"),
+    ),
+    "sketch": (
+        ("sketched", "hand drawn", "pencil drawn"),
+        ("a sketch of ", "a pencil sketch of ", "a pencil drawing of ", "a rough sketch of ", "a charcoal drawing of "),
+        (", sketch", ", pencil sketch", ", pencil drawing", " drawn in pencil", " as a sketch"),
+    ),
+    "outline": (
+        ("outlined",),
+        ("an outline of ", "the outline of ", "line art of ", "a line drawing of ", "an ink drawing of ",
+         "a colouring page of ", "a coloring page of "),
+        (", line art", ", outline", " in outline", " as an outline", ", black and white line drawing"),
+    ),
+    "watercolour": (
+        ("watercolour", "watercolor"),
+        ("a watercolour of ", "a watercolor of ", "a watercolour painting of ", "a watercolor painting of "),
+        (", watercolour", ", watercolor", " in watercolour", " in watercolor", ", aquarelle"),
+    ),
+    "night": ((), (), (" at night", ", at night", " in the night", " by night", ", night")),
+}  # fmt: skip
 OPENINGS = ("a picture of ", "an image of ", "a drawing of ", "a painting of ", "an illustration of ", "a photo of ",
             "a photograph of ", "an emoji of ", "an icon of ", "clip art of ", "a cartoon of ")  # fmt: skip
-ENDINGS = (", digital art", ", cartoon", ", high quality", ", simple", ", oil on canvas", ", epic", ", flat design",
-           " in the style of van gogh", ", emoji", ", watercolour", ", detailed", ", icon")  # fmt: skip
+ENDINGS = (", digital art", ", cartoon", ", high quality", ", simple", ", oil on canvas", ", epic", ", trending",
+           " in the style of van gogh", ", emoji", ", acrylic", ", detailed", ", icon")  # fmt: skip
 FILLERS = ("cute", "happy", "beautiful", "nice", "old", "new", "pretty", "little", "lovely", "shiny", "single",
            "funny", "wonderful", "sweet", "magical", "standing")  # fmt: skip
 NUMBERS = {"side by side": ("two", "a pair of", "2"), "three": ("three", "3"), "four": ("four", "4")}
@@ -65,6 +109,7 @@ class Shown:
     tints: tuple[int, int]
     ground: int
     layout: int
+    style: int = NOTHING
 
 
 @dataclass(frozen=True)
@@ -76,6 +121,7 @@ class Caption:
     tints: tuple[int, int]
     ground: int
     arrangement: int
+    style: int
 
 
 class Writer:
@@ -99,38 +145,56 @@ class Writer:
     def write(self, shown: Shown, rng: random.Random) -> Caption:
         """Describe a scene, leaving out what need not be said."""
         layout = LAYOUT_NAMES[shown.layout]
-        ground, says_ground = self._ground(shown.ground, rng)
-        text, arrangement = self._subject(shown, layout, rng)
+        # Night without a ground that is named would read as the scene of that name.
+        ground, says_ground = self._ground(shown.ground, rng, always=shown.style == NIGHT)
+        before, opening, ending = self._style(shown.style, rng)
+        text, arrangement = self._subject(shown, layout, before, rng)
+        text = opening + text
         if says_ground:
             text = f"{ground}, {text}" if rng.random() < 0.1 else f"{text}{self._joint(ground, rng)}{ground}"
         if rng.random() > self.plain:
-            text = (rng.choice(OPENINGS) if rng.random() < 0.25 else "") + text
-            text += rng.choice(ENDINGS) if rng.random() < 0.12 else ""
+            if not opening:
+                text = (rng.choice(OPENINGS) if rng.random() < 0.25 else "") + text
+            ending += rng.choice(ENDINGS) if rng.random() < 0.12 else ""
         return Caption(
-            text=text,
+            text=text + ending,
             things=shown.things,
             tints=shown.tints,
             ground=shown.ground if says_ground else NOTHING,
             arrangement=list(ARRANGEMENTS).index(arrangement),
+            style=shown.style,
         )
+
+    @staticmethod
+    def _style(style: int, rng: random.Random) -> tuple[str, str, str]:
+        """Return words before the noun, an opening and an ending, one of which names the style."""
+        if style == NOTHING:
+            return "", "", ""
+        kinds = STYLE_WORDS[STYLES[style]]
+        kind = rng.choice([k for k in range(3) if kinds[k]])
+        word = rng.choice(kinds[kind])
+        return (word if kind == 0 else "", word if kind == 1 else "", word if kind == 2 else "")
 
     @staticmethod
     def _joint(ground: str, rng: random.Random) -> str:
         return ", " if (ground.endswith(" background") and " a " not in ground) or rng.random() < 0.08 else " "
 
-    def _ground(self, ground: int, rng: random.Random) -> tuple[str, bool]:
-        name = GROUNDS[ground]
-        if rng.random() < 0.25:
+    def _ground(self, ground: int, rng: random.Random, always: bool) -> tuple[str, bool]:
+        if ground == NOTHING or (rng.random() < 0.25 and not always):
             return "", False
-        if name in SCENE_WORDS:
-            return rng.choice(SCENE_WORDS[name]), True
+        name = GROUNDS[ground]
+        if words := SCENE_WORDS.get(name) or TEXTURE_WORDS.get(name):
+            return rng.choice(words), True
+        if name.endswith(PATTERNS):
+            colour, pattern = name.split()
+            return rng.choice(PATTERN_WORDS[pattern]).format(rng.choice(OTHER_COLOUR_WORDS[colour])), True
         colour = rng.choice(OTHER_COLOUR_WORDS[name.removesuffix(" gradient")])
         words = GRADIENT_WORDS if name.endswith("gradient") else GROUND_WORDS
         phrase = rng.choice(words).format(colour)
         return phrase.replace(" a orange", " an orange"), True
 
-    def _subject(self, shown: Shown, layout: str, rng: random.Random) -> tuple[str, str]:
-        first = self._noun(shown.things[0], shown.tints[0], rng)
+    def _subject(self, shown: Shown, layout: str, before: str, rng: random.Random) -> tuple[str, str]:
+        first = f"{before} {self._noun(shown.things[0], shown.tints[0], rng)}".strip()
         if layout in ("one", "one small"):
             sized = rng.random()
             if layout == "one" and sized < 0.08:

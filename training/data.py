@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 LOCK = HERE / "packages.lock.json"
 CONCEPTS = HERE / "concepts.txt"
 SPRITE_SIZE = 128
+UNSEEN_GROUPS = (3, 4, 5, 6, 7)  # of emojibase: no faces, people, symbols or flags
 MARGIN = 4  # every icon is cropped to what it shows and fitted with this border, so that vendors agree in scale
 
 
@@ -71,30 +72,52 @@ def plain(text: str) -> str:
     return re.sub("[^a-z0-9]", "", text.lower())
 
 
-def read_concepts(emojibase: Path, emojilib: Path) -> list[Concept]:
-    """Join our list of names with the emoji's code points and keywords."""
-    files = read_members(emojibase, r"en/(data|shortcodes/emojibase)\.json")
-    rows = {row["label"]: row for row in json.loads(files["en/data.json"])}
-    shortcodes = json.loads(files["en/shortcodes/emojibase.json"])
-    library = json.loads(read_members(emojilib, r"dist/emoji-en-US\.json")["dist/emoji-en-US.json"])
+class Names:
+    """What emoji are called: emojibase's labels and shortcodes, emojilib's keywords."""
+
+    def __init__(self, emojibase: Path, emojilib: Path) -> None:
+        files = read_members(emojibase, r"en/(data|shortcodes/emojibase)\.json")
+        self.rows = {row["label"]: row for row in json.loads(files["en/data.json"])}
+        self.shortcodes = json.loads(files["en/shortcodes/emojibase.json"])
+        self.library = json.loads(read_members(emojilib, r"dist/emoji-en-US\.json")["dist/emoji-en-US.json"])
+
+    def concept(self, label: str, names: tuple[str, ...]) -> Concept:
+        """Join a label with its code point and keywords."""
+        row = self.rows[label]
+        codes = self.shortcodes.get(row["hexcode"], [])
+        words = self.library.get(row["emoji"], [])
+        return Concept(
+            label=label,
+            names=names,
+            hexcode=row["hexcode"].lower(),
+            keywords=tuple(sorted({*row.get("tags", []), *(w.replace("_", " ") for w in words)})),
+            aliases=(label, *([codes] if isinstance(codes, str) else codes), *words[:1]),
+        )
+
+
+def read_concepts(names: Names) -> list[Concept]:
+    """Read our list of things."""
     concepts = []
     for line in CONCEPTS.read_text().splitlines():
-        if line.startswith("#") or not line.strip():
-            continue
-        label, names = (part.strip() for part in line.split(":", 1))
-        row = rows[label]
-        codes = shortcodes.get(row["hexcode"], [])
-        words = library.get(row["emoji"], [])
-        concepts.append(
-            Concept(
-                label=label,
-                names=tuple(name.strip() for name in names.split(",")),
-                hexcode=row["hexcode"].lower(),
-                keywords=tuple(sorted({*row.get("tags", []), *(w.replace("_", " ") for w in words)})),
-                aliases=(label, *([codes] if isinstance(codes, str) else codes), *words[:1]),
-            )
-        )
+        if not line.startswith("#") and line.strip():
+            label, called = (part.strip() for part in line.split(":", 1))
+            concepts.append(names.concept(label, tuple(name.strip() for name in called.split(","))))
     return concepts
+
+
+def unseen_concepts(names: Names, known: list[Concept]) -> list[Concept]:
+    """Return things that are not on our list, in words that are: training never saw pictures of them.
+
+    Many are relatives of a thing that is on it, as "post office" is of "office".
+    """
+    called = {name for concept in known for name in (*concept.names, concept.label)}
+    words = {word for concept in known for text in (*concept.names, *concept.keywords) for word in text.split()}
+    labels = [
+        label
+        for label, row in names.rows.items()
+        if row.get("group") in UNSEEN_GROUPS and label not in called and set(label.split()) <= words
+    ]
+    return [names.concept(label, (label,)) for label in labels]
 
 
 class IconSet:
@@ -164,11 +187,14 @@ def sprites(packages: list[dict[str, str]], concepts: list[Concept], cache: Path
                 yield index, vendor, buffer.getvalue()
 
 
-def build(out: Path, cache: Path) -> str:
-    """Write the packed file and return its sha256."""
+def build(out: Path, cache: Path, unseen: bool = False) -> str:
+    """Write the packed file, of our things or of things `unseen` in training, and return its sha256."""
     packages = read_lock()
     paths = {package["vendor"]: fetch(package, cache) for package in packages}
-    concepts = read_concepts(paths["emojibase"], paths["emojilib"])
+    names = Names(paths["emojibase"], paths["emojilib"])
+    concepts = read_concepts(names)
+    if unseen:
+        concepts = unseen_concepts(names, concepts)
     found = list(sprites(packages, concepts, cache))
     table = {
         "concepts": [{"label": c.label, "names": c.names, "keywords": c.keywords} for c in concepts],
@@ -192,8 +218,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("cache/packages"))
+    parser.add_argument("--unseen", action="store_true", help="instead: things that training never sees")
     arguments = parser.parse_args()
-    digest = build(arguments.out, arguments.cache)
+    digest = build(arguments.out, arguments.cache, arguments.unseen)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 2**20:.1f} MiB, sha256 {digest}")
 
 

@@ -24,12 +24,13 @@ from engine.prompts import parse_prompts
 from training.judge import load_judge
 from training.scenes import COLOURS, Mix, Painter, Sampler, SpriteBank, sheet
 
+UNTRAINED = ("held-out",)  # vendors whose pictures the pair never saw
 PROMPTS = Path(__file__).with_name("sheet_prompts.txt")
 
 
 def pictures_of(bank: SpriteBank, seed: int, tinted: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Compose every icon of a bank once, alone on a random plain ground: pictures in 0..1 and concepts."""
-    sampler = Sampler(bank, Mix(pair=0, copies=0, tinted=tinted, ground_shares=(1, 0, 0)))
+    sampler = Sampler(bank, Mix(pair=0, copies=0, tinted=tinted, ground_shares=(1, 0, 0, 0)))
     scenes = sampler.draw(len(bank.pixels), torch.Generator().manual_seed(seed))
     scenes.sprite[:, 0] = torch.arange(len(bank.pixels))
     return Painter(bank, 128).draw(scenes), bank.concept
@@ -38,7 +39,7 @@ def pictures_of(bank: SpriteBank, seed: int, tinted: float = 0.0) -> tuple[torch
 @torch.no_grad()
 def rebuild(data: Path, models: ModelStore, out: Path) -> dict[str, float]:
     """Return the PSNR of reconstructions of vendors never trained on, and show some."""
-    pictures, _ = pictures_of(SpriteBank.read(data, ("held-out",)), 0)
+    pictures, _ = pictures_of(SpriteBank.read(data, UNTRAINED), 0)
     pick = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))[:96]
     generator = models.generator("embedded")
     made = torch.cat(
@@ -54,7 +55,7 @@ def rebuild(data: Path, models: ModelStore, out: Path) -> dict[str, float]:
 def retrieval(data: Path, models: ModelStore) -> dict[str, float]:
     """Return R@1 and R@5 from pictures of vendors never trained on to the names of all concepts."""
     perceptor = models.perceptor("embedded")
-    bank = SpriteBank.read(data, ("held-out",))
+    bank = SpriteBank.read(data, UNTRAINED)
     pictures, concepts = pictures_of(bank, 0)
     texts = [names[0] for names in bank.names()]
     words = perceptor.embed_text([f"{'an' if text[0] in 'aeiou' else 'a'} {text}" for text in texts])
@@ -69,6 +70,16 @@ def retrieval(data: Path, models: ModelStore) -> dict[str, float]:
         "chance_r5": 5 / len(texts),
         "pictures": float(len(pictures)),
     }
+
+
+@dataclass(frozen=True)
+class Job:
+    """How much to paint for the judge, and which of several equal parts of it."""
+
+    concepts: int
+    seeds: int
+    part: int
+    parts: int
 
 
 @dataclass(frozen=True)
@@ -97,25 +108,70 @@ def tensor_of(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.asarray(image.convert("RGB"), np.float32).copy()).permute(2, 0, 1) / 255
 
 
-def nearest_colour(pixels: torch.Tensor) -> str:
-    """Return the named colour nearest to the median of pixels (3, n); light blue and dark blue are blue."""
-    table = torch.tensor(list(COLOURS.values())) / 255
-    return list(COLOURS)[int((table - pixels.median(1).values).square().sum(1).argmin())].split()[-1]
+def to_lab(pixels: torch.Tensor) -> torch.Tensor:
+    """Turn sRGB pixels (3, n) in 0..1 into CIE L*a*b* (3, n), D65."""
+    linear = torch.where(pixels > 0.04045, ((pixels + 0.055) / 1.055) ** 2.4, pixels / 12.92)
+    to_xyz = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
+    xyz = torch.tensor(to_xyz) @ linear / torch.tensor([0.9505, 1.0, 1.089])[:, None]
+    f = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
+    return torch.stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def commonest_colour(pixels: torch.Tensor) -> str:
+    """Name what most pixels (3, n) are nearest to in L*a*b*; light blue and dark blue are blue."""
+    table = to_lab(torch.tensor(list(COLOURS.values())).T / 255)
+    nearest = (to_lab(pixels)[:, :, None] - table[:, None]).square().sum(0).argmin(1)
+    shares: dict[str, float] = {}
+    for name, count in zip(COLOURS, torch.bincount(nearest, minlength=len(COLOURS)).tolist(), strict=True):
+        word = name.split()[-1]
+        shares[word] = shares.get(word, 0) + count
+    return max(shares, key=lambda word: shares[word])
 
 
 def ground_colour(picture: torch.Tensor) -> str:
     """Name the colour along the picture's border."""
     edge = max(2, picture.shape[-1] // 16)
-    return nearest_colour(torch.cat([picture[:, :edge].flatten(1), picture[:, -edge:].flatten(1)], 1))
+    return commonest_colour(torch.cat([picture[:, :edge].flatten(1), picture[:, -edge:].flatten(1)], 1))
 
 
 def thing_colour(picture: torch.Tensor) -> str:
-    """Name the colour of what differs from the ground in the picture's middle."""
+    """Name the colour of what differs from the ground in the picture's middle.
+
+    Shades and outlines are no colours: where a quarter of it is saturated, only that is asked.
+    """
     ground = picture[:, :6].flatten(1).median(1).values
     side = picture.shape[-1]
-    middle = picture[:, side // 4 : -side // 4, side // 4 : -side // 4].flatten(1)
-    apart = (middle - ground[:, None]).square().sum(0) > 0.04
-    return nearest_colour(middle[:, apart] if apart.sum() > 20 else middle)
+    middle = picture[:, side // 8 : -side // 8, side // 8 : -side // 8].flatten(1)
+    apart = middle[:, (middle - ground[:, None]).square().sum(0) > 0.04]
+    thing = apart if apart.shape[1] > 20 else middle
+    vivid = thing.amax(0) - thing.amin(0) > 0.25
+    return commonest_colour(thing[:, vivid] if vivid.float().mean() > 0.25 else thing)
+
+
+@torch.no_grad()
+def colours(data: Path, models: ModelStore) -> dict[str, float]:
+    """Return how often the measure of a thing's colour is right where the colour is known.
+
+    On recoloured icons themselves, on their reconstructions by the generator.
+    """
+    bank = SpriteBank.read(data)
+    vendors = tuple(range(len(bank.table["vendors"])))
+    sampler = Sampler(bank, Mix(pair=0, copies=0, tinted=1, ground_shares=(1, 0, 0, 0)), vendors)
+    scenes = sampler.draw(1200, torch.Generator().manual_seed(0))
+    names = list(COLOURS)
+    fair = [i for i, (t, g) in enumerate(zip(scenes.tint[:, 0].tolist(), scenes.ground.tolist(), strict=True))
+            if " " not in names[t] + names[g] and "beige" not in names[t] + names[g] and t != g][:200]  # fmt: skip
+    pictures = Painter(bank, 128).draw(scenes)[fair]
+    wanted = [names[t] for t in scenes.tint[fair, 0].tolist()]
+    generator = models.generator("embedded")
+    rebuilt = torch.cat(
+        [generator.decode(generator.quantise(generator.encode(p))).clamp(0, 1) for p in pictures.split(8)]
+    )
+
+    def right(shown: torch.Tensor) -> float:
+        return sum(thing_colour(p) == colour for p, colour in zip(shown, wanted, strict=True)) / len(wanted)
+
+    return {"recoloured_icons": right(pictures), "rebuilt": right(rebuilt.float()), "pictures": float(len(wanted))}
 
 
 def tasks(bank: SpriteBank, count: int, seeds: int) -> Iterator[tuple[int, int, str, str, str]]:
@@ -134,40 +190,54 @@ def tasks(bank: SpriteBank, count: int, seeds: int) -> Iterator[tuple[int, int, 
             yield concept, seed, f"{article} {name} on {shown} {ground} background", ground, tint
 
 
-def paint(
-    data: Path, models: ModelStore, judge_path: Path, out: Path, count: int, seeds: int, way: Way
-) -> dict[str, float]:
-    """Paint many concepts and let the judge name them, with the loop and without it."""
-    bank = SpriteBank.read(data, ("train",))
-    judge = load_judge(judge_path)
-    shown: dict[str, list[torch.Tensor]] = {"start": [], "loop": []}
-    tallies: dict[str, list[float]] = {}
-    began = time.monotonic()
-    for i, (concept, seed, prompt, ground, tint) in enumerate(tasks(bank, count, seeds)):
+def paint(data: Path, models: ModelStore, work: Path, way: Way, job: Job) -> dict[str, float]:
+    """Paint many concepts, with the loop and without it, and let the judge name them; goes on where it was stopped."""
+    judge = load_judge(work / "judge.pt")
+    folder = work / "judged"
+    folder.mkdir(exist_ok=True)
+    done = {record["task"] for record in records(folder)}
+    every = list(enumerate(tasks(SpriteBank.read(data, ("train",)), job.concepts, job.seeds)))
+    for i, (concept, seed, prompt, ground, tint) in every[job.part :: job.parts]:
+        if i in done:
+            continue
         pictures = painted(prompt, seed, models, way, i % way.loop_every == 0)
-        for kind, image in zip(shown, pictures, strict=False):
-            picture = tensor_of(image)
-            order = judge(picture[None])[0].argsort(descending=True).tolist()
-            rank = order.index(concept)
-            # Starts of prompts that the loop also ran on are counted apart: only those compare with the loop's.
-            for name in (kind, "paired_start") if kind == "start" and len(pictures) == 2 else (kind,):
-                tallies.setdefault(f"{name}_top1", []).append(rank < 1)
-                tallies.setdefault(f"{name}_top5", []).append(rank < 5)
-            tallies.setdefault(f"{kind}_ground", []).append(ground_colour(picture) == ground)
-            if tint:
-                tallies.setdefault(f"{kind}_thing_colour", []).append(thing_colour(picture) == tint)
-            if len(shown[kind]) < 96:
-                shown[kind].append(picture)
-        if i % 20 == 0:
-            print(
-                i,
-                f"{time.monotonic() - began:.0f}s",
-                {k: round(sum(v) / len(v), 3) for k, v in tallies.items()},
-                flush=True,
-            )
-    for kind, pictures in shown.items():
-        sheet(torch.stack(pictures), 12).save(out / f"judged-{kind}.png")
-    return {name: sum(values) / len(values) for name, values in tallies.items()}
+        with (folder / f"part-{job.part}.jsonl").open("a") as lines:
+            for kind, image in zip(("start", "loop"), pictures, strict=False):
+                image.save(folder / f"{i:03d}-{kind}.png")
+                picture = tensor_of(image)
+                order = judge(picture[None])[0].argsort(descending=True).tolist()
+                record = {"task": i, "kind": kind, "rank": order.index(concept), "paired": len(pictures) == 2}
+                record["ground"] = ground_colour(picture) == ground
+                if tint:
+                    record["thing"] = thing_colour(picture) == tint
+                lines.write(json.dumps(record) + "\n")
+        if i % 20 == job.part:
+            print(i, json.dumps(summary(records(folder))), flush=True)
+    return summary(records(folder))
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """Return what was judged so far, by all parts."""
+    return [json.loads(line) for path in sorted(folder.glob("part-*.jsonl")) for line in path.read_text().splitlines()]
+
+
+def summary(found: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the shares that were right: the judge's top-1 and top-5, the ground's colour, the thing's, and both."""
+    figures: dict[str, float] = {"pictures": float(len({record["task"] for record in found}))}
+    for kind in ("start", "loop"):
+        # The starts of pictures that the loop went on with are those to compare with its results.
+        some = [record for record in found if record["kind"] == kind and record["paired"]]
+        some = some or [record for record in found if record["kind"] == kind]
+        coloured = [record for record in some if "thing" in record]
+        shares = {
+            "top1": [record["rank"] < 1 for record in some],
+            "top5": [record["rank"] < 5 for record in some],
+            "ground": [record["ground"] for record in some],
+            "thing": [record["thing"] for record in coloured],
+            "both": [record["ground"] and record["thing"] for record in coloured],
+        }
+        figures |= {f"{kind}_{name}": round(sum(v) / len(v), 3) for name, v in shares.items() if v}
+    return figures
 
 
 @torch.no_grad()
@@ -198,12 +268,14 @@ def paint_sheet(models: ModelStore, out: Path, way: Way) -> dict[str, float]:
 def main() -> None:
     """Run one measurement from the command line and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("rebuild", "retrieval", "paint", "ceiling", "sheet"))
+    parser.add_argument("what", choices=("rebuild", "retrieval", "colours", "paint", "ceiling", "sheet"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="where the judge is and the sheets go")
     parser.add_argument("--models", type=Path, default=EMBEDDED)
     parser.add_argument("--concepts", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--part", type=int, default=0, help="which of --parts to paint, for several processes")
+    parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--preset", default="normal")
     parser.add_argument("--changes", type=json.loads, default={}, help="JSON of spec fields to change")
     parser.add_argument("--loop-every", type=int, default=1, help="run the loop for every n-th prompt only")
@@ -212,12 +284,14 @@ def main() -> None:
     models = ModelStore(arguments.models, pick_device(), arguments.models)
     torch.set_num_threads(arguments.threads)
     way = Way(arguments.preset, arguments.changes, arguments.loop_every)
-    data, work, judge = arguments.data, arguments.work, arguments.work / "judge.pt"
+    data, work = arguments.data, arguments.work
+    job = Job(arguments.concepts, arguments.seeds, arguments.part, arguments.parts)
     figures = {
         "rebuild": lambda: rebuild(data, models, work),
         "retrieval": lambda: retrieval(data, models),
-        "paint": lambda: paint(data, models, judge, work, arguments.concepts, arguments.seeds, way),
-        "ceiling": lambda: ceiling(data, judge),
+        "colours": lambda: colours(data, models),
+        "paint": lambda: paint(data, models, work, way, job),
+        "ceiling": lambda: ceiling(data, work / "judge.pt"),
         "sheet": lambda: paint_sheet(models, work, way),
     }[arguments.what]()
     print(json.dumps(figures))

@@ -52,7 +52,7 @@ def fit(data: Path, rounds: int = 6, ridge: float = 2e-3, seed: int = 1) -> Judg
     """Solve the regression over single things on plain grounds, seen several times with small differences."""
     bank = SpriteBank.read(data, ("held-out", "judge"))
     generator = torch.Generator().manual_seed(seed)
-    shares = (1.0, 0.0, 0.0)
+    shares = (1.0, 0.0, 0.0, 0.0)
     sampler = Sampler(bank, Mix(pair=0.0, copies=0.0, tinted=0.1, ground_shares=shares))
     painter = Painter(bank, 64)
     seen, named = [], []

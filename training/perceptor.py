@@ -10,7 +10,7 @@ import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,15 +18,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.third_party import tokenizer
-from training.captions import Shown, Writer
+from training.captions import STYLES, Shown, Writer
 from training.networks import ClipShape, build_clip, load_codec, read_weights, save_clip
 from training.optim import MasterAdamW, schedule
 from training.prior import describe
-from training.scenes import Mix, Painter, Sampler, Scenes, SpriteBank
+from training.scenes import NOTHING, WAYS, Mix, Painter, Sampler, Scenes, SpriteBank
 from training.texts import Texts
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+STYLE_OF = {"fluent-flat": "flat", "twemoji": "flat", "fluent-3d": "3d"}
+COLOURLESS = ("sketch", "outline")
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,22 @@ class PerceptorRun:
     layers: tuple[int, ...] = (1, 1, 1, 1)
     width: int = 32
     size: int = 64
-    steps: int = 960
+    steps: int = 4350
     batch: int = 128
-    lr: float = 1.5e-3
-    attack_from: int = 350
+    lr: float = 1.2e-3
+    attack_from: int = 3000
     attack: float = 2.5  # L2 on pictures in 0..1
-    pool_share: float = 0.25
+    attacked: float = 0.5  # share of a batch
+    names: int = 128  # of other things, which the pictures are told apart from beside each other's captions
+    pool_share: float = 0.2
+    failures: int = 12  # of the loop, in each batch
     seed: int = 0
 
 
 RUNS = {
     "cpu": PerceptorRun(),
     "gpu": PerceptorRun(layers=(1, 2, 2, 1), steps=12_000, batch=2048, lr=1e-3, attack_from=3000),
-    "smoke": PerceptorRun(layers=(1, 1, 1, 1), width=8, size=32, steps=4, batch=4, attack_from=2),
+    "smoke": PerceptorRun(layers=(1, 1, 1, 1), width=8, size=32, steps=4, batch=4, attack_from=2, failures=1),
 }
 
 
@@ -73,11 +78,32 @@ def tokenise(texts: list[str], context: int) -> torch.Tensor:
 
 
 def encode_text(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Embed texts as CLIP.encode_text does, in the text tower's own precision."""
-    dtype = clip.text_projection.dtype
-    x = F.embedding(tokens, clip.token_embedding.weight).to(dtype) + clip.positional_embedding
+    """Embed texts as CLIP.encode_text does, in the text tower's own precision, no longer than the longest of them."""
+    dtype, length = clip.text_projection.dtype, int(tokens.argmax(-1).max()) + 1
+    tokens, mask = tokens[:, :length], clip.build_attention_mask()[:length, :length].to(tokens.device)
+    for block in clip.transformer.resblocks:
+        block.attn_mask = mask
+    x = F.embedding(tokens, clip.token_embedding.weight).to(dtype) + clip.positional_embedding[:length]
     x = clip.transformer(x.permute(1, 0, 2)).permute(1, 0, 2)
     return clip.ln_final(x)[torch.arange(len(x)), tokens.argmax(-1)] @ clip.text_projection
+
+
+class Batch(NamedTuple):
+    """Pictures in 0..1, and what they show."""
+
+    pictures: torch.Tensor
+    made: torch.Tensor  # (failures, ...): what the loop painted, wrongly, for the captions of the first pictures
+    tokens: torch.Tensor  # (batch, context)
+    concept: torch.Tensor  # (batch,) of the first thing
+
+
+class Wanted(NamedTuple):
+    """What a batch of pictures should be taken for."""
+
+    captions: torch.Tensor  # (batch, d), one for each picture
+    names: torch.Tensor  # (names, d)
+    column: torch.Tensor  # (batch,) of names
+    concept: torch.Tensor  # (batch,)
 
 
 class PerceptorTrainer:
@@ -88,11 +114,12 @@ class PerceptorTrainer:
         torch.manual_seed(run.seed)
         self.generator, self.rng = torch.Generator().manual_seed(run.seed), random.Random(run.seed)
         self.bank = SpriteBank.read(data)
-        self.sampler = Sampler(self.bank, Mix(loose=True, pair=0.08, copies=0.05, tinted=0.15))
+        self.sampler = Sampler(self.bank, Mix(loose=True, pair=0.08, copies=0.05, tinted=0.15, drawn=0.15))
         self.painter = Painter(self.bank, run.size, device)
         texts = Texts(self.bank, 32, run.seed)
         concepts = self.bank.table["concepts"]
         self.writer: Writer = texts.writer
+        self.vendors = [vendor["vendor"] for vendor in self.bank.table["vendors"]]
         rows = self._token_rows(texts)
         self.shape = ClipShape(
             vision_layers=run.layers, vision_width=run.width, image_resolution=run.size, token_rows=rows
@@ -102,6 +129,7 @@ class PerceptorTrainer:
         self.row_of = torch.zeros(self.shape.vocab_size, dtype=torch.long)
         self.row_of[rows] = torch.arange(len(rows))
         self.tokens_in_use = torch.tensor(rows)
+        self.name_tokens = [self.row_of[tokenise([f"a {name}" for name in names], 16)] for names in self.writer.names]
         table = self.clip.token_embedding.weight.detach()[self.tokens_in_use].clone()
         self.clip.token_embedding = nn.Embedding(len(rows), table.shape[1], _weight=table).to(device)
         self.clip.to(torch.bfloat16).visual.to(memory_format=torch.channels_last)
@@ -117,7 +145,7 @@ class PerceptorTrainer:
         self.mean = torch.tensor(MEAN, device=device)[:, None, None]
         self.deviation = torch.tensor(DEVIATION, device=device)[:, None, None]
         self.at = 0
-        self.pool = self._read_pool()
+        self.read_pictures()
 
     def _token_rows(self, texts: Texts) -> list[int]:
         """Return the tokens that have a row: those of the weights that are there, else those of the captions."""
@@ -126,63 +154,98 @@ class PerceptorTrainer:
             return read_weights(before)[0]["token_rows"].tolist()
         return sorted({*texts.token_rows, 0, 49406, 49407})
 
-    def _read_pool(self) -> tuple[torch.Tensor, np.ndarray] | None:
-        path = self.work / "pool.npz"
-        if not path.exists():
-            return None
-        packed = np.load(path)
-        return torch.from_numpy(packed["pictures"]), packed["rows"]
+    def read_pictures(self) -> None:
+        """Read the generator's pictures and the loop's failures that are there; more may have come."""
+        self.pool = self._packed("pool", ("pictures", "rows"))
+        self.failures = self._packed("failures", ("pictures", "true", "wanted"))
 
-    def batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return pictures in 0..1, caption tokens and the first thing's concept."""
+    def _packed(self, kind: str, names: tuple[str, ...]) -> list[np.ndarray] | None:
+        parts = [np.load(path) for path in sorted(self.work.glob(f"{kind}*.npz"))]
+        return [np.concatenate([part[name] for part in parts]) for name in names] if parts else None
+
+    def batch(self) -> Batch:
+        """Compose a batch, some of it the generator's own pictures; beside it what the loop painted for some of it."""
         run, generator = self.run, self.generator
         scenes = zoom(self.sampler.draw(run.batch, generator), generator)
         shift = 0.04 * torch.randn(run.batch, 3, generator=generator)
         pictures = self.painter.draw(scenes, shift.to(self.device))
         rows = describe(scenes, self.bank)
+        answered, made = 0, pictures[:0]
+        if self.failures is not None:
+            painted, true, wanted = self._pick(self.failures, run.failures)
+            answered, made = len(wanted), torch.from_numpy(painted).to(self.device).float() / 255
+            self._put(pictures, rows, 0, true, wanted)
         if self.pool is not None:
-            pictures, rows = self._mix_in(pictures, rows, int(run.batch * run.pool_share))
-        noise = 0.1 * torch.rand(run.batch, 1, 1, 1, generator=generator)
-        gain = 1 + 0.1 * torch.randn(run.batch, 3, 1, 1, generator=generator)
+            self._put(pictures, rows, answered, *self._pick(self.pool, int(run.batch * run.pool_share)))
+        pictures = torch.cat([pictures, made])
+        noise = 0.1 * torch.rand(len(pictures), 1, 1, 1, generator=generator)
+        gain = 1 + 0.1 * torch.randn(len(pictures), 3, 1, 1, generator=generator)
         pictures = pictures * gain.to(self.device)
         pictures = pictures + (noise * torch.randn(pictures.shape, generator=generator)).to(self.device)
         captions = [self._caption(row) for row in rows.tolist()]
         tokens = self.row_of[tokenise(captions, self.shape.context_length)]
-        return pictures, tokens.to(self.device), torch.from_numpy(rows[:, 0].astype(np.int64)).to(self.device)
+        concept = torch.from_numpy(rows[:, 0].astype(np.int64))
+        return Batch(pictures[: run.batch], pictures[run.batch :], tokens.to(self.device), concept.to(self.device))
 
-    def _mix_in(self, pictures: torch.Tensor, rows: np.ndarray, count: int) -> tuple[torch.Tensor, np.ndarray]:
-        """Replace the first pictures by the generator's own."""
-        assert self.pool is not None
-        pick = torch.randint(0, len(self.pool[0]), (count,), generator=self.generator)
-        own = (self.pool[0][pick].float() / 255).to(self.device)
-        rows = rows.copy()
-        rows[:count] = self.pool[1][pick.numpy()]
-        return torch.cat([own, pictures[count:]]), rows
+    def _pick(self, packed: list[np.ndarray], count: int) -> list[np.ndarray]:
+        pick = torch.randint(0, len(packed[0]), (count,), generator=self.generator).numpy()
+        return [part[pick] for part in packed]
+
+    def _put(self, pictures: torch.Tensor, rows: np.ndarray, at: int, made: np.ndarray, shown: np.ndarray) -> None:
+        """Replace some pictures by others and what they show."""
+        part = slice(at, at + len(made))
+        pictures[part] = torch.from_numpy(made).to(pictures.device).float() / 255
+        rows[part] = shown
 
     def _caption(self, row: list[int]) -> str:
-        thing, second, tint, other, ground, layout, _ = row
-        return self.writer.write(Shown((thing, second), (tint, other), ground, layout), self.rng).text
+        thing, second, tint, other, ground, layout, vendor, way = row
+        style, artist = NOTHING, self.vendors[vendor]
+        if way != NOTHING:
+            style = STYLES.index(WAYS[way])
+        elif self.rng.random() < 0.15 and artist in STYLE_OF:
+            style = STYLES.index(STYLE_OF[artist])
+        tints = (tint, other)
+        if way != NOTHING and WAYS[way] in COLOURLESS:  # nobody could tell
+            tints, ground = (NOTHING, NOTHING), NOTHING
+        return self.writer.write(Shown((thing, second), tints, ground, layout, style), self.rng).text
 
     def embed(self, pictures: torch.Tensor) -> torch.Tensor:
         """Embed pictures in 0..1 of the tower's size."""
         normal = ((pictures - self.mean) / self.deviation).to(torch.bfloat16)
         return self.clip.visual(normal.contiguous(memory_format=torch.channels_last))
 
-    def losses(
-        self, pictures: torch.Tensor, words: torch.Tensor, concept: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss of pictures against caption embeddings, and the concept head's logits."""
-        features = self.embed(pictures)
-        logits = self.head(features).float()
-        similar = F.normalize(features.float(), dim=-1) @ words.T * self.scale.exp()
-        target = torch.arange(len(pictures), device=self.device)
-        contrast = F.cross_entropy(similar, target) + F.cross_entropy(similar.T, target)
-        return 0.5 * contrast + F.cross_entropy(logits, concept), logits
+    def _some_names(self, concept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return tokens of the names of a batch's things and of others, and which of them each picture shows."""
+        others = torch.randperm(len(self.name_tokens), generator=self.generator)[: self.run.names]
+        things, column = torch.cat([concept.cpu(), others]).unique(return_inverse=True)
+        tokens = torch.stack([self.rng.choice(self.name_tokens[thing]) for thing in things.tolist()])
+        return tokens.to(self.device), column[: len(concept)].to(self.device)
 
-    def attack(self, pictures: torch.Tensor, words: torch.Tensor, concept: torch.Tensor) -> torch.Tensor:
+    def losses(
+        self, pictures: torch.Tensor, wanted: Wanted, made: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss of pictures against what they should be taken for, and the concept head's logits.
+
+        The pictures of `made` are wrong answers to the first captions.
+        """
+        count = len(pictures)
+        features = self.embed(pictures if made is None else torch.cat([pictures, made]))
+        logits = self.head(features[:count]).float()
+        seen = F.normalize(features.float(), dim=-1)
+        similar = seen @ wanted.captions.T * self.scale.exp()
+        target = torch.arange(count, device=self.device)
+        answers = torch.cat([similar[:count].T, similar.new_full((count, len(seen) - count), -1e4)], 1)
+        if len(seen) > count:
+            wrong = torch.arange(len(seen) - count, device=self.device)
+            answers = answers.index_put((wrong, wrong + count), similar[wrong + count, wrong])
+        contrast = F.cross_entropy(similar[:count], target) + F.cross_entropy(answers, target)
+        named = F.cross_entropy(seen[:count] @ wanted.names.T * self.scale.exp(), wanted.column)
+        return 0.5 * contrast + named + 0.5 * F.cross_entropy(logits, wanted.concept), logits
+
+    def attack(self, pictures: torch.Tensor, wanted: Wanted) -> torch.Tensor:
         """Move each picture a random distance in the direction that raises its loss."""
         moved = pictures.detach().requires_grad_()
-        loss, _ = self.losses(moved, words.detach(), concept)
+        loss, _ = self.losses(moved, wanted)
         (gradient,) = torch.autograd.grad(loss, moved)
         norm = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None, None]
         ramp = min(1.0, (self.at - self.run.attack_from + 1) / 400)
@@ -191,11 +254,15 @@ class PerceptorTrainer:
 
     def step(self) -> dict[str, float]:
         """Train on one batch."""
-        pictures, tokens, concept = self.batch()
-        words = F.normalize(encode_text(self.clip, tokens).float(), dim=-1)
+        pictures, made, tokens, concept = self.batch()
+        names, column = self._some_names(concept)
+        wanted = Wanted(self._words(tokens), self._words(names), column, concept)
         if self.at >= self.run.attack_from:
-            pictures = self.attack(pictures, words, concept)
-        loss, logits = self.losses(pictures, words, concept)
+            chosen = torch.randperm(len(pictures), generator=self.generator)
+            chosen = chosen[: round(self.run.attacked * len(pictures))].to(self.device)
+            fixed = Wanted(wanted.captions[chosen].detach(), wanted.names.detach(), column[chosen], concept[chosen])
+            pictures = pictures.index_copy(0, chosen, self.attack(pictures[chosen], fixed))
+        loss, logits = self.losses(pictures, wanted, made)
         loss.backward()
         norm = self.optimiser.step(schedule(self.at, self.run.steps))
         # The temperature follows a schedule instead of a gradient: small batches make a learned one drift.
@@ -203,6 +270,9 @@ class PerceptorTrainer:
         self.at += 1
         right = (logits.argmax(1) == concept).float().mean().item()
         return {"loss": loss.item(), "right": right, "norm": norm}
+
+    def _words(self, tokens: torch.Tensor) -> torch.Tensor:
+        return F.normalize(encode_text(self.clip, tokens).float(), dim=-1)
 
     def save(self) -> None:
         """Write a checkpoint and the perceptor's file."""
@@ -233,20 +303,25 @@ def export(path: Path, trainer: PerceptorTrainer) -> None:
     save_clip(path, tensors, trainer.shape)
 
 
-def make_pool(run: PerceptorRun, work: Path, count: int, wrong: float = 0.25) -> None:
-    """Decode some of the prior's codes, half of them with random codes mixed in, at the tower's size."""
+def make_pool(run: PerceptorRun, work: Path, count: int, wrong: float = 0.25, noise: float = 0.5) -> None:
+    """Decode some of the prior's codes at the tower's size: a third as they are, a third with random codes among them,
+    a third with noise on the latents, as the loop's strides leave them.
+    """
     packed = np.load(min(work.glob("codes-*.npz")))
     codec = load_codec(work / "embedded-generator.safetensors")
     generator = torch.Generator().manual_seed(run.seed)
     codes = torch.from_numpy(packed["codes"][:count].astype(np.int64))
-    share = wrong * torch.rand(len(codes), 1, 1, generator=generator)
-    share[: len(codes) // 2] = 0
+    kind = torch.arange(len(codes)) % 3
+    share = wrong * torch.rand(len(codes), 1, 1, generator=generator) * (kind == 1)[:, None, None]
     random_codes = torch.randint(0, codec.shape.n_embed, codes.shape, generator=generator)
     codes = torch.where(torch.rand(codes.shape, generator=generator) < share, random_codes, codes)
+    strength = noise * torch.rand(len(codes), 1, 1, 1, generator=generator) * (kind == 2)[:, None, None, None]
     pictures = []
     with torch.no_grad():
-        for part in codes.split(16):
-            made = codec.decode(codec.lookup(part)) / 2 + 0.5
+        for part, much in zip(codes.split(16), strength.split(16), strict=True):
+            z = codec.lookup(part)
+            z = z + much * codec.codebook.std() * torch.randn(z.shape, generator=generator)
+            made = codec.decode(codec.lookup(codec.nearest(z))) / 2 + 0.5
             small = F.interpolate(made.clamp(0, 1), (run.size, run.size), mode="area")
             pictures.append((small * 255).round().byte())
     np.savez(work / "pool.npz", pictures=torch.cat(pictures).numpy(), rows=packed["rows"][: len(codes)])
@@ -276,8 +351,9 @@ def main() -> None:
         if trainer.at % 20 == 0:
             line = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
             print(f"{trainer.at} {time.monotonic() - started:.0f}s {line}", flush=True)
-        if trainer.at % 200 == 0:
+        if trainer.at % 500 == 0:
             trainer.save()
+            trainer.read_pictures()
     trainer.save()
 
 

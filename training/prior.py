@@ -7,6 +7,7 @@ writes the prior's file.
 
 import argparse
 import math
+import random
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,14 +19,30 @@ from torch.nn import functional as F
 
 from engine.priors import Conditions, Painter, PriorShape, Reader, to_patches
 from training import scenes as drawn
-from training.captions import ARRANGEMENTS
+from training.captions import ARRANGEMENTS, STYLES
 from training.networks import Codec, load_codec, save_weights
 from training.optim import MasterAdamW, schedule
-from training.scenes import COLOURS, GROUNDS, LAYOUT_NAMES, LAYOUTS, NOTHING, Mix, Sampler, Scenes, SpriteBank, sheet
+from training.scenes import (
+    COLOURS,
+    GROUNDS,
+    LAYOUT_NAMES,
+    LAYOUTS,
+    NOTHING,
+    SCENES,
+    TEXTURES,
+    WAYS,
+    Mix,
+    Sampler,
+    Scenes,
+    SpriteBank,
+    sheet,
+)
 from training.texts import Texts, none_last
 
-STYLES = ("fluent-flat", "noto", "twemoji")  # the vendors it paints like: those that drew every concept
-MIX = Mix(pair=0.12, copies=0.07, tinted=0.2, ground_shares=(0.6, 0.14, 0.26))
+ARTISTS = ("fluent-flat", "noto", "twemoji", "fluent-3d")  # the vendors it paints like
+# Which artists a style means; where a text names none, those that drew every concept.
+ARTISTS_OF = {"flat": (0, 2), "3d": (3,)}
+MIX = Mix(pair=0.12, copies=0.07, tinted=0.35, ground_shares=(0.5, 0.1, 0.2, 0.2))
 
 
 @dataclass(frozen=True)
@@ -35,10 +52,11 @@ class PriorRun:
     width: int = 256
     depth: int = 4
     heads: int = 4
-    pictures: int = 16_000  # in each part
+    pictures: int = 12_000  # in each part
+    parts: int = 2
     read_steps: int = 1000
     read_batch: int = 160
-    paint_steps: int = 1160
+    paint_steps: int = 1600
     paint_batch: int = 64
     lr: float = 1.5e-3
     seed: int = 0
@@ -46,15 +64,19 @@ class PriorRun:
 
 RUNS = {
     "cpu": PriorRun(),
-    "gpu": PriorRun(pictures=600_000, paint_steps=30_000, paint_batch=512, lr=1e-3),
-    "smoke": PriorRun(width=32, depth=1, heads=2, pictures=8, read_steps=3, read_batch=4, paint_steps=3, paint_batch=4),
+    "gpu": PriorRun(
+        pictures=50_000, parts=24, read_steps=6000, read_batch=640, paint_steps=30_000, paint_batch=512, lr=1e-3
+    ),
+    "smoke": PriorRun(
+        width=32, depth=1, heads=2, pictures=8, parts=1, read_steps=3, read_batch=4, paint_steps=3, paint_batch=4
+    ),
 }
 
 
-def style_vendors(table: dict[str, Any]) -> tuple[int, ...]:
-    """Return the vendors whose pictures the prior learns, in the order of STYLES."""
+def artist_vendors(table: dict[str, Any]) -> tuple[int, ...]:
+    """Return the vendors whose pictures the prior learns, in the order of ARTISTS."""
     names = [vendor["vendor"] for vendor in table["vendors"]]
-    return tuple(names.index(style) for style in STYLES)
+    return tuple(names.index(artist) for artist in ARTISTS)
 
 
 def slot_map(side: int) -> tuple[tuple[int, ...], ...]:
@@ -83,13 +105,15 @@ def spots_of(side: int) -> tuple[tuple[tuple[int, int, int, int], ...], ...]:
 
 def shape_of(run: PriorRun, bank: SpriteBank, side: int, codes: int, dim: int, tokens: int) -> PriorShape:
     """Return the prior's sizes for a data set and a generator."""
-    plain, scenes = len(COLOURS), len(GROUNDS) - 2 * len(COLOURS)
-    shares = [0.6 / plain] * plain + [0.1 / plain] * plain + [0.3 / scenes] * scenes
+    plain, scenes = len(COLOURS), len(SCENES)
+    shares = [0.6 / plain] * plain + [0.1 / plain] * plain + [0.3 / scenes] * scenes + [0.0] * len(TEXTURES)
     return PriorShape(
         concepts=len(bank.table["concepts"]),
         tints=len(COLOURS),
         grounds=len(GROUNDS),
-        styles=len(STYLES),
+        styles=len(ARTISTS),
+        style_choices=(*(ARTISTS_OF.get(style, (0, 1, 2)) for style in STYLES), (0, 1, 2)),
+        ways=(*(style if style in WAYS else "" for style in STYLES), ""),
         slots=slot_map(side),
         layout_choices=tuple(tuple(LAYOUT_NAMES.index(name) for name in names) for names in ARRANGEMENTS.values()),
         spots=spots_of(side),
@@ -105,11 +129,11 @@ def shape_of(run: PriorRun, bank: SpriteBank, side: int, codes: int, dim: int, t
 
 
 def describe(scenes: Scenes, bank: SpriteBank) -> np.ndarray:
-    """Return rows of (thing, thing, tint, tint, ground, layout, vendor); NOTHING where there is none."""
+    """Return rows of (thing, thing, tint, tint, ground, layout, vendor, way); NOTHING where there is none."""
     things = torch.where(scenes.sprite >= 0, bank.concept[scenes.sprite.clamp(min=0)], NOTHING)
     tints = torch.where(scenes.sprite >= 0, scenes.tint, NOTHING)
     vendor = bank.vendor[scenes.sprite[:, 0]]
-    columns = [things[:, 0], things[:, 1], tints[:, 0], tints[:, 1], scenes.ground, scenes.layout, vendor]
+    columns = [things[:, 0], things[:, 1], tints[:, 0], tints[:, 1], scenes.ground, scenes.layout, vendor, scenes.way]
     return torch.stack(columns, 1).numpy().astype(np.int16)
 
 
@@ -124,22 +148,28 @@ def one_style(scenes: Scenes, bank: SpriteBank, sampler: Sampler) -> Scenes:
     return scenes
 
 
-def encode(run: PriorRun, data: Path, work: Path, device: str, part: int) -> None:
-    """Compose pictures and write their codes and conditions, in parts that can be made one after the other."""
+def encode(run: PriorRun, data: Path, work: Path, device: str, minutes: float = 1e9) -> None:
+    """Compose pictures and write their codes and conditions, part by part; parts that are there stay."""
     bank = SpriteBank.read(data)
-    sampler = Sampler(bank, MIX, style_vendors(bank.table))
+    sampler = Sampler(bank, MIX, artist_vendors(bank.table))
     codec = load_codec(work / "embedded-generator.safetensors").to(device)
     painter = drawn.Painter(bank, codec.shape.resolution, device)
-    generator = torch.Generator().manual_seed(run.seed * 1000 + part)
     batch = min(40, run.pictures)
-    codes, rows = [], []
-    with torch.no_grad():
+    started = time.monotonic()
+    for part in range(run.parts):
+        path = work / f"codes-{part}.npz"
+        if path.exists() or time.monotonic() - started > 60 * minutes:
+            continue
+        generator = torch.Generator().manual_seed(run.seed * 1000 + part)
+        codes, rows = [], []
         for _ in range(run.pictures // batch):
             scenes = one_style(sampler.draw(batch, generator), bank, sampler)
-            pictures = 2 * painter.draw(scenes) - 1
-            codes.append(codec.nearest(codec.encode(pictures)).cpu().numpy().astype(np.uint16))
+            with torch.no_grad():
+                found = codec.nearest(codec.encode(2 * painter.draw(scenes) - 1))
+            codes.append(found.cpu().numpy().astype(np.uint16))
             rows.append(describe(scenes, bank))
-    np.savez(work / f"codes-{part}.npz", codes=np.concatenate(codes), rows=np.concatenate(rows))
+        np.savez(path, codes=np.concatenate(codes), rows=np.concatenate(rows))
+        print(f"part {part} of {run.parts}, {time.monotonic() - started:.0f}s", flush=True)
 
 
 def remember(data: Path, work: Path, device: str) -> None:
@@ -147,7 +177,7 @@ def remember(data: Path, work: Path, device: str) -> None:
     bank = SpriteBank.read(data)
     codec = load_codec(work / "embedded-generator.safetensors").to(device)
     painter = drawn.Painter(bank, codec.shape.resolution, device)
-    vendors, concepts = style_vendors(bank.table), len(bank.table["concepts"])
+    vendors, concepts = artist_vendors(bank.table), len(bank.table["concepts"])
     rows = {(int(c), int(v)): row for row, (c, v) in enumerate(zip(bank.concept, bank.vendor, strict=True))}
     order = [rows.get((c, v), NOTHING) for c in range(concepts) for v in vendors]
     order = torch.tensor([row if row >= 0 else order[i // len(vendors) * len(vendors)] for i, row in enumerate(order)])
@@ -181,47 +211,73 @@ def _codes_of(rows: torch.Tensor, layout: str, ground: str, codec: Codec, painte
         flip=torch.ones(count, 1),
         ground=torch.full((count,), GROUNDS.index(ground)),
         layout=torch.full((count,), LAYOUT_NAMES.index(layout)),
+        way=torch.full((count,), NOTHING),
     )
     return codec.nearest(codec.encode(2 * painter.draw(scenes) - 1)).cpu()
 
 
-def read(run: PriorRun, data: Path, work: Path) -> None:
-    """Train the reader on text alone; goes on from the reader that is there, with other texts."""
-    bank = SpriteBank.read(data)
-    path = work / "reader.pt"
-    before = torch.load(path, weights_only=True) if path.exists() else {"reader": None, "rounds": 0}
-    texts = Texts(bank, PriorShape.context, run.seed + before["rounds"])
-    shape = shape_of(run, bank, 16, 1024, 32, len(texts.token_rows))
-    torch.manual_seed(run.seed)
-    reader = Reader(shape)
-    if before["reader"]:
-        reader.load_state_dict(before["reader"])
-    optimiser = torch.optim.AdamW(reader.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
-    started = time.monotonic()
-    for step in range(run.read_steps):
-        for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * schedule(step, run.read_steps)
-        tokens, targets = texts.batch(run.read_batch)
-        reading = reader(tokens)
-        things, tints = none_last(targets["things"], shape.concepts), none_last(targets["tints"], shape.tints)
-        loss = (
-            F.cross_entropy(reading.things.flatten(0, 1), things.flatten())
-            + F.cross_entropy(reading.tints.flatten(0, 1), tints.flatten())
-            + F.cross_entropy(reading.ground, none_last(targets["ground"], shape.grounds))
-            + F.cross_entropy(reading.arrangement, targets["arrangement"])
-        )
-        optimiser.zero_grad()
+class ReadTrainer:
+    """One run of the reader, on text alone."""
+
+    def __init__(self, run: PriorRun, data: Path, work: Path, device: str = "cpu") -> None:
+        self.run, self.path, self.device = run, work / "reader.pt", device
+        bank = SpriteBank.read(data)
+        self.texts = Texts(bank, PriorShape.context, run.seed)
+        self.shape = shape_of(run, bank, 16, 1024, 32, len(self.texts.token_rows))
+        torch.manual_seed(run.seed)
+        self.reader = Reader(self.shape).to(device)
+        self.optimiser = torch.optim.AdamW(self.reader.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
+        self.at = 0
+
+    def step(self) -> dict[str, float]:
+        """Train on one batch of texts; return the loss and the shares that were read rightly."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = 2e-3 * schedule(self.at, self.run.read_steps)
+        tokens, said = self.texts.batch(self.run.read_batch)
+        reading, shape = self.reader(tokens.to(self.device)), self.shape
+        nones = {"things": shape.concepts, "tints": shape.tints, "ground": shape.grounds, "style": len(STYLES)}
+        targets = {name: none_last(said[name], nones.get(name, 0)).to(self.device) for name in said}
+        loss, right = torch.zeros((), device=self.device), {}
+        for name, target in targets.items():
+            logits = getattr(reading, name).flatten(0, -2)
+            loss = loss + F.cross_entropy(logits, target.flatten())
+            right[name] = float((logits.argmax(-1) == target.flatten()).float().mean())
+        self.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
-        optimiser.step()
-        if step % 100 == 0 or step == run.read_steps - 1:
-            right = (reading.things.argmax(-1) == things).float().mean(0)
-            ground = (reading.ground.argmax(-1) == none_last(targets["ground"], shape.grounds)).float().mean()
-            tint = (reading.tints.argmax(-1) == tints).float().mean()
-            print(f"{step} {time.monotonic() - started:.0f}s loss {loss.item():.3f} things {right.tolist()} "
-                  f"ground {ground:.3f} tint {tint:.3f}", flush=True)  # fmt: skip
-    rows = torch.tensor(texts.token_rows, dtype=torch.int32)
-    torch.save({"reader": reader.state_dict(), "token_rows": rows, "rounds": before["rounds"] + 1}, path)
+        torch.nn.utils.clip_grad_norm_(self.reader.parameters(), 1.0)
+        self.optimiser.step()
+        self.at += 1
+        return {"loss": loss.item(), **right}
+
+    def save(self) -> None:
+        """Write a checkpoint; the painter's export takes the reader from it."""
+        rows = torch.tensor(self.texts.token_rows, dtype=torch.int32)
+        state = {"reader": self.reader.state_dict(), "token_rows": rows, "at": self.at,
+                 "optimiser": self.optimiser.state_dict()}  # fmt: skip
+        torch.save(state, self.path)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one, with other texts."""
+        if self.path.exists():
+            state = torch.load(self.path, weights_only=True)
+            self.reader.load_state_dict(state["reader"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.at = state["at"]
+            self.texts.rng = random.Random(self.run.seed + self.at)
+
+
+def read(run: PriorRun, data: Path, work: Path, device: str = "cpu", minutes: float = 1e9) -> None:
+    """Train the reader, saving now and then."""
+    trainer = ReadTrainer(run, data, work, device)
+    trainer.resume()
+    started = time.monotonic()
+    while trainer.at < run.read_steps and time.monotonic() - started < 60 * minutes:
+        figures = trainer.step()
+        if trainer.at % 100 == 0:
+            line = " ".join(f"{name} {value:.3f}" for name, value in figures.items())
+            print(f"{trainer.at} {time.monotonic() - started:.0f}s {line}", flush=True)
+            trainer.save()
+    trainer.save()
 
 
 class PaintTrainer:
@@ -253,11 +309,11 @@ class PaintTrainer:
         parts = [np.load(path) for path in sorted(self.work.glob("codes-*.npz"))]
         codes = torch.from_numpy(np.concatenate([part["codes"] for part in parts]).astype(np.int64))
         rows = torch.from_numpy(np.concatenate([part["rows"] for part in parts]).astype(np.int64))
-        vendors = torch.tensor(style_vendors(self.bank.table))
+        vendors = torch.tensor(artist_vendors(self.bank.table))
         ours = torch.isin(rows[:, 6], vendors)
         codes, rows = codes[ours], rows[ours]
         style_of = torch.full((64,), 0)
-        style_of[vendors] = torch.arange(len(STYLES))
+        style_of[vendors] = torch.arange(len(ARTISTS))
         self.patches = to_patches(codes)
         things, tints = none_last(rows[:, :2], self.shape.concepts), none_last(rows[:, 2:4], self.shape.tints)
         self.conditions = Conditions(things, tints, rows[:, 4], rows[:, 5], style_of[rows[:, 6]])
@@ -299,7 +355,7 @@ def export(work: Path, shape: PriorShape, painter: Painter, reader: dict[str, An
     """Join reader and painter in the prior's file."""
     tensors = {f"reader.{name}": tensor for name, tensor in reader.items()}
     tensors |= {f"painter.{name}": tensor for name, tensor in painter.state_dict().items()}
-    names = {"concept_names": None, "ground_names": list(GROUNDS), "style_names": list(STYLES)}
+    names = {"concept_names": None, "ground_names": list(GROUNDS), "style_names": list(ARTISTS)}
     config = {"kind": "prior", **asdict(shape), **{k: v for k, v in names.items() if v}}
     save_weights(work / "embedded-prior.safetensors", {**tensors, "token_rows": rows}, config)
 
@@ -344,17 +400,16 @@ def main() -> None:
     parser.add_argument("--config", choices=RUNS, default="cpu")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--part", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     run = RUNS[arguments.config]
     if arguments.stage == "encode":
-        encode(run, arguments.data, arguments.work, arguments.device, arguments.part)
+        encode(run, arguments.data, arguments.work, arguments.device, arguments.minutes)
     elif arguments.stage == "remember":
         remember(arguments.data, arguments.work, arguments.device)
     elif arguments.stage == "read":
-        read(run, arguments.data, arguments.work)
+        read(run, arguments.data, arguments.work, arguments.device, arguments.minutes)
     else:
         paint(run, arguments.data, arguments.work, arguments.device, arguments.minutes)
 

@@ -1,54 +1,180 @@
-"""Train the generator's decoder further on fixed codes: `python -m training.refine --data FILE --work FOLDER`.
+"""Sharpen the generator, late: `python -m training.refine --data FILE --work FOLDER [--config cpu|gpu|smoke]`.
 
 The prior learns codes, so once it has begun, encoder and codebook must stay as they are; the decoder may still get
-sharper. It sees the prior's own kind of scenes, and its edges weigh more.
+sharper. Beside colours and edges it now has to please the perceptor's first layers (Johnson et al. 2016) and, in
+the last half, a patch adversary (Esser et al. 2021). Writes `refined.safetensors`; look at `refined.png` first.
 """
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from training.codec import rebuild_loss
-from training.networks import load_codec, save_codec
+from training.networks import ClipShape, build_clip, load_codec, read_weights, save_weights
 from training.optim import MasterAdamW, schedule
-from training.prior import MIX, one_style, style_vendors
+from training.perceptor import DEVIATION, MEAN
+from training.prior import MIX, artist_vendors, one_style
 from training.scenes import Mix, Painter, Sampler, SpriteBank, sheet
 
 
-def refine(data: Path, work: Path, steps: int, batch: int, lr: float, edge: float, device: str = "cpu") -> None:
-    """Train the decoder and write `refined.safetensors`, every 100 steps; goes on from the file where it exists."""
-    bank = SpriteBank.read(data)
-    out = work / "refined.safetensors"
-    codec = load_codec(out if out.exists() else work / "embedded-generator.safetensors").to(device)
-    painter = Painter(bank, codec.shape.resolution, device)
-    generator = torch.Generator().manual_seed(int(time.time()) if out.exists() else 0)
-    aligned = Sampler(bank, MIX, style_vendors(bank.table))
-    loose = Sampler(bank, Mix(loose=True, tinted=0.2))
-    codec.requires_grad_(False)
-    trained = [*codec.decoder.parameters(), *codec.post_quant_conv.parameters()]
-    for parameter in trained:
-        parameter.requires_grad_(True)
-    optimiser = MasterAdamW(trained, lr, betas=(0.9, 0.97))
-    started, total = time.monotonic(), 0.0
-    for step in range(1, steps + 1):
-        half = batch - batch // 4
-        scenes = (one_style(aligned.draw(half, generator), bank, aligned), loose.draw(batch // 4, generator))
-        real = 2 * torch.cat([painter.draw(part) for part in scenes]) - 1
+@dataclass(frozen=True)
+class RefineRun:
+    """Everything that decides a run of the decoder's refinement."""
+
+    steps: int = 400
+    batch: int = 8
+    lr: float = 3e-4
+    edge: float = 1.0
+    features: float = 0.5
+    adversary: float = 0.25  # of the strength of everything else
+    seed: int = 0
+
+
+RUNS = {
+    "cpu": RefineRun(),
+    "gpu": RefineRun(steps=6000, batch=64),
+    "smoke": RefineRun(steps=4, batch=2),
+}
+
+
+class Features(nn.Module):
+    """The perceptor's first layers, frozen: what two pictures should agree in besides their pixels."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        tensors, config = read_weights(path)
+        kept = {name.removeprefix("visual."): t for name, t in tensors.items() if name.startswith("visual.")}
+        shape = ClipShape(**{key: value for key, value in config.items() if key != "kind"})
+        self.tower: Any = build_clip(shape).visual
+        self.tower.load_state_dict(kept)
+        self.tower.to(torch.bfloat16, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
+        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None])
+
+    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        """Map pictures in -1..1 to maps of the stem and the first two levels, each position of unit length."""
+        tower: Any = self.tower
+        x = ((pictures / 2 + 0.5 - self.get_buffer("mean")) / self.get_buffer("deviation")).to(torch.bfloat16)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for part in ("1", "2", "3"):
+            x = getattr(tower, f"relu{part}")(getattr(tower, f"bn{part}")(getattr(tower, f"conv{part}")(x)))
+        maps = [x]
+        maps.append(tower.layer1(tower.avgpool(x)))
+        maps.append(tower.layer2(maps[-1]))
+        return [F.normalize(level.float(), dim=1) for level in maps]
+
+
+def adversary(width: int = 32) -> nn.Sequential:
+    """Return a patch adversary: how real each overlapping patch of 46 pixels looks (Isola et al. 2017)."""
+    layers: list[nn.Module] = []
+    before = 3
+    for level in range(3):
+        layers += [nn.Conv2d(before, width << level, 4, 2, 1), nn.LeakyReLU(0.2)]
+        before = width << level
+    return nn.Sequential(*layers, nn.Conv2d(before, 1, 4, 1, 1))
+
+
+class RefineTrainer:
+    """One run: `step()` trains once and returns its figures."""
+
+    def __init__(self, run: RefineRun, data: Path, work: Path, device: str = "cpu") -> None:
+        self.run, self.work, self.device = run, work, device
+        torch.manual_seed(run.seed)
+        self.generator = torch.Generator().manual_seed(run.seed)
+        self.bank = SpriteBank.read(data)
+        self.codec = load_codec(work / "embedded-generator.safetensors").to(device)
+        self.painter = Painter(self.bank, self.codec.shape.resolution, device)
+        mix = Mix(**{**MIX.__dict__, "drawn": 0.3})
+        self.aligned = Sampler(self.bank, mix, artist_vendors(self.bank.table))
+        self.loose = Sampler(self.bank, Mix(loose=True, tinted=0.2))
+        self.features = Features(work / "embedded-perceptor.safetensors").to(device)
+        self.codec.requires_grad_(False)
+        trained = [*self.codec.decoder.parameters(), *self.codec.post_quant_conv.parameters()]
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        self.optimiser = MasterAdamW(trained, run.lr, betas=(0.9, 0.97))
+        self.adversary = adversary().to(device, torch.bfloat16)
+        self.rival = MasterAdamW(self.adversary.parameters(), run.lr, betas=(0.5, 0.9))
+        self.at = 0
+
+    def pictures(self) -> torch.Tensor:
+        """Compose the next batch, in -1..1."""
+        few = self.run.batch // 4
+        scenes = one_style(self.aligned.draw(self.run.batch - few, self.generator), self.bank, self.aligned)
+        parts = [scenes, self.loose.draw(few, self.generator)] if few else [scenes]
+        return 2 * torch.cat([self.painter.draw(part) for part in parts]) - 1
+
+    def step(self) -> dict[str, float]:
+        """Train on one batch."""
+        real = self.pictures()
         with torch.no_grad():
-            words = codec.lookup(codec.nearest(codec.encode(real)))
-        made = codec.decode(words)
-        loss = rebuild_loss(made, real, edge)
+            words = self.codec.lookup(self.codec.nearest(self.codec.encode(real)))
+        made = self.codec.decode(words)
+        seen = made.detach().requires_grad_()
+        loss = rebuild_loss(seen, real, self.run.edge)
+        with torch.no_grad():
+            wanted = self.features(real)
+        apart = [(a - b).square().sum(1).mean() for a, b in zip(self.features(seen), wanted, strict=True)]
+        loss = loss + self.run.features * torch.stack(apart).mean()
+        (pull,) = torch.autograd.grad(loss, seen)
+        late = self.at >= self.run.steps // 2
+        if late:
+            (push,) = torch.autograd.grad(-self._real(seen).mean(), seen)
+            pull = pull + self.run.adversary * pull.norm() / push.norm().clamp(min=1e-12) * push
+        made.backward(pull)
+        self.optimiser.step(schedule(self.at, self.run.steps, warmup=20))
+        rivals = self._train_adversary(real, made.detach()) if self.at >= self.run.steps // 4 else 0.0
+        self.at += 1
+        psnr = float(-10 * torch.log10(((made.detach().clamp(-1, 1) - real) / 2).square().mean()))
+        return {"loss": float(loss.detach()), "psnr": psnr, "adversary": rivals}
+
+    def _real(self, pictures: torch.Tensor) -> torch.Tensor:
+        shown = pictures.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
+        return self.adversary(shown).float()
+
+    def _train_adversary(self, real: torch.Tensor, made: torch.Tensor) -> float:
+        loss = F.relu(1 - self._real(real)).mean() + F.relu(1 + self._real(made)).mean()
         loss.backward()
-        optimiser.step(schedule(step, steps, warmup=20))
-        total += float(-10 * torch.log10(((made.detach().clamp(-1, 1) - real) / 2).square().mean()))
-        if step % 25 == 0:
-            print(f"{step} {time.monotonic() - started:.0f}s psnr {total / 25:.2f}", flush=True)
-            total = 0.0
-        if step % 100 == 0 or step == steps:
-            save_codec(out, codec)
-            sheet(torch.cat([real, made.detach()]).cpu() / 2 + 0.5, batch).save(work / "refined.png")
+        self.rival.step()
+        return float(loss.detach())
+
+    def save(self) -> None:
+        """Write a checkpoint, the sharpened generator, and a sheet of originals over reconstructions."""
+        state = {"codec": self.codec.state_dict(), "optimiser": self.optimiser.state_dict(), "at": self.at,
+                 "adversary": self.adversary.state_dict(), "rival": self.rival.state_dict(),
+                 "generator": self.generator.get_state()}  # fmt: skip
+        torch.save(state, self.work / "refine.tmp")
+        (self.work / "refine.tmp").replace(self.work / "refine.pt")
+        self._export(self.work / "refined.safetensors")
+        with torch.no_grad():
+            real = self.pictures()
+            made = self.codec.decode(self.codec.lookup(self.codec.nearest(self.codec.encode(real))))
+        sheet(torch.cat([real, made]).cpu() / 2 + 0.5, len(real)).save(self.work / "refined.png")
+
+    def _export(self, path: Path) -> None:
+        """Write the generator's file: all but the decoder exactly as it was."""
+        tensors, config = read_weights(self.work / "embedded-generator.safetensors")
+        decoder = ("decoder.", "post_quant_conv.")
+        tensors |= {name: t for name, t in self.codec.state_dict().items() if name.startswith(decoder)}
+        save_weights(path, tensors, config)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        path = self.work / "refine.pt"
+        if path.exists():
+            state = torch.load(path, weights_only=True)
+            self.codec.load_state_dict(state["codec"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.adversary.load_state_dict(state["adversary"])
+            self.rival.load_state_dict(state["rival"])
+            self.at = state["at"]
+            self.generator.set_state(state["generator"].cpu())
 
 
 def main() -> None:
@@ -56,17 +182,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=700)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--lr", type=float, default=4e-4)
-    parser.add_argument("--edge", type=float, default=1.0)
+    parser.add_argument("--config", choices=RUNS, default="cpu")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    refine(
-        arguments.data, arguments.work, arguments.steps, arguments.batch, arguments.lr, arguments.edge, arguments.device
-    )
+    trainer = RefineTrainer(RUNS[arguments.config], arguments.data, arguments.work, arguments.device)
+    trainer.resume()
+    started = time.monotonic()
+    total = 0.0
+    while trainer.at < trainer.run.steps and time.monotonic() - started < 60 * arguments.minutes:
+        figures = trainer.step()
+        total += figures["psnr"]
+        if trainer.at % 20 == 0:
+            print(f"{trainer.at} {time.monotonic() - started:.0f}s psnr {total / 20:.2f} loss {figures['loss']:.4f} "
+                  f"adversary {figures['adversary']:.3f}", flush=True)  # fmt: skip
+            total = 0.0
+        if trainer.at % 100 == 0:
+            trainer.save()
+    trainer.save()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from engine.drawings import DRAWINGS, draw_as
+
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (214, 40, 40),
     "orange": (245, 130, 32),
@@ -32,7 +34,11 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "beige": (236, 220, 190),
 }
 SCENES = ("sky", "meadow", "sea", "snow", "space", "desert", "night")
-GROUNDS = (*COLOURS, *(f"{colour} gradient" for colour in COLOURS), *SCENES)
+PATTERNS = ("stripes", "checks", "dots")
+PATTERN_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "grey", "turquoise")
+TEXTURES = ("paper", "noise", *(f"{colour} {pattern}" for pattern in PATTERNS for colour in PATTERN_COLOURS))
+GROUNDS = (*COLOURS, *(f"{colour} gradient" for colour in COLOURS), *SCENES, *TEXTURES)
+WAYS = tuple(DRAWINGS)  # of drawing a whole scene
 
 # Places in fractions of the picture: (x, y, size). They sit on the code grid of a generator with f = 8, so that
 # the same icon at the same place gives nearly the same codes, which is what makes the prior quick to learn.
@@ -95,6 +101,7 @@ class Scenes:
     flip: torch.Tensor  # (batch, objects) 1 or -1
     ground: torch.Tensor  # (batch,) index in GROUNDS
     layout: torch.Tensor  # (batch,) index in LAYOUT_NAMES
+    way: torch.Tensor  # (batch,) index in WAYS, NOTHING for as it is
 
 
 def colour_table() -> torch.Tensor:
@@ -109,7 +116,8 @@ def ground_bank(size: int) -> torch.Tensor:
     colours = colour_table()
     plain = [colour[:, None, None].expand(3, size, size) for colour in colours]
     gradient = [_blend(0.35 + 0.65 * colour, 0.75 * colour, y) for colour in colours]
-    return torch.stack([*plain, *gradient, *(_scene(name, x, y) for name in SCENES)])
+    scenes = [_scene(name, x, y) for name in SCENES]
+    return torch.stack([*plain, *gradient, *scenes, *(_texture(name, x, y) for name in TEXTURES)])
 
 
 def _blend(top: torch.Tensor, bottom: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
@@ -148,6 +156,25 @@ def _scene(name: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return picture
 
 
+def _texture(name: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Draw a pattern in a colour and a paler one, its period on the code grid of a generator with f = 8; or a grain."""
+    if name in ("paper", "noise"):
+        grain = torch.randn(128, 128, generator=torch.Generator().manual_seed(5))[None, None]
+        grain = F.interpolate(grain, tuple(x.shape), mode="bilinear", antialias=True)[0] * x.shape[-1] / 128
+        base, strength = ((0.93, 0.89, 0.8), 0.05) if name == "paper" else ((0.5, 0.5, 0.5), 0.22)
+        return (torch.tensor(base)[:, None, None] + strength * grain).clamp(0, 1)
+    colour, pattern = name.split()
+    base = torch.tensor(COLOURS[colour])[:, None, None] / 255
+    if pattern == "stripes":
+        pale = ((x * 8 % 1) < 0.5).float()
+    elif pattern == "checks":
+        pale = (((x * 4 % 1) < 0.5) ^ ((y * 4 % 1) < 0.5)).float()
+    else:
+        away = ((x * 8 % 1 - 0.5).square() + (y * 8 % 1 - 0.5).square()).sqrt()
+        pale = ((0.28 - away) * x.shape[-1] / 8 + 0.5).clamp(0, 1)
+    return base + pale * 0.6 * (1 - base)
+
+
 class Painter:
     """Draw scenes from a bank of icons at one size."""
 
@@ -168,6 +195,10 @@ class Painter:
                 rows = chosen.nonzero()[:, 0]
                 if len(rows):
                     canvas[rows] = self._paste(canvas[rows], scenes, rows, k, self.half if small else self.full)
+        for way, name in enumerate(WAYS):
+            rows = (scenes.way == way).nonzero()[:, 0]
+            if len(rows):
+                canvas[rows] = draw_as(name, canvas[rows])
         return canvas
 
     def _paste(
@@ -188,12 +219,18 @@ class Painter:
 
     @staticmethod
     def _tint(sprite: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
-        """Recolour an icon, keeping its light and dark and a little of its own colour."""
+        """Recolour an icon, keeping its light and dark and a little of its own colour.
+
+        Its middle brightness becomes the colour itself: a white icon would be a pale one otherwise.
+        """
         alpha = sprite[:, 3:]
         weights = torch.tensor([0.299, 0.587, 0.114], device=sprite.device)[:, None, None]
         light = (sprite[:, :3] * weights).sum(1, keepdim=True) / alpha.clamp(min=1e-3)
+        solid = torch.where(alpha > 0.5, light, torch.nan).flatten(1)
+        middle = solid.nanmedian(1).values.nan_to_num(0.5).clamp(0.15, 0.85)[:, None, None, None]
         colour = colour[:, :, None, None]
-        shade = torch.where(light < 0.55, colour * (light / 0.55), colour + (1 - colour) * (light - 0.55) / 0.45 * 0.7)
+        paler = colour + (1 - colour) * ((light - middle) / (1 - middle)).clamp(0, 1) * 0.6
+        shade = torch.where(light < middle, colour * (light / middle), paler)
         return torch.cat([(0.88 * shade * alpha + 0.12 * sprite[:, :3]).clamp(0, 1), alpha], 1)
 
 
@@ -204,7 +241,8 @@ class Mix:
     pair: float = 0.08
     copies: float = 0.06
     tinted: float = 0.12
-    ground_shares: tuple[float, float, float] = (0.7, 0.12, 0.18)  # plain, gradient, scene
+    ground_shares: tuple[float, ...] = (0.62, 0.1, 0.16, 0.12)  # plain, gradient, scene, texture
+    drawn: float = 0.0  # share that is drawn in one of the WAYS
     loose: bool = False  # vary place, size, turn and mirror freely instead of the fixed layouts
 
 
@@ -219,9 +257,10 @@ class Sampler:
             allowed = torch.isin(bank.vendor, torch.tensor(vendors))
         self.rows = allowed.nonzero()[:, 0]
         shares = torch.zeros(len(GROUNDS))
-        parts = (len(COLOURS), len(COLOURS), len(SCENES))
-        for part, share, start in zip(parts, mix.ground_shares, (0, parts[0], 2 * parts[0]), strict=True):
+        start = 0
+        for part, share in zip(map(len, (COLOURS, COLOURS, SCENES, TEXTURES)), mix.ground_shares, strict=True):
             shares[start : start + part] = share / part
+            start += part
         self.ground_shares = shares
 
     def draw(self, batch: int, generator: torch.Generator) -> Scenes:
@@ -256,11 +295,16 @@ class Sampler:
             flip=torch.ones(batch, 4),
             ground=ground,
             layout=layout,
+            way=self._ways(batch, generator),
         )
         return self._loosen(scenes, generator) if mix.loose else scenes
 
     def _sprites(self, batch: int, generator: torch.Generator) -> torch.Tensor:
         return self.rows[torch.randint(0, len(self.rows), (batch,), generator=generator)]
+
+    def _ways(self, batch: int, generator: torch.Generator) -> torch.Tensor:
+        drawn = torch.rand(batch, generator=generator) < self.mix.drawn
+        return torch.where(drawn, torch.randint(0, len(WAYS), (batch,), generator=generator), NOTHING)
 
     @staticmethod
     def _loosen(scenes: Scenes, generator: torch.Generator) -> Scenes:

@@ -5,7 +5,7 @@ import random
 import torch
 
 from engine.third_party import tokenizer
-from training.captions import Caption, Shown, Writer
+from training.captions import STYLES, Caption, Shown, Writer
 from training.scenes import COLOURS, GROUNDS, LAYOUT_NAMES, NOTHING, SpriteBank
 
 
@@ -25,7 +25,7 @@ class Texts:
         words = {name for names in self.writer.names for name in names}
         words |= {word for words in self.writer.keywords for word in words}
         rng = random.Random(0)
-        texts = [*sorted(words), *(self.caption(rng).text for _ in range(6000))]
+        texts = [*sorted(words), *(self.caption(rng).text for _ in range(12000))]
         return sorted({token for text in texts for token in tokenizer().encode(text)})
 
     def caption(self, rng: random.Random) -> Caption:
@@ -39,7 +39,8 @@ class Texts:
         tints = [rng.randrange(len(COLOURS)) if rng.random() < 0.3 else NOTHING for _ in range(2)]
         if second in (NOTHING, first):
             tints[1] = NOTHING if second == NOTHING else tints[0]
-        shown = Shown((first, second), (tints[0], tints[1]), rng.randrange(len(GROUNDS)), layout)
+        style = rng.randrange(len(STYLES)) if rng.random() < 0.3 else NOTHING
+        shown = Shown((first, second), (tints[0], tints[1]), rng.randrange(len(GROUNDS)), layout, style)
         return self.writer.write(shown, rng)
 
     def batch(self, size: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -51,7 +52,9 @@ class Texts:
             rows = [self.row_of.get(token, unknown) for token in tokenizer().encode(caption.text)][: self.context]
             rows = [unknown if self.rng.random() < 0.01 else row for row in rows]
             tokens[i, : len(rows)] = torch.tensor(rows)
-        targets = {name: torch.tensor([getattr(c, name) for c in captions]) for name in ("things", "tints", "ground")}
+        targets = {
+            name: torch.tensor([getattr(c, name) for c in captions]) for name in ("things", "tints", "ground", "style")
+        }
         targets["arrangement"] = torch.tensor([caption.arrangement for caption in captions])
         return tokens, targets
 

@@ -19,6 +19,8 @@ SHAPE = PriorShape(
     layout_choices=((0,), (1,)),
     spots=(((0, 0, 0, 0),), ((0, 2, 2, 0), (1, 2, 2, 4))),
     ground_shares=(0.2,) * 5,
+    style_choices=((1,), (0, 1), (0, 1)),
+    ways=("", "sketch", ""),
     side=8,
     codes=10,
     width=16,
@@ -44,7 +46,7 @@ def prior() -> Prior:
 
 
 def propose(prior: Prior, text: str, seed: int, count: int = 3) -> torch.Tensor:
-    return prior.propose(text, count, torch.Generator().manual_seed(seed))
+    return prior.propose(text, count, torch.Generator().manual_seed(seed)).codes
 
 
 def test_proposals_are_codes_on_the_grid(prior: Prior) -> None:
@@ -107,3 +109,14 @@ def test_a_thing_does_not_stand_on_a_ground_of_its_own_colour(prior: Prior) -> N
         prior.reader.tints.bias[1] = 50
     grounds = prior.understand("a red apple", 200, torch.Generator().manual_seed(0)).ground
     assert set(grounds.tolist()) == {0, 2, 4}
+
+
+def test_a_style_picks_the_artist_or_the_way_of_drawing(prior: Prior) -> None:
+    def said(style: int) -> tuple[set[int], str]:
+        with torch.no_grad():
+            prior.reader.style.bias.zero_()[style] = 50
+        artists = prior.understand("a cat", 40, torch.Generator().manual_seed(0)).style
+        return set(artists.tolist()), prior.propose("a cat", 1, torch.Generator().manual_seed(0)).way
+
+    assert said(0) == ({1}, "")
+    assert said(1) == ({0, 1}, "sketch")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import codec, perceptor, prior
+from training import codec, failures, perceptor, prior, refine
 from training.networks import load_codec, read_weights
 
 
@@ -17,23 +17,6 @@ def work(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         trainer.step()
     trainer.save(folder)
     return folder
-
-
-def losses_of_codec(packed: Path) -> list[float]:
-    trainer = codec.CodecTrainer(codec.RUNS["smoke"], packed)
-    return [trainer.step()["loss"] for _ in range(4)]
-
-
-def test_same_seed_gives_the_same_first_losses(packed: Path) -> None:
-    assert losses_of_codec(packed) == losses_of_codec(packed)
-
-
-def test_perceptor_repeats_its_losses_through_the_attack(packed: Path, work: Path) -> None:
-    def losses() -> list[float]:
-        trainer = perceptor.PerceptorTrainer(perceptor.RUNS["smoke"], packed, work)
-        return [trainer.step()["loss"] for _ in range(4)]
-
-    assert losses() == losses()
 
 
 def test_a_stopped_codec_goes_on_where_it_was(packed: Path, tmp_path: Path) -> None:
@@ -88,14 +71,42 @@ def test_prior_learns_and_its_file_loads(packed: Path, tmp_path: Path, monkeypat
     assert trainer.run.shape == shape
     trainer.step()
     trainer.save(tmp_path)
-    prior.encode(run, packed, tmp_path, "cpu", part=0)
+    prior.encode(run, packed, tmp_path, "cpu")
     prior.remember(packed, tmp_path, "cpu")
     prior.read(run, packed, tmp_path)
     painter = prior.PaintTrainer(run, packed, tmp_path)
     assert painter.step()["loss"] > 0
     painter.save()
     loaded = load_prior(tmp_path / "embedded-prior.safetensors")
-    first, again = (loaded.propose("a red apple", 2, torch.Generator().manual_seed(3)) for _ in range(2))
+    first, again = (loaded.propose("a red apple", 2, torch.Generator().manual_seed(3)).codes for _ in range(2))
     assert first.shape == (2, 16, 16)
     assert torch.equal(first, again)
     assert int(first.max()) < 32
+
+
+def test_refining_changes_the_decoder_alone_and_goes_on(packed: Path, work: Path) -> None:
+    perceptor.PerceptorTrainer(perceptor.RUNS["smoke"], packed, work).save()
+    run = refine.RUNS["smoke"]
+    trainer = refine.RefineTrainer(run, packed, work)
+    figures = [trainer.step() for _ in range(run.steps)]
+    assert figures[0]["adversary"] == 0
+    assert figures[-1]["adversary"] > 0
+    trainer.save()
+    before, _ = read_weights(work / "embedded-generator.safetensors")
+    after, _ = read_weights(work / "refined.safetensors")
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder", "post_quant_conv"}
+    again = refine.RefineTrainer(run, packed, work)
+    again.resume()
+    assert again.at == run.steps
+
+
+def test_failures_of_the_loop_become_wrong_answers(packed: Path, work: Path) -> None:
+    run = perceptor.RUNS["smoke"]
+    perceptor.PerceptorTrainer(run, packed, work).save()
+    prior.encode(prior.RUNS["smoke"], packed, work, "cpu")
+    failures.fail(packed, work, count=3, steps=1, seed=0)
+    trainer = perceptor.PerceptorTrainer(run, packed, work)
+    assert trainer.batch().made.shape == (run.failures, 3, run.size, run.size)
+    assert trainer.pool is not None
+    assert trainer.step()["loss"] > 0

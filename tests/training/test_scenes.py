@@ -32,7 +32,7 @@ def test_held_out_vendors_stay_out(packed: Path) -> None:
 
 def test_a_thing_is_drawn_on_its_ground_in_its_tint(packed: Path) -> None:
     bank = SpriteBank.read(packed)
-    sampler = Sampler(bank, Mix(pair=0, copies=0, tinted=1, ground_shares=(1, 0, 0)))
+    sampler = Sampler(bank, Mix(pair=0, copies=0, tinted=1, ground_shares=(1, 0, 0, 0)))
     scenes = sampler.draw(4, torch.Generator().manual_seed(0))
     drawn = Painter(bank, 64).draw(scenes)
     colours = torch.tensor(list(COLOURS.values())) / 255

@@ -1,0 +1,101 @@
+"""Ways of drawing: plain picture operations that turn a picture into a sketch, pixel art, and the like.
+
+The embedded pair learned what "a sketch of a dog" means from pictures treated so; what its prior proposes is
+treated so too.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LUMA = (0.299, 0.587, 0.114)
+CELLS = 16  # of pixel art, along a side: one for each code of the embedded generator at 128 x 128
+
+
+def draw_as(name: str, pictures: Tensor) -> Tensor:
+    """Draw pictures (batch, 3, side, side) in 0..1 in one of the ways of `DRAWINGS`."""
+    return DRAWINGS[name](pictures).clamp(0, 1)
+
+
+def _luma(pictures: Tensor) -> Tensor:
+    return (pictures * pictures.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+
+
+def _blur(pictures: Tensor, radius: float) -> Tensor:
+    """Blur by a Gaussian whose deviation is `radius` hundredths of the side."""
+    deviation = max(0.3, radius * pictures.shape[-1] / 100)
+    reach = min(pictures.shape[-1] - 1, max(1, round(2.5 * deviation)))
+    x = torch.arange(-reach, reach + 1, device=pictures.device)
+    kernel = torch.exp(-0.5 * (x / deviation).square())
+    kernel = (kernel / kernel.sum()).to(pictures.dtype).expand(pictures.shape[1], 1, -1)
+    padded = F.pad(pictures, (reach, reach, reach, reach), mode="reflect")
+    across = F.conv2d(padded, kernel[:, :, None], groups=pictures.shape[1])
+    return F.conv2d(across, kernel[..., None], groups=pictures.shape[1])
+
+
+@cache
+def _grain(side: int) -> Tensor:
+    """Return the same even noise every time, (1, 1, side, side), deviation 1."""
+    return torch.randn(1, 1, side, side, generator=torch.Generator().manual_seed(11))
+
+
+def _slopes(pictures: Tensor) -> Tensor:
+    """Return how steep the steepest channel is at each pixel."""
+    padded = F.pad(pictures, (1, 1, 1, 1), mode="replicate")
+    across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    return (across.square() + down.square()).sqrt().amax(1, keepdim=True) * pictures.shape[-1] / 64
+
+
+def _pixel_art(pictures: Tensor) -> Tensor:
+    """Few large pixels, few shades of each colour."""
+    side = pictures.shape[-1]
+    cells = F.interpolate(pictures, (min(side, CELLS),) * 2, mode="area")
+    return F.interpolate((cells * 8).round() / 8, (side, side), mode="nearest")
+
+
+def _sketch(pictures: Tensor) -> Tensor:
+    """Pencil on paper: dark where it is darker than around, and lightly shaded."""
+    light = _luma(pictures)
+    around = _blur(light, 2.5)
+    lines = ((light - around) * 4).clamp(-1, 0.15) - 0.5 * (_slopes(_blur(pictures, 0.8)) * 2.2).clamp(0, 1)
+    shade = 0.14 * (1 - _blur(light, 1))
+    grey = (0.96 + lines - shade + 0.02 * _grain(pictures.shape[-1]).to(pictures)).clamp(0.1, 1)
+    return grey * pictures.new_tensor((1.0, 0.99, 0.96)).view(3, 1, 1)
+
+
+def _outline(pictures: Tensor) -> Tensor:
+    """Thick black lines on white where colours change most, however soft the picture is."""
+    slopes = _slopes(_blur(pictures, 1.0))
+    steep = slopes.flatten(1).quantile(0.97, dim=1).view(-1, 1, 1, 1).clamp(0.02, 0.25)
+    ink = ((slopes / steep - 0.35) * 3.5).clamp(0, 1)
+    return 0.99 - 0.93 * ink.expand(-1, 3, -1, -1)
+
+
+def _watercolour(pictures: Tensor) -> Tensor:
+    """Pale, soft washes with darker rims on grainy paper."""
+    soft = _blur(pictures, 2.2)
+    rims = (_slopes(_blur(pictures, 1.5)) * 0.9).clamp(0, 0.25)
+    pools = _blur(_grain(pictures.shape[-1]).to(pictures), 6)
+    pools = pools / pools.std()
+    washed = 0.22 + 0.8 * soft + 0.045 * pools + 0.025 * _grain(pictures.shape[-1]).to(pictures)
+    return washed - rims * (1.1 - soft)
+
+
+def _night(pictures: Tensor) -> Tensor:
+    """Dark and blue, as under the moon."""
+    grey = _luma(pictures)
+    dim = (0.55 * pictures + 0.45 * grey) * pictures.new_tensor((0.42, 0.5, 0.8)).view(3, 1, 1)
+    return dim + pictures.new_tensor((0.01, 0.02, 0.08)).view(3, 1, 1)
+
+
+DRAWINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "pixel art": _pixel_art,
+    "sketch": _sketch,
+    "outline": _outline,
+    "watercolour": _watercolour,
+    "night": _night,
+}

@@ -1,0 +1,42 @@
+"""Ways of drawing: what each does to a red disc on white."""
+
+import pytest
+import torch
+
+from engine.drawings import DRAWINGS, draw_as
+
+
+@pytest.fixture
+def disc() -> torch.Tensor:
+    away = (torch.arange(64) - 31.5).square()
+    inside = (away[:, None] + away[None, :] < 20**2).float()
+    return 1 - inside * (1 - torch.tensor([0.8, 0.1, 0.1]).view(1, 3, 1, 1))
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_drawing_is_a_picture_and_the_same_each_time(disc: torch.Tensor, name: str) -> None:
+    drawn = draw_as(name, disc)
+    assert drawn.shape == disc.shape
+    assert 0 <= float(drawn.min()) < float(drawn.max()) <= 1
+    assert torch.equal(drawn, draw_as(name, disc))
+    assert not torch.equal(drawn, disc)
+
+
+@pytest.mark.parametrize("name", ["sketch", "outline"])
+def test_lines_are_dark_where_colours_change_and_have_no_colour(disc: torch.Tensor, name: str) -> None:
+    drawn = draw_as(name, disc)[0]
+    assert float((drawn.amax(0) - drawn.amin(0)).max()) < 0.1
+    assert float(drawn[:, 32, 11:14].min()) < 0.4
+    assert float(drawn[:, 32, 32].min()) > 0.6
+
+
+def test_pixel_art_has_large_pixels(disc: torch.Tensor) -> None:
+    drawn = draw_as("pixel art", disc)
+    blocks = drawn.unfold(2, 4, 4).unfold(3, 4, 4)
+    assert torch.equal(blocks.amax((-1, -2)), blocks.amin((-1, -2)))
+
+
+def test_night_is_dark_and_blue(disc: torch.Tensor) -> None:
+    red, green, blue = draw_as("night", disc).mean((0, 2, 3)).tolist()
+    assert blue > green > red
+    assert red < 0.5

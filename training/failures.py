@@ -75,7 +75,8 @@ def fail(data: Path, work: Path, count: int, steps: int, seed: int) -> None:
     together = {name: np.stack(parts) for name, parts in kept.items() if parts}
     if "begun" in together:
         np.savez(work / f"pool-failed-{seed}.npz", pictures=together.pop("begun"), rows=together.pop("begun_rows"))
-    np.savez(work / f"failures-{seed}.npz", **together)
+    true, wanted = together["true"], together["wanted"]
+    np.savez(work / f"failures-{seed}.npz", pictures=together["pictures"], true=true, wanted=wanted)
 
 
 def main() -> None:

@@ -35,7 +35,6 @@ from training.scenes import (
     Sampler,
     Scenes,
     SpriteBank,
-    sheet,
 )
 from training.texts import Texts, none_last
 
@@ -376,19 +375,6 @@ def paint(run: PriorRun, data: Path, work: Path, device: str, minutes: float) ->
             trainer.save()
             trainer.load()
     trainer.save()
-
-
-def preview(work: Path, texts: list[str], count: int, out: Path) -> None:
-    """Paint a sheet straight from the prior, without the loop."""
-    from engine.priors import load_prior
-
-    prior, codec = load_prior(work / "embedded-prior.safetensors"), load_codec(work / "embedded-generator.safetensors")
-    rows = []
-    for text in texts:
-        codes = prior.propose(text, count, torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            rows.append(codec.decode(codec.lookup(codes)) / 2 + 0.5)
-    sheet(torch.cat(rows), count).save(out)
 
 
 def main() -> None:

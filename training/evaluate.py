@@ -197,6 +197,8 @@ def paint(data: Path, models: ModelStore, work: Path, way: Way, job: Job) -> dic
     folder.mkdir(exist_ok=True)
     done = {record["task"] for record in records(folder)}
     every = list(enumerate(tasks(SpriteBank.read(data, ("train",)), job.concepts, job.seeds)))
+    random.Random(0).shuffle(every)  # concepts go by kind: what is done at any time should be a fair sample
+    every.sort(key=lambda one: one[1][1])  # each concept's first seed before all second ones
     for i, (concept, seed, prompt, ground, tint) in every[job.part :: job.parts]:
         if i in done:
             continue
@@ -211,8 +213,9 @@ def paint(data: Path, models: ModelStore, work: Path, way: Way, job: Job) -> dic
                 if tint:
                     record["thing"] = thing_colour(picture) == tint
                 lines.write(json.dumps(record) + "\n")
-        if i % 20 == job.part:
-            print(i, json.dumps(summary(records(folder))), flush=True)
+        if len(done) % 10 == 0:
+            print(json.dumps(summary(records(folder))), flush=True)
+        done.add(i)
     return summary(records(folder))
 
 

@@ -6,9 +6,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.captions import ARRANGEMENTS, Shown, Writer, plural
+from training.captions import ARRANGEMENTS, STYLE_WORDS, STYLES, Shown, Writer, plural
 from training.prior import slot_map
-from training.scenes import COLOURS, GROUNDS, LAYOUT_NAMES, LAYOUTS, NOTHING, Mix, Painter, Sampler, SpriteBank
+from training.scenes import (
+    COLOURS,
+    GROUNDS,
+    LAYOUT_NAMES,
+    LAYOUTS,
+    NOTHING,
+    TEXTURES,
+    WAYS,
+    Mix,
+    Painter,
+    Sampler,
+    SpriteBank,
+    ground_bank,
+)
 
 NAMES = [["red apple", "apple"], ["dog", "puppy"], ["star"]]
 
@@ -50,6 +63,47 @@ def test_captions_tell_what_they_say(layout: str) -> None:
         assert any(word in caption.text for word in ("dog", "puppy", "pupp"))
         assert caption.ground in (ground, NOTHING)
         assert layout in list(ARRANGEMENTS.values())[caption.arrangement]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_captions_name_the_style(style: str) -> None:
+    writer, rng = Writer(NAMES), random.Random(0)
+    words = [word.strip(" ,") for kind in STYLE_WORDS[style] for word in kind]
+    for _ in range(40):
+        shown = Shown((1, NOTHING), (NOTHING, NOTHING), rng.randrange(len(GROUNDS)), 0, STYLES.index(style))
+        caption = writer.write(shown, rng)
+        assert any(word in caption.text for word in words)
+        assert caption.style == STYLES.index(style)
+        assert caption.ground != NOTHING or style != "night"  # it would read as the scene of that name
+
+
+def test_drawn_scenes_differ_from_plain_ones_only_in_how_they_are_drawn(packed: Path) -> None:
+    bank = SpriteBank.read(packed)
+    scenes = Sampler(bank, Mix(drawn=1)).draw(12, torch.Generator().manual_seed(0))
+    assert set(scenes.way.tolist()) <= set(range(len(WAYS)))
+    painter = Painter(bank, 64)
+    drawn = painter.draw(scenes)
+    scenes.way[:] = NOTHING
+    assert ((drawn - painter.draw(scenes)).abs().amax((1, 2, 3)) > 0.05).all()
+
+
+def test_a_recoloured_white_thing_has_the_colour_and_not_a_pale_one(packed: Path) -> None:
+    bank = SpriteBank.read(packed)
+    bank.pixels[:, :3] = bank.pixels[:, 3:]  # all white
+    scenes = Sampler(bank, Mix(pair=0, copies=0, tinted=1, ground_shares=(1, 0, 0, 0))).draw(
+        6, torch.Generator().manual_seed(0)
+    )
+    middle = Painter(bank, 64).draw(scenes)[:, :, 32, 32]
+    wanted = torch.tensor(list(COLOURS.values()))[scenes.tint[:, 0]] / 255
+    assert torch.allclose(middle, wanted, atol=0.16)
+
+
+def test_patterns_are_in_their_colour(packed: Path) -> None:
+    bank = ground_bank(64)
+    for texture in TEXTURES[2:]:
+        darkest = bank[GROUNDS.index(texture)].flatten(1)
+        colour = torch.tensor(COLOURS[texture.split()[0]])[:, None] / 255
+        assert float((darkest - colour).abs().amax(0).min()) < 0.02
 
 
 def test_captions_repeat_themselves() -> None:

@@ -26,11 +26,16 @@ def tarball(path: Path, files: dict[str, bytes]) -> str:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     icon = io.BytesIO()
     Image.new("RGBA", (40, 20), "red").save(icon, "WEBP", lossless=True)
-    rows = [{"label": "red apple", "hexcode": "1F34E", "emoji": "🍎", "tags": ["fruit"]}]
+    rows = [
+        {"label": "red apple", "hexcode": "1F34E", "emoji": "🍎", "tags": ["fruit"], "group": 4},
+        {"label": "red fruit", "hexcode": "1F352", "emoji": "🍒", "group": 4},
+        {"label": "green fruit", "hexcode": "1F350", "emoji": "🍐", "group": 4},  # "green" is a word we lack
+        {"label": "apple fruit", "hexcode": "1F934", "emoji": "🤴", "group": 1},  # people
+    ]
     contents = {
         "emojibase": {"en/data.json": json.dumps(rows).encode(), "en/shortcodes/emojibase.json": b'{"1F34E": "apple"}'},
         "emojilib": {"dist/emoji-en-US.json": json.dumps({"🍎": ["red_apple", "fruit"]}).encode()},
-        "fluent-3d": {"assets/1f34e.webp": icon.getvalue()},
+        "fluent-3d": {f"assets/{row['hexcode'].lower()}.webp": icon.getvalue() for row in rows},
     }
     packages = []
     for vendor, files in contents.items():
@@ -55,6 +60,11 @@ def test_the_build_repeats_itself(cache: Path) -> None:
     alpha = bank.pixels[0, 3] > 128
     assert alpha.any(1).sum() == pytest.approx(60, abs=2)
     assert alpha.any(0).sum() == pytest.approx(120, abs=2)
+
+
+def test_unseen_things_are_others_in_known_words(cache: Path) -> None:
+    assert data.build(cache / "one.npz", cache, unseen=True) == data.build(cache / "two.npz", cache, unseen=True)
+    assert SpriteBank.read(cache / "one.npz").names() == [["red fruit"]]
 
 
 def test_a_package_with_another_hash_is_refused(cache: Path) -> None:

@@ -185,8 +185,10 @@ async def test_a_token_that_is_reset_in_the_middle_ends_the_process_and_costs_no
     assert set(house.states().values()) == {"rendered" if steps == 2 else "running"}
     assert len([r for r in house.discord.rest.records if r.status == 401]) <= 12, "nothing is asked in a hot loop"
     house.discord.change_token()
+    [(step,)] = house.rows("SELECT step FROM jobs")
     await house.start()
     if steps == 2000:
+        await house.ledger_says(f"SELECT step > {step} FROM jobs", 1)  # it is being painted again
         assert asking.response is not None
         await house.discord.press(house.discord.user("alice"), asking.response, "job:stop")
     await house.delivered(1)

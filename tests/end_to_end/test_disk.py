@@ -194,7 +194,7 @@ async def test_a_folder_that_cannot_be_written_is_a_clear_line(house):
 async def test_a_start_on_a_full_disk_is_a_clear_line_and_loses_nothing(cramped):
     channel = cramped.discord.channel("paintings")
     bot = await cramped.start()
-    await painting(cramped, channel, steps=500)
+    await painting(cramped, channel, steps=2000)
     await bot.kill()
     stuffing = fill(cramped.data)
     bot = await cramped.launch()
@@ -204,7 +204,9 @@ async def test_a_start_on_a_full_disk_is_a_clear_line_and_loses_nothing(cramped)
         assert bot.log.strip().splitlines()[-1].startswith("The ledger ")
     await bot.kill()
     stuffing.unlink()
+    [(step,)] = cramped.rows("SELECT step FROM jobs")
     await cramped.start()
+    await cramped.ledger_says(f"SELECT step > {step} FROM jobs", 1)  # it is being painted again
     [message] = cramped.discord.messages(channel)
     await cramped.discord.press(cramped.discord.user("alice"), message, "job:stop")
     await cramped.delivered(1)

@@ -76,17 +76,17 @@ class Page:
         text, picture = self.driver.execute_script(_STATE, number)
         return text, picture
 
+    def click(self, number: int, css: str, text: str) -> bool:
+        """Click what shows `text` in a message; raise what `until` forgives where it is not there now."""
+        message = self.driver.find_elements(By.CSS_SELECTOR, "article.channel-message")[number]
+        wanted = next(one for one in message.find_elements(By.CSS_SELECTOR, css) if text in one.text)
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", wanted)
+        wanted.click()
+        return True
+
     def press(self, number: int, css: str, text: str) -> None:
-        """Press what shows `text` in a message; again if the page was just being redrawn."""
-
-        def pressed() -> bool:
-            message = self.driver.find_elements(By.CSS_SELECTOR, "article.channel-message")[number]
-            wanted = next(one for one in message.find_elements(By.CSS_SELECTOR, css) if text in one.text)
-            self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", wanted)
-            wanted.click()
-            return True
-
-        self.until(pressed)
+        """Click what shows `text` in a message; again if the page was just being redrawn."""
+        self.until(lambda: self.click(number, css, text))
 
     def painted(self, number: int) -> list[str]:
         """Wait for a message's final picture; return the addresses of all pictures it showed on the way."""
@@ -103,10 +103,18 @@ class Page:
         return seen
 
     def stopped(self, number: int) -> None:
-        """Stop a painting once it shows something."""
+        """Stop a painting once it shows something; again where the page took the click for one on an older preview."""
         self.until(lambda: self.message(number)[1], _PAINTED)
-        self.press(number, ".component-button", "Stop")
-        self.until(lambda: "Stopped at step" in self.message(number)[0] and self.message(number)[1], _PAINTED)
+
+        def done() -> bool:
+            text, picture = self.message(number)
+            if "Stopped at step" in text:
+                return bool(picture)
+            self.click(number, ".component-button", "Stop")
+            time.sleep(3)
+            return False
+
+        self.until(done, _PAINTED)
 
     def until(self, condition: Callable[[], Any], seconds: float = 30.0) -> Any:
         end = time.perf_counter() + seconds

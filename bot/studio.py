@@ -52,6 +52,7 @@ class Studio:
         self._subscribers: list[Callable[[Event], None]] = []
         self._events: deque[Event] = deque()
         self._left_over: deque[Job] = deque()
+        self._to_finish: set[str] = set()
         self._progress: dict[str, Progress] = {}
         self._caps: dict[tuple[int, int | None], int] = {}  # by user and guild, from the latest look at their roles
         self._tasks: set[asyncio.Task[None]] = set()
@@ -195,9 +196,13 @@ class Studio:
 
     async def stop(self, job_id: str) -> bool:
         """End a running job with the picture it has, a waiting one without; return whether it was unfinished."""
-        if self._worker.job_id != job_id:
+        job = await self.ledger.job(job_id)
+        if self._worker.job_id == job_id:
+            self._worker.finish_early(job_id)
+        elif job is not None and job.state is JobState.RUNNING and job.step:
+            self._to_finish.add(job_id)  # painted so far by an earlier process: the worker is about to take it up
+        else:
             return await self.cancel(job_id)
-        self._worker.finish_early(job_id)
         return True
 
     async def cancel(self, job_id: str) -> bool:
@@ -289,6 +294,9 @@ class Studio:
     async def _start_painting(self) -> None:
         if self._worker.free and (job := await self._next(films=False)) is not None and self._is_wanted(job):
             self._worker.paint(job)
+            if job.id in self._to_finish:
+                self._to_finish.remove(job.id)
+                self._worker.finish_early(job.id)
 
     async def _start_film(self) -> None:
         if not self._filming and (job := await self._next(films=True)) is not None and self._is_wanted(job):

@@ -155,6 +155,18 @@ async def test_an_orderly_end_goes_on_where_it_stopped(open_studio, ask, spec):
     await until(lambda: not studio.files.checkpoint_path(job.id).exists())
 
 
+async def test_a_stop_right_after_a_restart_keeps_the_picture_so_far(open_studio, ask, spec):
+    studio, audience = await open_studio()
+    job = await studio.submit(ask(spec=spec.but(steps=4000)))
+    await audience.wait(job.id, Progress)
+    await studio.close()
+    studio, audience = await open_studio()
+    assert studio.running != job.id  # not yet in the worker's hands
+    assert await studio.stop(job.id)
+    rendered = await audience.wait(job.id, Rendered)
+    assert 1 <= rendered.step < 4000
+
+
 async def test_a_job_that_ends_the_process_again_and_again_is_given_up(open_studio, ask, spec, settings):
     studio, _ = await open_studio()
     await studio.change_guild(5, paused=True)

@@ -63,7 +63,8 @@ def test_an_ended_painting_leaves_nothing_behind(store):
         gc.collect()
         return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
 
-    assert tensors_after(1) == tensors_after(3)
+    after_one = tensors_after(1)
+    assert tensors_after(3) <= after_one  # fewer where an earlier test's are let go meanwhile
 
 
 def test_the_loss_falls(store):

@@ -1,7 +1,5 @@
 """Train the generator: `python -m training.codec --data FILE --work FOLDER [--config cpu|gpu|smoke]`."""
 
-import argparse
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from torch.nn import functional as F
 from training.networks import Codec, CodecShape, save_codec
 from training.optim import MasterAdamW, schedule
 from training.scenes import Mix, Painter, Sampler, SpriteBank, sheet
+from training.stages import command_line, keep, kept, train
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,8 @@ def rebuild_loss(made: torch.Tensor, real: torch.Tensor, edge: float) -> torch.T
 class CodecTrainer:
     """One run: `step()` trains once and returns its figures; `save` and `resume` carry it over a restart."""
 
-    def __init__(self, run: CodecRun, data: Path, device: str = "cpu") -> None:
-        self.run, self.device = run, device
+    def __init__(self, run: CodecRun, data: Path, work: Path, device: str = "cpu") -> None:
+        self.run, self.work, self.device = run, work, device
         torch.manual_seed(run.seed)
         self.generator = torch.Generator().manual_seed(run.seed)
         bank = SpriteBank.read(data)
@@ -151,27 +150,25 @@ class CodecTrainer:
             "used": used,
         }
 
-    def save(self, folder: Path) -> None:
+    def save(self) -> None:
         """Write a checkpoint, the weights and a sheet of originals over reconstructions."""
         state: dict[str, Any] = {
             "codec": self.codec.state_dict(), "optimiser": self.optimiser.state_dict(), "at": self.at,
             "count": self.book.count, "total": self.book.total, "generator": self.generator.get_state(),
         }  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(state, folder / "codec.tmp")
-        (folder / "codec.tmp").replace(folder / "codec.pt")
-        save_codec(folder / "embedded-generator.safetensors", self.codec)
+        keep(state, self.work, "codec")
+        save_codec(self.work / "embedded-generator.safetensors", self.codec)
         with torch.no_grad():
             real = self.pictures()[:12].cpu()
             made = self.codec.decode(self.codec.lookup(self.codec.nearest(self.codec.encode(real.to(self.device)))))
         both = torch.cat([real, made.cpu()]) / 2 + 0.5
-        sheet(both, len(real)).save(folder / "codec.png")
+        sheet(both, len(real)).save(self.work / "codec.png")
 
-    def resume(self, folder: Path) -> None:
+    def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        if not (folder / "codec.pt").exists():
+        state = kept(self.work, "codec")
+        if state is None:
             return
-        state = torch.load(folder / "codec.pt", weights_only=True)
         self.codec.load_state_dict(state["codec"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.book.count, self.book.total, self.at = state["count"], state["total"], state["at"]
@@ -180,26 +177,11 @@ class CodecTrainer:
 
 def main() -> None:
     """Train from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--config", choices=RUNS, default="cpu")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__, RUNS).parse_args()
     torch.set_num_threads(arguments.threads)
-    trainer = CodecTrainer(RUNS[arguments.config], arguments.data, arguments.device)
-    trainer.resume(arguments.work)
-    started = time.monotonic()
-    while trainer.at < trainer.run.steps and time.monotonic() - started < 60 * arguments.minutes:
-        figures = trainer.step()
-        if trainer.at % 25 == 0:
-            line = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
-            print(f"{trainer.at} {time.monotonic() - started:.0f}s {line}", flush=True)
-        if trainer.at % 200 == 0:
-            trainer.save(arguments.work)
-    trainer.save(arguments.work)
+    run = RUNS[arguments.config]
+    trainer = CodecTrainer(run, arguments.data, arguments.work, arguments.device)
+    train(trainer, run.steps, arguments.minutes, tell_every=25, save_every=200)
 
 
 if __name__ == "__main__":

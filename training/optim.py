@@ -45,8 +45,13 @@ class MasterAdamW:
         return float(norm)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the masters and Adam's moments."""
-        return {"masters": self.masters, "adam": self.adam.state_dict()}
+        """Return the masters, and Adam's moments in bfloat16: they are averages over hundreds of steps of noise."""
+        adam = self.adam.state_dict()
+        rows = {
+            at: {name: tensor.bfloat16() if tensor.dim() else tensor for name, tensor in row.items()}
+            for at, row in adam["state"].items()
+        }
+        return {"masters": self.masters, "adam": {**adam, "state": rows}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""

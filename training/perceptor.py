@@ -5,9 +5,7 @@ After a warm-up each batch is moved against the tower first (L2, one gradient st
 draws shapes and not noise; a share of the pictures are the generator's own, some with wrong codes in them.
 """
 
-import argparse
 import random
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +21,7 @@ from training.networks import ClipShape, build_clip, load_codec, read_weights, s
 from training.optim import MasterAdamW, schedule
 from training.prior import describe
 from training.scenes import NOTHING, WAYS, Mix, Painter, Sampler, Scenes, SpriteBank
+from training.stages import command_line, keep, kept, train
 from training.texts import Texts
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -276,18 +275,15 @@ class PerceptorTrainer:
 
     def save(self) -> None:
         """Write a checkpoint and the perceptor's file."""
-        self.work.mkdir(parents=True, exist_ok=True)
         state = {"clip": self.clip.state_dict(), "head": self.head.state_dict(), "at": self.at,
                  "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state()}  # fmt: skip
-        torch.save(state, self.work / "perceptor.tmp")
-        (self.work / "perceptor.tmp").replace(self.work / "perceptor.pt")
+        keep(state, self.work, "perceptor")
         export(self.work / "embedded-perceptor.safetensors", self)
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        path = self.work / "perceptor.pt"
-        if path.exists():
-            state = torch.load(path, weights_only=True)
+        state = kept(self.work, "perceptor")
+        if state is not None:
             self.clip.load_state_dict(state["clip"])
             self.head.load_state_dict(state["head"])
             self.optimiser.load_state_dict(state["optimiser"])
@@ -329,13 +325,7 @@ def make_pool(run: PerceptorRun, work: Path, count: int, wrong: float = 0.25, no
 
 def main() -> None:
     """Train from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--config", choices=RUNS, default="cpu")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=1e9)
+    parser = command_line(__doc__, RUNS)
     parser.add_argument("--pool", type=int, default=0, help="only decode so many pictures for later training")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -344,17 +334,7 @@ def main() -> None:
         make_pool(run, arguments.work, arguments.pool)
         return
     trainer = PerceptorTrainer(run, arguments.data, arguments.work, arguments.device)
-    trainer.resume()
-    started = time.monotonic()
-    while trainer.at < run.steps and time.monotonic() - started < 60 * arguments.minutes:
-        figures = trainer.step()
-        if trainer.at % 20 == 0:
-            line = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
-            print(f"{trainer.at} {time.monotonic() - started:.0f}s {line}", flush=True)
-        if trainer.at % 500 == 0:
-            trainer.save()
-            trainer.read_pictures()
-    trainer.save()
+    train(trainer, run.steps, arguments.minutes, tell_every=20, save_every=500, look_again=trainer.read_pictures)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ the same to the icons themselves; `read` trains the reader on text alone; `paint
 writes the prior's file.
 """
 
-import argparse
 import math
 import random
 import time
@@ -36,6 +35,7 @@ from training.scenes import (
     Scenes,
     SpriteBank,
 )
+from training.stages import command_line, keep, kept, train
 from training.texts import Texts, none_last
 
 ARTISTS = ("fluent-flat", "noto", "twemoji", "fluent-3d")  # the vendors it paints like
@@ -219,7 +219,7 @@ class ReadTrainer:
     """One run of the reader, on text alone."""
 
     def __init__(self, run: PriorRun, data: Path, work: Path, device: str = "cpu") -> None:
-        self.run, self.path, self.device = run, work / "reader.pt", device
+        self.run, self.work, self.device = run, work, device
         bank = SpriteBank.read(data)
         self.texts = Texts(bank, PriorShape.context, run.seed)
         self.shape = shape_of(run, bank, 16, 1024, 32, len(self.texts.token_rows))
@@ -253,30 +253,16 @@ class ReadTrainer:
         rows = torch.tensor(self.texts.token_rows, dtype=torch.int32)
         state = {"reader": self.reader.state_dict(), "token_rows": rows, "at": self.at,
                  "optimiser": self.optimiser.state_dict()}  # fmt: skip
-        torch.save(state, self.path)
+        keep(state, self.work, "reader")
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one, with other texts."""
-        if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
+        state = kept(self.work, "reader")
+        if state is not None:
             self.reader.load_state_dict(state["reader"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.at = state["at"]
             self.texts.rng = random.Random(self.run.seed + self.at)
-
-
-def read(run: PriorRun, data: Path, work: Path, device: str = "cpu", minutes: float = 1e9) -> None:
-    """Train the reader, saving now and then."""
-    trainer = ReadTrainer(run, data, work, device)
-    trainer.resume()
-    started = time.monotonic()
-    while trainer.at < run.read_steps and time.monotonic() - started < 60 * minutes:
-        figures = trainer.step()
-        if trainer.at % 100 == 0:
-            line = " ".join(f"{name} {value:.3f}" for name, value in figures.items())
-            print(f"{trainer.at} {time.monotonic() - started:.0f}s {line}", flush=True)
-            trainer.save()
-    trainer.save()
 
 
 class PaintTrainer:
@@ -287,7 +273,9 @@ class PaintTrainer:
         self.bank = SpriteBank.read(data)
         codec = load_codec(work / "embedded-generator.safetensors")
         side = codec.shape.resolution // 2 ** (len(codec.shape.ch_mult) - 1)
-        reader = torch.load(work / "reader.pt", weights_only=True)
+        reader = kept(work, "reader")
+        if reader is None:
+            raise SystemExit(f"There is no reader in {work}: run the stage 'read' before 'paint'.")
         self.token_rows = reader["token_rows"]
         self.shape = shape_of(run, self.bank, side, codec.shape.n_embed, codec.shape.embed_dim, len(self.token_rows))
         self.reader_state = reader["reader"]
@@ -335,15 +323,13 @@ class PaintTrainer:
         """Write a checkpoint and the prior's file."""
         state = {"painter": self.painter.state_dict(), "optimiser": self.optimiser.state_dict(), "at": self.at,
                  "generator": self.generator.get_state()}  # fmt: skip
-        torch.save(state, self.work / "painter.tmp")
-        (self.work / "painter.tmp").replace(self.work / "painter.pt")
+        keep(state, self.work, "painter")
         export(self.work, self.shape, self.painter, self.reader_state, self.token_rows)
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        path = self.work / "painter.pt"
-        if path.exists():
-            state = torch.load(path, weights_only=True)
+        state = kept(self.work, "painter")
+        if state is not None:
             self.painter.load_state_dict(state["painter"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.at = state["at"]
@@ -354,50 +340,27 @@ def export(work: Path, shape: PriorShape, painter: Painter, reader: dict[str, An
     """Join reader and painter in the prior's file."""
     tensors = {f"reader.{name}": tensor for name, tensor in reader.items()}
     tensors |= {f"painter.{name}": tensor for name, tensor in painter.state_dict().items()}
-    names = {"concept_names": None, "ground_names": list(GROUNDS), "style_names": list(ARTISTS)}
-    config = {"kind": "prior", **asdict(shape), **{k: v for k, v in names.items() if v}}
+    config = {"kind": "prior", **asdict(shape), "ground_names": list(GROUNDS), "style_names": list(ARTISTS)}
     save_weights(work / "embedded-prior.safetensors", {**tensors, "token_rows": rows}, config)
-
-
-def paint(run: PriorRun, data: Path, work: Path, device: str, minutes: float) -> None:
-    """Train the painter, saving every few hundred steps."""
-    trainer = PaintTrainer(run, data, work, device)
-    trainer.resume()
-    started, total = time.monotonic(), 0.0
-    while trainer.at < run.paint_steps and time.monotonic() - started < 60 * minutes:
-        figures = trainer.step()
-        total += figures["loss"]
-        if trainer.at % 50 == 0:
-            print(f"{trainer.at} {time.monotonic() - started:.0f}s loss {total / 50:.3f} norm {figures['norm']:.2f} "
-                  f"pictures {len(trainer.patches)}", flush=True)  # fmt: skip
-            total = 0.0
-        if trainer.at % 200 == 0:
-            trainer.save()
-            trainer.load()
-    trainer.save()
 
 
 def main() -> None:
     """Run one stage from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__, RUNS)
     parser.add_argument("stage", choices=("encode", "remember", "read", "paint"))
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--config", choices=RUNS, default="cpu")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    run = RUNS[arguments.config]
+    run, data, work, device = RUNS[arguments.config], arguments.data, arguments.work, arguments.device
     if arguments.stage == "encode":
-        encode(run, arguments.data, arguments.work, arguments.device, arguments.minutes)
+        encode(run, data, work, device, arguments.minutes)
     elif arguments.stage == "remember":
-        remember(arguments.data, arguments.work, arguments.device)
+        remember(data, work, device)
     elif arguments.stage == "read":
-        read(run, arguments.data, arguments.work, arguments.device, arguments.minutes)
+        reader = ReadTrainer(run, data, work, device)
+        train(reader, run.read_steps, arguments.minutes, tell_every=100, save_every=100)
     else:
-        paint(run, arguments.data, arguments.work, arguments.device, arguments.minutes)
+        painter = PaintTrainer(run, data, work, device)
+        train(painter, run.paint_steps, arguments.minutes, tell_every=50, save_every=200, look_again=painter.load)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ sharper. Beside colours and edges it now has to please the perceptor's first lay
 the last half, a patch adversary (Esser et al. 2021). Writes `refined.safetensors`; look at `refined.png` first.
 """
 
-import argparse
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from training.optim import MasterAdamW, schedule
 from training.perceptor import DEVIATION, MEAN
 from training.prior import MIX, artist_vendors, one_style
 from training.scenes import Mix, Painter, Sampler, SpriteBank, sheet
+from training.stages import command_line, keep, kept, train
 
 
 @dataclass(frozen=True)
@@ -149,8 +148,7 @@ class RefineTrainer:
         state = {"codec": self.codec.state_dict(), "optimiser": self.optimiser.state_dict(), "at": self.at,
                  "adversary": self.adversary.state_dict(), "rival": self.rival.state_dict(),
                  "generator": self.generator.get_state()}  # fmt: skip
-        torch.save(state, self.work / "refine.tmp")
-        (self.work / "refine.tmp").replace(self.work / "refine.pt")
+        keep(state, self.work, "refine")
         self._export(self.work / "refined.safetensors")
         with torch.no_grad():
             real = self.pictures()
@@ -166,9 +164,8 @@ class RefineTrainer:
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        path = self.work / "refine.pt"
-        if path.exists():
-            state = torch.load(path, weights_only=True)
+        state = kept(self.work, "refine")
+        if state is not None:
             self.codec.load_state_dict(state["codec"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.adversary.load_state_dict(state["adversary"])
@@ -179,29 +176,11 @@ class RefineTrainer:
 
 def main() -> None:
     """Refine from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--config", choices=RUNS, default="cpu")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__, RUNS).parse_args()
     torch.set_num_threads(arguments.threads)
-    trainer = RefineTrainer(RUNS[arguments.config], arguments.data, arguments.work, arguments.device)
-    trainer.resume()
-    started = time.monotonic()
-    total = 0.0
-    while trainer.at < trainer.run.steps and time.monotonic() - started < 60 * arguments.minutes:
-        figures = trainer.step()
-        total += figures["psnr"]
-        if trainer.at % 20 == 0:
-            print(f"{trainer.at} {time.monotonic() - started:.0f}s psnr {total / 20:.2f} loss {figures['loss']:.4f} "
-                  f"adversary {figures['adversary']:.3f}", flush=True)  # fmt: skip
-            total = 0.0
-        if trainer.at % 100 == 0:
-            trainer.save()
-    trainer.save()
+    run = RUNS[arguments.config]
+    trainer = RefineTrainer(run, arguments.data, arguments.work, arguments.device)
+    train(trainer, run.steps, arguments.minutes, tell_every=20, save_every=100)
 
 
 if __name__ == "__main__":

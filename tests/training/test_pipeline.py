@@ -7,28 +7,26 @@ import torch
 
 from training import codec, failures, perceptor, prior, refine
 from training.networks import load_codec, read_weights
+from training.stages import train
 
 
 @pytest.fixture(scope="module")
 def work(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
-    trainer = codec.CodecTrainer(codec.RUNS["smoke"], packed)
-    while trainer.at < trainer.run.steps:
-        trainer.step()
-    trainer.save(folder)
+    run = codec.RUNS["smoke"]
+    train(codec.CodecTrainer(run, packed, folder), run.steps, 1e9, tell_every=2, save_every=3)
     return folder
 
 
 def test_a_stopped_codec_goes_on_where_it_was(packed: Path, tmp_path: Path) -> None:
-    straight = codec.CodecTrainer(codec.RUNS["smoke"], packed)
-    stopped = codec.CodecTrainer(codec.RUNS["smoke"], packed)
+    run = codec.RUNS["smoke"]
+    straight, stopped, resumed = (codec.CodecTrainer(run, packed, tmp_path) for _ in range(3))
     for _ in range(3):
         straight.step()
         stopped.step()
     torch.save(stopped.generator.get_state(), tmp_path / "before")
-    stopped.save(tmp_path)
-    resumed = codec.CodecTrainer(codec.RUNS["smoke"], packed)
-    resumed.resume(tmp_path)
+    stopped.save()
+    resumed.resume()
     assert resumed.at == 3
     resumed.generator.set_state(torch.load(tmp_path / "before"))
     assert resumed.step()["loss"] == pytest.approx(straight.step()["loss"], rel=1e-4)
@@ -67,13 +65,13 @@ def test_prior_learns_and_its_file_loads(packed: Path, tmp_path: Path, monkeypat
     run = prior.RUNS["smoke"]
     shape = codec.CodecShape(ch_mult=(1, 1), z_channels=32, embed_dim=8, n_embed=32, resolution=32)
     monkeypatch.setattr(codec, "RUNS", codec.RUNS)
-    trainer = codec.CodecTrainer(codec.RUNS["smoke"], packed)
+    trainer = codec.CodecTrainer(codec.RUNS["smoke"], packed, tmp_path)
     assert trainer.run.shape == shape
     trainer.step()
-    trainer.save(tmp_path)
+    trainer.save()
     prior.encode(run, packed, tmp_path, "cpu")
     prior.remember(packed, tmp_path, "cpu")
-    prior.read(run, packed, tmp_path)
+    prior.ReadTrainer(run, packed, tmp_path).save()
     painter = prior.PaintTrainer(run, packed, tmp_path)
     assert painter.step()["loss"] > 0
     painter.save()

@@ -17,17 +17,17 @@ def losses(step: Callable[[], dict[str, float]]) -> list[float]:
 @pytest.fixture(scope="module")
 def work(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, run = tmp_path_factory.mktemp("work"), prior.RUNS["smoke"]
-    trainer = codec.CodecTrainer(codec.RUNS["smoke"], packed)
+    trainer = codec.CodecTrainer(codec.RUNS["smoke"], packed, folder)
     trainer.step()
-    trainer.save(folder)
+    trainer.save()
     prior.encode(run, packed, folder, "cpu")
     prior.remember(packed, folder, "cpu")
-    prior.read(run, packed, folder)
+    prior.ReadTrainer(run, packed, folder).save()
     return folder
 
 
-def test_codec(packed: Path) -> None:
-    first, second = (losses(codec.CodecTrainer(codec.RUNS["smoke"], packed).step) for _ in range(2))
+def test_codec(packed: Path, work: Path) -> None:
+    first, second = (losses(codec.CodecTrainer(codec.RUNS["smoke"], packed, work).step) for _ in range(2))
     assert first == second
     assert first[-1] < first[0]
 

@@ -1,11 +1,13 @@
 """Let the loop fail: `python -m training.failures --data FILE --work FOLDER [--count N] [--round N]`.
 
-Short paintings from noise, or from the picture of something else, towards a caption, with the pair in the work folder
-as it stands. What comes out is no picture of the caption, however much the perceptor likes it: it learns that as
-a wrong answer to the text. What began as another picture still shows that, and is learned as such.
+Short paintings towards a caption, with the pair in the work folder as it stands: from noise, from the picture of
+something else, or from a picture of the caption itself. What comes out is no picture of the caption, or a worse one
+than the loop began with, however much the perceptor likes it: it learns that as a wrong answer to the text, beside the
+picture as it should be. What began as something else still shows that, and is learned as such.
 """
 
 import argparse
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,14 @@ from engine.spec import Cutouts
 from training.captions import Shown, Writer
 from training.scenes import SpriteBank
 
-FROM_NOISE = 0.4  # share of the paintings
+FROM_NOISE, FROM_ANOTHER = 0.35, 0.35  # shares of the paintings; the others begin with what the caption says
+STRIDES = (0.05, 0.25)  # learning rates: the presets' own, and longer ones, which spoil a picture in fewer steps
+FROM_FAR = 4.0  # times as long from noise, and twice as many: it has further to go
 
 
-def paint(caption: str, models: ModelStore, size: int, steps: int, **start: Any) -> np.ndarray:
-    """Paint briefly, with long strides and nothing to hold it; return the picture (3, size, size) in bytes."""
-    changes = {"steps": steps, "learning_rate": 0.15, "penalties": (), "cutouts": Cutouts(count=8, overview=3)}
+def paint(caption: str, models: ModelStore, size: int, **start: Any) -> np.ndarray:
+    """Paint briefly, with nothing to hold it; return the picture (3, size, size) in bytes."""
+    changes = {"penalties": (), "cutouts": Cutouts(count=8, overview=3)}
     painting = Painting(spec_from_preset((Prompt(content=caption),), "draft", **{**changes, **start}), models)
     for _ in painting:
         pass
@@ -59,17 +63,25 @@ def fail(data: Path, work: Path, count: int, steps: int, seed: int) -> None:
         i, j = rng.randrange(len(rows)), rng.randrange(len(rows))
         thing, second, tint, other, ground, layout, *_ = rows[i].tolist()
         caption = writer.write(Shown((thing, second), (tint, other), ground, layout), rng).text
+        kind = rng.random()
+        another = FROM_NOISE <= kind < FROM_NOISE + FROM_ANOTHER
         start: dict[str, Any] = {"start": "noise"}
-        if rng.random() >= FROM_NOISE:
-            path = work / "begin.safetensors"
-            z = generator.codebook[torch.from_numpy(codes[j].astype(np.int64))].permute(2, 0, 1)[None]
+        if kind >= FROM_NOISE:
+            path = work / f"begin-{seed}.safetensors"
+            begun = codes[j] if another else codes[i]
+            z = generator.codebook[torch.from_numpy(begun.astype(np.int64))].permute(2, 0, 1)[None]
             save_file({"z": z.contiguous()}, path)
             start = {"init_latent": str(path)}
-        picture = paint(caption, models, size, steps, seed=seed * 10_000 + turn, **start)
+        stride = math.exp(rng.uniform(math.log(STRIDES[0]), math.log(STRIDES[1])))
+        if kind < FROM_NOISE:
+            start |= {"learning_rate": FROM_FAR * stride, "steps": 2 * steps}
+        else:
+            start |= {"learning_rate": stride, "steps": steps}
+        picture = paint(caption, models, size, seed=seed * 10_000 + turn, **start)
         kept["pictures"].append(picture)
         kept["true"].append(shown(codes[i], models, size))
         kept["wanted"].append(rows[i])
-        if "init_latent" in start:
+        if another:
             kept["begun"].append(picture)
             kept["begun_rows"].append(rows[j])
     together = {name: np.stack(parts) for name, parts in kept.items() if parts}

@@ -32,7 +32,7 @@ class CodecRun:
 
 RUNS = {
     "cpu": CodecRun(),
-    "gpu": CodecRun(shape=CodecShape(ch_mult=(1, 2, 2, 4), num_res_blocks=1), steps=16000, batch=64, lr=5e-4),
+    "gpu": CodecRun(shape=CodecShape(ch_mult=(1, 1, 2, 2), num_res_blocks=2), steps=16000, batch=64, lr=5e-4),
     "smoke": CodecRun(
         shape=CodecShape(ch_mult=(1, 1), z_channels=32, embed_dim=8, n_embed=32, resolution=32),
         steps=6, batch=2, plain_steps=2, restart_every=2, size=32,

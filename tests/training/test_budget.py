@@ -1,0 +1,35 @@
+"""What is shipped, and what a GPU would train, stays small enough for a repository."""
+
+import pytest
+
+from engine.models import EMBEDDED
+from training.codec import RUNS as CODECS
+from training.networks import ClipShape, Codec, build_clip, read_weights
+from training.perceptor import RUNS as PERCEPTORS
+from training.prior import RUNS as PRIORS
+
+FILE, ALL = 16e6, 48e6  # bytes
+
+
+def shipped() -> dict[str, int]:
+    return {path.stem.removeprefix("embedded-"): path.stat().st_size for path in EMBEDDED.glob("*.safetensors")}
+
+
+def test_what_is_shipped() -> None:
+    sizes = shipped()
+    assert set(sizes) == {"generator", "perceptor", "prior"}
+    assert max(sizes.values()) < FILE
+    assert sum(sizes.values()) <= ALL
+
+
+@pytest.mark.parametrize("config", ["cpu", "gpu"])
+def test_what_a_config_would_make(config: str) -> None:
+    generator = 2 * sum(p.numel() for p in Codec(CODECS[config].shape).parameters())
+    run = PERCEPTORS[config]
+    clip = build_clip(ClipShape(vision_layers=run.layers, vision_width=run.width, image_resolution=run.size))
+    rows = read_weights(EMBEDDED / "embedded-perceptor.safetensors")[0]["token_embedding.weight"].numel()
+    perceptor = 2 * (sum(p.numel() for p in clip.parameters()) - clip.token_embedding.weight.numel() + rows)
+    shape, made = PRIORS[config], PRIORS["cpu"]
+    assert (shape.width, shape.depth) == (made.width, made.depth)  # then the prior is as large as the shipped one
+    assert max(generator, perceptor) < FILE
+    assert generator + perceptor + shipped()["prior"] <= ALL

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from bot.files import Files
 from bot.jobs import Job, JobState, Request
+from bot.ledger import Ledger
 from bot.settings import LimitSettings, ModelSettings, Settings, StorageSettings, WorkerSettings
 from bot.studio import Studio
 from engine.models import ModelStore
@@ -30,6 +32,21 @@ def settings(tmp_path):
         storage=StorageSettings(folder=tmp_path / "data"),
         limits=LimitSettings(),
     )
+
+
+@pytest.fixture
+def files(settings):
+    """A data folder, ready to be used."""
+    files = Files(settings.storage.folder)
+    files.prepare()
+    return files
+
+
+@pytest.fixture
+async def ledger(tmp_path):
+    ledger = await Ledger.open(tmp_path / "ledger.sqlite3")
+    yield ledger
+    await ledger.close()
 
 
 @pytest.fixture

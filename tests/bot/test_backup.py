@@ -95,10 +95,8 @@ async def test_every_copy_is_consistent_while_jobs_come_and_end(open_studio, ask
 
 
 @pytest.fixture
-async def data(tmp_path, ask):
+async def data(files, ask):
     """A data folder with one job and one file of each kind."""
-    files = Files(tmp_path / "data")
-    files.prepare()
     ledger = await Ledger.open(files.ledger)
     await ledger.add(ask())
     await ledger.close()

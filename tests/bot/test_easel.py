@@ -10,18 +10,11 @@ import torch
 
 from bot.easel import Controls, Easel
 from bot.events import Checkpointed, Failed, Progress, Rendered, Started, Stopped
-from bot.files import FULL_DISK, Files
+from bot.files import FULL_DISK
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.pictures import BadPictureError, spec_of
 from tests.bot.conftest import make_job
-
-
-@pytest.fixture
-def files(settings):
-    files = Files(settings.storage.folder)
-    files.prepare()
-    return files
 
 
 @pytest.fixture

@@ -14,13 +14,6 @@ from tests.bot.conftest import make_job
 DAY = 86400.0
 
 
-@pytest.fixture
-def files(tmp_path):
-    files = Files(tmp_path / "data")
-    files.prepare()
-    return files
-
-
 def put(path, days_old=0.0, size=100):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * size)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from bot.backup import BackupError, backup
 from bot.easel import Controls, Easel
 from bot.events import Failed, Rendered
-from bot.files import FULL_DISK, Files, StorageError, is_full_disk
+from bot.files import FULL_DISK, StorageError, is_full_disk
 from bot.films import film
 from bot.ledger import Ledger
 from bot.retention import let_go
@@ -25,13 +25,6 @@ from tests.bot.conftest import make_job, row
 from tests.end_to_end.test_disk import fill, small_disk
 
 pytestmark = pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="needs /dev/full")
-
-
-@pytest.fixture
-def files(settings):
-    files = Files(settings.storage.folder)
-    files.prepare()
-    return files
 
 
 @pytest.fixture

@@ -9,15 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.jobs import JobState
-from bot.ledger import Ledger
 from engine.pictures import spec_of
-
-
-@pytest.fixture
-async def ledger(tmp_path):
-    ledger = await Ledger.open(tmp_path / "ledger.sqlite3")
-    yield ledger
-    await ledger.close()
 
 
 @pytest.fixture

@@ -12,14 +12,6 @@ from bot.preferences import GuildSettings, UserSettings
 from engine.prompts import parse_prompts
 from tests.bot.conftest import row
 
-
-@pytest.fixture
-async def ledger(tmp_path):
-    ledger = await Ledger.open(tmp_path / "ledger.sqlite3")
-    yield ledger
-    await ledger.close()
-
-
 PATHS = {
     JobState.QUEUED: (),
     JobState.RUNNING: (JobState.RUNNING,),

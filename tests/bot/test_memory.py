@@ -9,22 +9,13 @@ import pytest
 
 from bot.easel import Controls, Easel
 from bot.events import Checkpointed, Rendered, Shrunk, Started
-from bot.files import Files
 from bot.jobs import JobState, smaller
-from bot.ledger import Ledger
 from engine.models import ModelStore
 from engine.pictures import spec_of
 from tests.bot.conftest import make_job, row
 
 MEGABYTES, NEXT_TO_NOTHING = 250, 60
 """More than the process needs, and less than the picture does; less than any picture does."""
-
-
-@pytest.fixture
-async def ledger(tmp_path):
-    ledger = await Ledger.open(tmp_path / "ledger.sqlite3")
-    yield ledger
-    await ledger.close()
 
 
 @pytest.fixture
@@ -92,9 +83,7 @@ async def test_a_restart_in_the_middle_goes_on_at_the_smaller_size(ledger, tmp_p
     assert f"Memory ran short: painted at {size} × {size} instead of 512 × 512." in ended.notices
 
 
-def test_a_checkpoint_of_the_larger_size_does_not_break_the_smaller_one(settings, tiny_models, cpu, ask, spec):
-    files = Files(settings.storage.folder)
-    files.prepare()
+def test_a_checkpoint_of_the_larger_size_does_not_break_the_smaller_one(settings, files, tiny_models, cpu, ask, spec):
     often = settings.worker.model_copy(update={"checkpoint_seconds": 1e-9})
     models = ModelStore(settings.models.folder, cpu, embedded=tiny_models)
     large = make_job(ask(spec=spec.but(width=96, height=96)))

@@ -8,7 +8,6 @@ from PIL import Image
 
 from bot.easel import Controls, Easel
 from bot.events import Failed, Progress, Rendered, Started
-from bot.files import Files
 from bot.moderation import VEILED
 from bot.picture_check import REFUSED, PictureCheck, concept_shares
 from bot.settings import ModerationSettings, Settings, load_settings
@@ -25,13 +24,6 @@ ALL, NONE = 1e-9, 1.0
 @pytest.fixture
 def models(tmp_path, cpu, tiny_models):
     return ModelStore(tmp_path, cpu, embedded=tiny_models)
-
-
-@pytest.fixture
-def files(settings):
-    files = Files(settings.storage.folder)
-    files.prepare()
-    return files
 
 
 @pytest.fixture

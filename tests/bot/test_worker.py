@@ -17,10 +17,8 @@ from tests.bot.conftest import make_job, until
 
 
 @pytest.fixture
-async def worker(settings, tiny_models, monkeypatch):
+async def worker(settings, files, tiny_models, monkeypatch):
     monkeypatch.setattr("bot.worker.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
-    files = Files(settings.storage.folder)
-    files.prepare()
     events, threads = [], set()
 
     def hear(event):

@@ -254,11 +254,13 @@ class Prior(nn.Module):
         return (rows or [unknown]) + [unknown + 1] * (self.shape.context - max(1, len(rows)))
 
     @torch.no_grad()
-    def understand(self, text: str, count: int, generator: torch.Generator) -> Conditions:
-        """Return the conditions that a text asks for, `count` times, its open questions answered at random."""
-        device = self.token_rows.device
-        reading = self.reader(torch.tensor([self.tokenise(text)], device=device))
-        shape, grounds = self.shape, self.shape.grounds
+    def read(self, text: str) -> Reading:
+        """Return what the reader makes of one text, as a batch of one."""
+        return self.reader(torch.tensor([self.tokenise(text)], device=self.token_rows.device))
+
+    def understand(self, reading: Reading, count: int, generator: torch.Generator) -> Conditions:
+        """Return the conditions that one text asks for, `count` times, its open questions answered at random."""
+        device, shape, grounds = self.token_rows.device, self.shape, self.shape.grounds
 
         def draw(shares: torch.Tensor) -> torch.Tensor:
             return torch.multinomial(shares.to(generator.device), count, True, generator=generator).to(device)
@@ -275,10 +277,6 @@ class Prior(nn.Module):
             layout=choices.to(device)[draw(torch.ones(len(choices)))],
             style=draw(artists),
         )
-
-    def _way(self, text: str) -> str:
-        reading = self.reader(torch.tensor([self.tokenise(text)], device=self.token_rows.device))
-        return self.shape.ways[int(reading.style.argmax())]
 
     def _other_grounds(self, reading: Reading) -> torch.Tensor:
         """Return the usual shares of the grounds, without those in the colour of a thing: it would not be seen."""
@@ -298,8 +296,9 @@ class Prior(nn.Module):
     @torch.no_grad()
     def propose(self, text: str, count: int, generator: torch.Generator) -> Proposals:
         """Return `count` proposals for a text; the same generator gives the same ones."""
-        codes = self.painter.codes(self.painter(self.understand(text, count, generator)))
-        return Proposals(codes, self._way(text))
+        reading = self.read(text)
+        codes = self.painter.codes(self.painter(self.understand(reading, count, generator)))
+        return Proposals(codes, self.shape.ways[int(reading.style.argmax())])
 
 
 def load_prior(path: Path, device: torch.device | str = "cpu") -> Prior:

@@ -49,6 +49,10 @@ def propose(prior: Prior, text: str, seed: int, count: int = 3) -> torch.Tensor:
     return prior.propose(text, count, torch.Generator().manual_seed(seed)).codes
 
 
+def understand(prior: Prior, text: str, count: int, seed: int = 0) -> Conditions:
+    return prior.understand(prior.read(text), count, torch.Generator().manual_seed(seed))
+
+
 def test_proposals_are_codes_on_the_grid(prior: Prior) -> None:
     codes = propose(prior, "a red apple", 1)
     assert codes.shape == (3, 8, 8)
@@ -58,7 +62,7 @@ def test_proposals_are_codes_on_the_grid(prior: Prior) -> None:
 
 def test_the_generator_decides(prior: Prior) -> None:
     assert torch.equal(propose(prior, "a cat", 1), propose(prior, "a cat", 1))
-    grounds = [prior.understand("a cat", 8, torch.Generator().manual_seed(seed)).ground.tolist() for seed in (1, 2)]
+    grounds = [understand(prior, "a cat", 8, seed).ground.tolist() for seed in (1, 2)]
     assert grounds[0] != grounds[1]
 
 
@@ -82,7 +86,7 @@ def test_a_second_thing_has_a_place(prior: Prior) -> None:
         prior.reader.things.weight.zero_()
         prior.reader.things.bias[1] = 5  # both questions answered with a thing, and yet one place only
         prior.reader.arrangement.bias[0] = 50
-    assert prior.understand("two dogs", 4, torch.Generator().manual_seed(0)).layout.tolist() == [1] * 4
+    assert understand(prior, "two dogs", 4).layout.tolist() == [1] * 4
 
 
 def test_memory_shows_each_thing_in_its_place(prior: Prior) -> None:
@@ -107,7 +111,7 @@ def test_a_file_gives_the_same_prior(prior: Prior, tmp_path: Path) -> None:
 def test_a_thing_does_not_stand_on_a_ground_of_its_own_colour(prior: Prior) -> None:
     with torch.no_grad():  # everything is read as having the second tint
         prior.reader.tints.bias[1] = 50
-    grounds = prior.understand("a red apple", 200, torch.Generator().manual_seed(0)).ground
+    grounds = understand(prior, "a red apple", 200).ground
     assert set(grounds.tolist()) == {0, 2, 4}
 
 
@@ -115,7 +119,7 @@ def test_a_style_picks_the_artist_or_the_way_of_drawing(prior: Prior) -> None:
     def said(style: int) -> tuple[set[int], str]:
         with torch.no_grad():
             prior.reader.style.bias.zero_()[style] = 50
-        artists = prior.understand("a cat", 40, torch.Generator().manual_seed(0)).style
+        artists = understand(prior, "a cat", 40).style
         return set(artists.tolist()), prior.propose("a cat", 1, torch.Generator().manual_seed(0)).way
 
     assert said(0) == ({1}, "")

@@ -1,4 +1,4 @@
-"""Build the data set: icons from public npm packages, named, rasterised once, packed into one file.
+"""Build the data set: icons from public npm and Debian packages, named, rasterised once, packed into one file.
 
 `python -m training.data --out FILE [--cache FOLDER]` downloads what `packages.lock.json` names (versions and hashes),
 and writes the same bytes every time. Training needs only this file, torch and numpy (and pillow to decode it).
@@ -13,11 +13,13 @@ import tarfile
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from training.clipart import ClipArt, Titles, refusals
 
 HERE = Path(__file__).parent
 LOCK = HERE / "packages.lock.json"
@@ -44,8 +46,9 @@ def read_lock() -> list[dict[str, str]]:
 
 
 def fetch(package: dict[str, str], cache: Path) -> Path:
-    """Return the package's tarball, downloaded once and checked against its hash."""
-    path = cache / package["url"].rsplit("/", 1)[1].replace(".tgz", f".{package['vendor']}.tgz")
+    """Return the package's file, downloaded once and checked against its hash."""
+    name, _, kind = package["url"].rsplit("/", 1)[1].rpartition(".")
+    path = cache / f"{name}.{package['vendor']}.{kind}"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(package["url"]) as response:
@@ -123,8 +126,7 @@ def unseen_concepts(names: Names, known: list[Concept]) -> list[Concept]:
 class IconSet:
     """One vendor's pictures, found by code point where the set has a table and by name elsewhere."""
 
-    def __init__(self, package: dict[str, str], cache: Path, tables: dict[str, dict[str, str]]) -> None:
-        path = fetch(package, cache)
+    def __init__(self, path: Path, tables: dict[str, dict[str, str]]) -> None:
         self.webp = read_members(path, r"assets/.*\.webp")
         icons = read_members(path, r"(icons|chars)\.json")
         self.icons: dict[str, Any] = json.loads(icons["icons.json"]) if icons else {"icons": {}}
@@ -132,19 +134,21 @@ class IconSet:
         self.tables = [own, *tables.values()]
         self.by_name = {plain(name): name for name in self.icons["icons"]}
 
-    def find(self, concept: Concept) -> Image.Image | None:
-        """Return the picture of a concept at twice the sprite size, or None."""
+    def pictures(self, concept: Concept) -> Iterator[Image.Image]:
+        """Yield the picture of a concept, if there is one, at twice the sprite size."""
         codes = (concept.hexcode, concept.hexcode.replace("-fe0f", ""))
         for code in codes:
             if blob := self.webp.get(f"assets/{code}.webp"):
-                return Image.open(io.BytesIO(blob)).convert("RGBA")
+                yield Image.open(io.BytesIO(blob)).convert("RGBA")
+                return
         known = [table[code] for table in self.tables for code in codes if code in table]
         for name in (*known, *concept.aliases):
             if key := self.by_name.get(plain(name)):
-                return self._render(self.icons["icons"][key])
-        return None
+                yield self.render(self.icons["icons"][key])
+                return
 
-    def _render(self, icon: dict[str, Any]) -> Image.Image:
+    def render(self, icon: dict[str, Any]) -> Image.Image:
+        """Draw one icon of an Iconify set."""
         import resvg_py  # only the data build needs it
 
         width = icon.get("width", self.icons.get("width", 16))
@@ -152,6 +156,26 @@ class IconSet:
         svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
         png = resvg_py.svg_to_bytes(svg_string=svg, width=2 * SPRITE_SIZE, height=2 * SPRITE_SIZE, dpi=96)
         return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
+
+
+class NamedIcons(IconSet):
+    """A set that knows nothing of code points: its names have to be what we call things."""
+
+    def __init__(self, path: Path, package: dict[str, str], titles: Titles) -> None:
+        super().__init__(path, {})
+        if disc := package.get("backdrop"):  # a path that lies behind every picture
+            for icon in self.icons["icons"].values():
+                icon["body"] = re.sub(f'<path [^>]*d="{re.escape(disc)}"/>', "", icon["body"])
+        self.found: dict[str, list[str]] = {}
+        refused, names = refusals(), self.icons["icons"].keys()
+        for name in sorted(name for name in names if f"{name}-fill" not in names):  # the others are outlines
+            refuse = any(PurePath(package["vendor"], name).match(pattern) for pattern in refused)
+            if not refuse and (named := titles.find(name)):
+                self.found.setdefault(named[0], []).append(name)
+
+    def pictures(self, concept: Concept) -> Iterator[Image.Image]:
+        """Yield the pictures of a concept."""
+        yield from (self.render(self.icons["icons"][name]) for name in self.found.get(concept.label, ()))
 
 
 def fit(picture: Image.Image) -> Image.Image | None:
@@ -168,23 +192,29 @@ def fit(picture: Image.Image) -> Image.Image | None:
     return sprite
 
 
-def sprites(packages: list[dict[str, str]], concepts: list[Concept], cache: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Yield concept, vendor and WebP bytes of every picture found."""
+def sources(packages: list[dict[str, str]], titles: Titles, cache: Path) -> Iterator[IconSet | ClipArt]:
+    """Open every vendor's pictures in turn."""
     tables = {}
     for package in packages:
-        if package["role"] != "names" and "chars.json" in (
-            members := read_members(fetch(package, cache), r"chars\.json")
-        ):
+        path = fetch(package, cache)
+        if path.suffix == ".tgz" and (members := read_members(path, r"chars\.json")):
             tables[package["vendor"]] = json.loads(members["chars.json"])
-    vendors = [package for package in packages if package["role"] != "names"]
-    for vendor, package in enumerate(vendors):
-        icons = IconSet(package, cache, tables)
-        for index, concept in enumerate(concepts):
-            picture = icons.find(concept)
-            if picture is not None and (sprite := fit(picture)) is not None:
+    for package in packages:
+        path = fetch(package, cache)
+        if path.suffix == ".deb":
+            yield ClipArt(path, titles)
+        else:
+            yield NamedIcons(path, package, titles) if package.get("found") == "by name" else IconSet(path, tables)
+
+
+def sprites(source: IconSet | ClipArt, concepts: list[Concept]) -> Iterator[tuple[int, bytes]]:
+    """Yield concept and WebP bytes of every picture that a vendor has."""
+    for index, concept in enumerate(concepts):
+        for picture in source.pictures(concept):
+            if (sprite := fit(picture)) is not None:
                 buffer = io.BytesIO()
                 sprite.save(buffer, "WEBP", quality=90, method=4, exact=False)
-                yield index, vendor, buffer.getvalue()
+                yield index, buffer.getvalue()
 
 
 def build(out: Path, cache: Path, unseen: bool = False) -> str:
@@ -192,13 +222,19 @@ def build(out: Path, cache: Path, unseen: bool = False) -> str:
     packages = read_lock()
     paths = {package["vendor"]: fetch(package, cache) for package in packages}
     names = Names(paths["emojibase"], paths["emojilib"])
-    concepts = read_concepts(names)
-    if unseen:
-        concepts = unseen_concepts(names, concepts)
-    found = list(sprites(packages, concepts, cache))
+    known = read_concepts(names)
+    others = unseen_concepts(names, known)
+    titles = Titles({concept.label: concept.names for concept in [*known, *others]})
+    concepts = others if unseen else known
+    vendors = [package for package in packages if package["role"] != "names"]
+    found = [
+        (concept, vendor, blob)
+        for vendor, source in enumerate(sources(vendors, titles, cache))
+        for concept, blob in sprites(source, concepts)
+    ]
     table = {
         "concepts": [{"label": c.label, "names": c.names, "keywords": c.keywords} for c in concepts],
-        "vendors": [{k: p[k] for k in ("vendor", "licence", "role")} for p in packages if p["role"] != "names"],
+        "vendors": [{k: p[k] for k in ("vendor", "licence", "role")} for p in vendors],
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("wb") as handle:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from training import data
+from training.clipart import Titles
 from training.scenes import SpriteBank
 
 
@@ -65,6 +66,22 @@ def test_the_build_repeats_itself(cache: Path) -> None:
 def test_unseen_things_are_others_in_known_words(cache: Path) -> None:
     assert data.build(cache / "one.npz", cache, unseen=True) == data.build(cache / "two.npz", cache, unseen=True)
     assert SpriteBank.read(cache / "one.npz").names() == [["red fruit"]]
+
+
+def test_sets_without_code_points_are_found_by_name(tmp_path: Path) -> None:
+    disc, thing = '<path fill="#00f" d="M0 0h9v9h-9z"/>', '<path fill="#0a0" d="M2 2h2v4z"/>'
+    names = ("apple", "apple-fill", "green-apple", "apple-tree", "pear")
+    icons = {"icons": {name: {"body": disc + thing} for name in names}, "width": 9, "height": 9}
+    path = tmp_path / "pack-1.set.tgz"
+    tarball(path, {"icons.json": json.dumps(icons).encode()})
+    package = {"vendor": "set", "backdrop": "M0 0h9v9h-9z"}
+    found = data.NamedIcons(path, package, Titles({"red apple": ("red apple", "apple")}))
+    apple = data.Concept("red apple", ("apple",), "1f34e", (), ())
+    # The outline gives way to the filled one, and a tree is no apple.
+    assert found.found == {"red apple": ["apple-fill", "green-apple"]}
+    for picture in found.pictures(apple):
+        assert picture.getpixel((80, 90)) == (0, 170, 0, 255)
+        assert picture.getpixel((250, 5)) == (0, 0, 0, 0)
 
 
 def test_a_package_with_another_hash_is_refused(cache: Path) -> None:

@@ -12,7 +12,7 @@ from bot.refusals import Refusal
 from bot.settings import Settings
 from engine.presets import OURS, PUBLISHED, spec_from_preset
 from engine.prompts import Prompt, parse_prompts
-from engine.spec import LARGEST_SEED, PaintingSpec
+from engine.spec import LARGEST_SEED, PaintingSpec, Start
 
 EDIT_STRENGTH = 0.7
 """How far an edit goes when nobody says: far enough to see, near enough to recognise."""
@@ -34,6 +34,7 @@ class Options:
     seed: int | None = None
     preset: str | None = None
     model: str | None = None
+    start: Start | None = None
     image: str | None = None
     """Path of the picture used as an image prompt."""
     image_weight: float = 1.0
@@ -68,6 +69,8 @@ class Orders:
         size = options.size or self._user.size or self._guild.size or self._settings.models.size
         if size:
             changes["width"], changes["height"] = parse_size(size)
+        if options.start is not None:
+            changes["start"] = options.start
         return self._checked(self._spec(options, changes))
 
     def edit(self, options: Options, canvas: Canvas) -> PaintingSpec:
@@ -104,6 +107,8 @@ class Orders:
         )
 
     def _checked(self, spec: PaintingSpec) -> PaintingSpec:
+        if spec.start == "prior" and spec.generator != "embedded":
+            raise Refusal("Only the model 'embedded' has a prior; choose another start.")
         require_generator(spec.generator, self._settings.models)
         for choice in spec.perceptors:
             if not is_here(choice.name, self._settings.models):

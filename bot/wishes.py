@@ -224,7 +224,7 @@ def _wish_for(spec: PaintingSpec) -> Wish:
         built = unchecked_spec(wish, ModelSettings())
     if wish.picture is None and built.start != spec.start:
         wish = replace(wish, start=spec.start)
-        built = built.but(start=spec.start)
+        built = unchecked_spec(wish, ModelSettings())
     wanted, got = spec.model_dump(mode="json"), built.model_dump(mode="json")
     different = {name: value for name, value in wanted.items() if value != got[name]}
     return replace(wish, sets=tuple(f"{name}={json.dumps(value)}" for name, value in different.items()))

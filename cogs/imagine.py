@@ -12,6 +12,7 @@ from bot.desk import patiently
 from bot.orders import Options
 from bot.people import person_of
 from cogs.options import Model, Preset, Seed, Size, Steps
+from engine.spec import Start
 
 _WORDS = app_commands.Range[str, 1, 2000]
 
@@ -31,6 +32,7 @@ class Imagine(commands.Cog):
         seed="The same seed and settings give the same picture",
         preset="A named set of numbers: draft is quick, fine is slow",
         model="Which generator paints",
+        start="What the picture comes out of: noise, a gradient, the best of several, what a prior proposes",
         image="A picture to paint towards, beside the words",
         image_weight="How strongly that picture pulls; the words pull with 1",
     )
@@ -44,6 +46,7 @@ class Imagine(commands.Cog):
         seed: Seed | None = None,
         preset: Preset | None = None,
         model: Model | None = None,
+        start: Start | None = None,
         image: discord.Attachment | None = None,
         image_weight: app_commands.Range[float, 0.0, 10.0] = 1.0,
     ) -> None:
@@ -62,6 +65,7 @@ class Imagine(commands.Cog):
             seed=seed,
             preset=preset,
             model=model,
+            start=start,
             image=path,
             image_weight=image_weight,
         )

@@ -119,9 +119,10 @@ EMBEDDED: Mapping[str, Mapping[str, Any]] = {
     "fine": {**_FROM_PRIOR, "width": 256, "height": 256, "steps": 80, "candidates": 16},
 }
 
-
 # An edit has to leave its picture: no pull but that of `strength`, and larger steps.
 _EMBEDDED_EDIT: Mapping[str, Any] = {"learning_rate": 0.2, "penalties": ()}
+# So has a painting that begins with anything but a proposal, where there is nothing yet to stay near.
+_EMBEDDED_AFAR: Mapping[str, Any] = {"learning_rate": 0.3, "penalties": (), "coarse": 0.5}
 
 
 def spec_from_preset(
@@ -135,6 +136,8 @@ def spec_from_preset(
         numbers |= EMBEDDED.get(preset, {})
         if preset in EMBEDDED and changes.get("init_image"):
             numbers |= _EMBEDDED_EDIT
+        elif preset in EMBEDDED and changes.get("start", "prior") != "prior":
+            numbers |= _EMBEDDED_AFAR
         numbers.setdefault("width", 128)
         numbers.setdefault("height", 128)
     return PaintingSpec.checked(**{**numbers, "prompts": prompts, "preset": preset, "generator": generator, **changes})

@@ -28,6 +28,13 @@ def test_what_is_said_wins_over_ones_own_over_the_servers_over_the_configuration
     ]
 
 
+def test_a_start_can_be_chosen_but_a_prior_only_where_there_is_one():
+    assert orders().imagine(Options(prompt="a cat")).start == "prior"
+    assert orders().imagine(Options(prompt="a cat", start="noise")).start == "noise"
+    with pytest.raises(Refusal, match="choose another start"):
+        orders().imagine(Options(prompt="a cat", model="imagenet-16384", start="prior"))
+
+
 @pytest.mark.parametrize("text", ["512x384", "512 X 384", "512×384", " 512*384 ", "512 384"])
 def test_sizes_are_read_as_people_write_them(text):
     assert parse_size(text) == (512, 384)

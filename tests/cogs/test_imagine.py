@@ -61,12 +61,14 @@ async def test_options_reach_the_spec(world):
         steps=2,
         seed=7,
         preset="paper",
+        start="gradient",
         image=("p.png", png()),
         image_weight=0.5,
     )
     job = await world.ledger.by_message(result.response.id)
     spec = job.spec
     assert (spec.width, spec.height, spec.steps, spec.seed, spec.preset) == (48, 32, 2, 7, "paper")
+    assert spec.start == "gradient"
     assert [(p.content, p.weight) for p in spec.prompts if p.kind == "text"] == [
         ("a castle", 2.0),
         ("fog", 0.5),

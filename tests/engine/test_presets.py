@@ -115,3 +115,10 @@ def test_an_edit_on_the_embedded_pair_may_leave_its_picture() -> None:
     assert [penalty.target for penalty in painted.penalties] == ["start"]
     assert edited.penalties == ()
     assert edited.learning_rate > painted.learning_rate
+
+
+def test_what_does_not_begin_with_a_proposal_is_not_held_to_its_start() -> None:
+    proposed, from_noise = (spec_from_preset(PROMPTS, "normal", start=start) for start in ("prior", "noise"))
+    assert proposed == spec_from_preset(PROMPTS, "normal")
+    assert from_noise.penalties == ()
+    assert from_noise.learning_rate > proposed.learning_rate

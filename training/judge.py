@@ -1,95 +1,193 @@
-"""A judge for the evaluation only: no network, other eyes and other teachers than the pair has.
+"""A judge for the evaluation only, with other eyes and other teachers than the pair has.
 
-It sees histograms of oriented gradients and coarse colours (Dalal and Triggs 2005), and names the thing by ridge
-regression, solved in closed form. It learns from vendors that the three networks never see.
-`python -m training.judge --data FILE --work FOLDER` fits it in a minute; its weights stay out of the repository,
-because two of the sets it learns from are share-alike.
+`python -m training.judge --data FILE --work FOLDER [--config cpu|gpu|smoke]` teaches a network that knew photographs
+(`judge_net.py`) to name icons by vendors that the three painting networks never see, and fits gradient histograms
+(`gradients.py`) as its second opinion. Its weights stay out of the repository: some of these sets are share-alike.
 """
 
-import argparse
-import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from training.gradients import Gradients, fit
+from training.judge_net import FEATURES, Lite, published_weights
+from training.judge_pictures import Bender
+from training.optim import MasterAdamW, schedule
 from training.scenes import Mix, Painter, Sampler, SpriteBank
+from training.stages import command_line, keep, kept, train
 
-ORIENTATIONS = 8
+ROLES = ("held-out", "judge")  # vendors that no painting network learned from
+TRUST = 0.3  # in the gradients' scores, beside the network's log-probabilities
 
 
-def look(pictures: torch.Tensor) -> torch.Tensor:
-    """Return features (batch, n) of pictures in 0..1: gradients by direction on two grids, and colours on one."""
-    x = F.interpolate(pictures.float(), (64, 64), mode="area")
-    smooth = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    right, down = smooth[..., 1:-1, 2:] - smooth[..., 1:-1, :-2], smooth[..., 2:, 1:-1] - smooth[..., :-2, 1:-1]
-    strength, channel = (right.square() + down.square()).max(1, keepdim=True)
-    right, down = right.gather(1, channel), down.gather(1, channel)
-    # The sign of an edge depends on the ground, its direction does not.
-    angle = torch.atan2(down, right) % math.pi / math.pi * ORIENTATIONS
-    bins = torch.arange(ORIENTATIONS)[:, None, None]
-    near = (angle - bins).abs()
-    votes = (1 - torch.minimum(near, ORIENTATIONS - near)).clamp(min=0) * strength.sqrt().clamp(max=0.5)
-    fine, coarse = (F.adaptive_avg_pool2d(votes, size).flatten(1) for size in (10, 5))
-    border = torch.cat([x[..., :2, :].flatten(2), x[..., -2:, :].flatten(2)], 2).median(2).values
-    colours = F.adaptive_avg_pool2d(x - border[..., None, None], 8).flatten(1)
-    parts = [F.normalize(part, dim=1) * weight for part, weight in ((fine, 1.0), (coarse, 0.7), (colours, 0.6))]
-    return torch.cat(parts, 1)
+@dataclass(frozen=True)
+class JudgeRun:
+    """Everything that decides a run of the judge."""
+
+    sides: tuple[int, int] = (96, 128)  # of its pictures, at first and at last
+    wider_from: float = 0.6  # of the steps
+    steps: int = 1500
+    batch: int = 48
+    lr: float = 4e-4
+    frozen: int = 3  # blocks that stay as published, and with them all depthwise convolutions; 0 for none
+    smoothing: float = 0.1  # of the labels
+    mixed: float = 0.3  # share of batches whose pictures are blended in pairs (mixup, Zhang et al. 2018)
+    rounds: int = 6  # of the gradients' pictures
+    published: bool = True
+    seed: int = 0
+
+
+RUNS = {
+    "cpu": JudgeRun(),
+    "gpu": JudgeRun(sides=(128, 160), steps=6000, batch=256, lr=8e-4, frozen=0),
+    "smoke": JudgeRun(sides=(32, 32), steps=50, batch=16, lr=1e-3, rounds=2, frozen=1, published=False),
+}
 
 
 class Judge:
-    """Name the thing in pictures."""
+    """Name the thing in pictures: what the network sees in several views, and the gradients' opinion."""
 
-    def __init__(self, mean: torch.Tensor, weight: torch.Tensor) -> None:
-        self.mean, self.weight = mean, weight
+    def __init__(self, net: Lite, head: nn.Linear, gradients: Gradients, sides: tuple[int, ...]) -> None:
+        self.net, self.head, self.gradients = net.eval(), head.eval(), gradients
+        self.sides = sides
+
+    @torch.no_grad()
+    def seen(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return the network's log-probabilities (batch, concepts), the mean of its views."""
+        views = [shown(pictures, side) for side in self.sides]
+        views += [view.flip(3) for view in views]
+        return torch.stack([self.head(self.net(view)).float().log_softmax(1) for view in views]).mean(0)
 
     def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
         """Map pictures (batch, 3, h, w) in 0..1 to a score for each concept."""
-        return (look(pictures) - self.mean) @ self.weight
+        felt = self.gradients(pictures)
+        felt = (felt - felt.mean(1, keepdim=True)) / felt.std(1, keepdim=True)
+        return self.seen(pictures) + TRUST * felt
 
 
-def fit(data: Path, rounds: int = 6, ridge: float = 2e-3, seed: int = 1) -> Judge:
-    """Solve the regression over single things on plain grounds, seen several times with small differences."""
-    bank = SpriteBank.read(data, ("held-out", "judge"))
-    generator = torch.Generator().manual_seed(seed)
-    shares = (1.0, 0.0, 0.0, 0.0)
-    sampler = Sampler(bank, Mix(pair=0.0, copies=0.0, tinted=0.1, ground_shares=shares))
-    painter = Painter(bank, 64)
-    seen, named = [], []
-    for _ in range(rounds):
-        scenes = sampler.draw(len(bank.pixels), generator)
-        scenes.sprite[:, 0] = torch.arange(len(bank.pixels))
-        scenes.place[..., :2] += 0.015 * torch.randn(scenes.place[..., :2].shape, generator=generator)
-        scenes.place[..., 2] *= torch.exp(0.06 * torch.randn(scenes.place[..., 2].shape, generator=generator))
-        pictures = painter.draw(scenes)
-        soft = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        amount = torch.rand(len(pictures), 1, 1, 1, generator=generator)
-        seen.append(look(pictures + amount * (soft - pictures)))
-        named.append(bank.concept)
-    features, concepts = torch.cat(seen).double(), torch.cat(named)
-    mean = features.mean(0)
-    features = features - mean
-    count = torch.bincount(concepts, minlength=len(bank.table["concepts"])).double().clamp(min=1)
-    target = F.one_hot(concepts, len(count)).double() / count.sqrt()
-    gram = features.T @ features / len(features) + ridge * torch.eye(features.shape[1], dtype=torch.double)
-    weight = torch.linalg.solve(gram, features.T @ target / len(features))
-    return Judge(mean.float(), weight.float())
+def shown(pictures: torch.Tensor, side: int) -> torch.Tensor:
+    """Return pictures at another size."""
+    return F.interpolate(pictures.float(), (side, side), mode="bilinear", antialias=True)
+
+
+class JudgeTrainer:
+    """One run: `step()` trains once and returns its figures."""
+
+    def __init__(self, run: JudgeRun, data: Path, work: Path, device: str = "cpu", without: str = "") -> None:
+        self.run, self.work, self.device = run, work, device
+        torch.manual_seed(run.seed)
+        self.generator = torch.Generator().manual_seed(run.seed)
+        self.bank = some_of(SpriteBank.read(data, ROLES), without, leave=True)
+        self.bender = Bender(self.bank, device)
+        count = torch.bincount(self.bank.concept, minlength=len(self.bank.table["concepts"]))
+        self.shares = 1 / count[self.bank.concept].sqrt()  # things that few drew are not left behind
+        self.net, self.head = untrained(len(count))
+        if run.published:
+            self.net.load_state_dict(published_weights())
+        for network in (self.net, self.head):
+            network.to(device, torch.bfloat16)
+        self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.net.freeze(run.frozen)
+        parameters = [*self.net.parameters(), *self.head.parameters()]
+        self.optimiser = MasterAdamW(parameters, run.lr, betas=(0.9, 0.99), decay=0.05)
+        self.gradients: Gradients | None = None
+        self.at = 0
+
+    def step(self) -> dict[str, float]:
+        """Train on one batch."""
+        run = self.run
+        side = run.sides[self.at >= run.wider_from * run.steps]
+        rows = torch.multinomial(self.shares, run.batch, replacement=True, generator=self.generator)
+        pictures = self.bender.draw(rows, side, self.generator)
+        target = F.one_hot(self.bank.concept[rows], self.head.out_features).float().to(self.device)
+        if torch.rand(1, generator=self.generator) < run.mixed:
+            share = 0.5 * torch.rand(run.batch, 1, generator=self.generator).to(self.device)
+            pictures = torch.lerp(pictures, pictures.roll(1, 0), share[..., None, None])
+            target = torch.lerp(target, target.roll(1, 0), share)
+        logits = self.head(self.net(pictures)).float()
+        loss = F.cross_entropy(logits, target, label_smoothing=run.smoothing)
+        loss.backward()
+        norm = self.optimiser.step(schedule(self.at, run.steps))
+        self.at += 1
+        right = (logits.argmax(1) == target.argmax(1)).float().mean().item()
+        return {"loss": loss.item(), "right": right, "norm": norm}
+
+    def save(self) -> None:
+        """Write a checkpoint and the judge."""
+        self.gradients = self.gradients or fit(self.bank, self.run.rounds)
+        state = {"net": self.net.state_dict(), "head": self.head.state_dict(), "gradients": vars(self.gradients)}
+        extra = {"optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state(), "at": self.at}
+        keep({**state, **extra}, self.work, "judge")
+        torch.save({**state, "sides": self.run.sides}, self.work / "judge.pt")
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        state = kept(self.work, "judge")
+        if state is not None:
+            self.net.load_state_dict(state["net"])
+            self.head.load_state_dict(state["head"])
+            self.gradients = Gradients(**state["gradients"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.generator.set_state(state["generator"].cpu())
+            self.at = state["at"]
+
+
+def untrained(concepts: int) -> tuple[Lite, nn.Linear]:
+    """Return the judge's network and its last layer, which begins without an opinion."""
+    head = nn.Linear(FEATURES, concepts)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return Lite(), head
+
+
+def some_of(bank: SpriteBank, vendor: str, leave: bool) -> SpriteBank:
+    """Return the bank without a vendor's icons (`leave`), or with these alone."""
+    names = [one["vendor"] for one in bank.table["vendors"]]
+    theirs = bank.vendor == (names.index(vendor) if vendor else -1)
+    rows = theirs.logical_xor(torch.tensor(leave)).nonzero()[:, 0]
+    return SpriteBank(bank.pixels[rows], bank.half[rows], bank.concept[rows], bank.vendor[rows], bank.table)
 
 
 def load_judge(path: Path) -> Judge:
-    """Read a fitted judge."""
-    return Judge(**torch.load(path, weights_only=True))
+    """Read a trained judge."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    net, head = untrained(len(state["head"]["bias"]))
+    for network, name in ((net, "net"), (head, "head")):
+        network.to(torch.bfloat16).load_state_dict(state[name])
+    net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return Judge(net, head, Gradients(**state["gradients"]), tuple(state["sides"]))
+
+
+def examine(judge: Judge, bank: SpriteBank, known: torch.Tensor, seed: int = 1) -> dict[str, float]:
+    """Return how often the judge names a vendor's icons, of those that show one of the `known` concepts."""
+    sampler = Sampler(bank, Mix(pair=0, copies=0, tinted=0, ground_shares=(1, 0, 0, 0)))
+    scenes = sampler.draw(len(bank.pixels), torch.Generator().manual_seed(seed))
+    scenes.sprite[:, 0] = torch.arange(len(bank.pixels))
+    rows = torch.isin(bank.concept, known)
+    scores = torch.cat([judge(part) for part in Painter(bank, 128).draw(scenes)[rows].split(64)])
+    rank = (scores.argsort(1, descending=True) == bank.concept[rows, None]).float().argmax(1)
+    return {
+        "icons": float(len(rank)),
+        "top1": (rank < 1).float().mean().item(),
+        "top5": (rank < 5).float().mean().item(),
+    }
 
 
 def main() -> None:
-    """Fit from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
+    """Train from the command line."""
+    parser = command_line(__doc__, RUNS)
+    parser.add_argument("--without", default="", help="a vendor to leave out and to be examined on, for choosing")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    judge = fit(arguments.data)
-    torch.save({"mean": judge.mean, "weight": judge.weight}, arguments.work / "judge.pt")
+    torch.set_num_threads(arguments.threads)
+    run = RUNS[arguments.config]
+    trainer = JudgeTrainer(run, arguments.data, arguments.work, arguments.device, arguments.without)
+    train(trainer, run.steps, arguments.minutes, tell_every=50, save_every=250)
+    if arguments.without:
+        theirs = some_of(SpriteBank.read(arguments.data, ROLES), arguments.without, leave=False)
+        print(examine(load_judge(arguments.work / "judge.pt"), theirs, trainer.bank.concept.unique()))
 
 
 if __name__ == "__main__":

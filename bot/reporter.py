@@ -32,6 +32,8 @@ _FIRST_PATIENCE, _PATIENCE = 2.0, 20.0
 """How many seconds the message waits for a picture before it shows words alone: at the start, and later."""
 _ANSWER_SECONDS = 10.0
 """How long a fresh job waits for the message that its command is just sending."""
+_LOOK_SECONDS = 0.2
+"""Between two looks whether it is there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -132,10 +134,10 @@ class Reporter:
                 self._pace.forget(post.job.channel_id)
 
     async def _turn(self, post: _Post) -> None:
-        """Wait until the channel may be edited again, or the job ends."""
-        post.job = await self._studio.ledger.job(post.job_id)  # its message or its prompt may have changed
-        while post.job is not None and not post.ended.is_set():
-            seconds = self._pace.wait(post.job.channel_id)
+        """Wait until the job has a message and that may be edited again, or the job ends."""
+        while not post.ended.is_set():
+            post.job = job = await self._studio.ledger.job(post.job_id)  # its message or its prompt may have changed
+            seconds = _LOOK_SECONDS if job is None or job.message_id is None else self._pace.wait(job.channel_id)
             if seconds <= 0:
                 return
             with contextlib.suppress(TimeoutError):
@@ -155,9 +157,7 @@ class Reporter:
 
     async def _show(self, post: _Post) -> None:
         job, progress = post.job, post.progress
-        if job is None or job.message_id is None:
-            await asyncio.sleep(_FIRST_PATIENCE)  # its command is just answering
-            return
+        assert job is not None
         post.unseen = False
         look = messages.starting(job) if progress is None else messages.painting(job, progress, time.time())
         try:
@@ -213,7 +213,7 @@ class Reporter:
                 return job
             if time.monotonic() > end or time.time() > job.created_at + _ANSWER_SECONDS:  # the clock may jump back
                 return job
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _say_back_soon(self, post: _Post) -> None:
         job = post.job

@@ -96,8 +96,8 @@ class Starter(Protocol):
 class Nursery:
     """The process that bots are forked from."""
 
-    def __init__(self, models: Path) -> None:
-        command = [sys.executable, "-m", "tests.end_to_end.nursery", str(models)]
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.end_to_end.nursery"]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
@@ -217,8 +217,8 @@ class Household:
 
 
 @pytest.fixture(scope="session")
-def nursery(tiny_models: Path) -> Iterator[Nursery]:
-    nursery = Nursery(tiny_models)
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
     yield nursery
     nursery.close()
 

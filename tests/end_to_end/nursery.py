@@ -1,7 +1,7 @@
-"""Start bots quickly: `-m tests.end_to_end.nursery MODELS` imports everything once, then forks a process per order.
+"""Start bots quickly: `-m tests.end_to_end.nursery` imports and loads everything once, then forks a process per order.
 
 An order is a line of JSON on stdin; the answer is the new process's id. The child runs what `python -m bot run` runs,
-with the tiny networks in MODELS and a preset of their size; from then on it is a process like any other.
+with the networks that ship, loaded already, and a small preset; from then on it is a process like any other.
 """
 
 import functools
@@ -29,8 +29,9 @@ from engine.models import ModelStore
 from engine.painting import Iterate, Painting
 from engine.presets import EMBEDDED
 from engine.spec import Cutouts
+from engine.third_party import tokenizer
 
-TINY = {
+SMALL = {
     "width": 32,
     "height": 32,
     "steps": 2,
@@ -41,38 +42,38 @@ TINY = {
 }
 
 
-def main(models: Path) -> None:
-    bot.worker.ModelStore = functools.partial(ModelStore, embedded=models)  # type: ignore[misc]
-    EMBEDDED["draft"] = TINY  # type: ignore[index]
+def main() -> None:
+    EMBEDDED["draft"] = SMALL  # type: ignore[index]
     bot.retry.retried.__kwdefaults__["first_pause"] = 0.05  # type: ignore[index]  # faults pass sooner here than at Discord
     bot.retry._LONGEST_PAUSE = 0.5
     bot.delivery._OUTAGE_SECONDS = 1.0
     bot.client._FIRST_PAUSE = 0.2
-    store = ModelStore(models, pick_device("cpu", "fp32"), embedded=models)
-    store.generator("embedded")  # all that is imported on first use is imported now
-    store.perceptor("embedded")
+    store = ModelStore(Path("nothing is fetched"), pick_device("cpu", "fp32"))
+    for load in (store.generator, store.perceptor, store.prior):
+        load("embedded")
+    tokenizer()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children: they are killed from outside
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()
         if child == 0:
-            live(order)
+            live(order, store)
         print(child, flush=True)
 
 
 class LosesDevice(Painting):
-    """Poison the device at step 30 of a painting, as long as the file device-losses in the working folder allows."""
+    """Poison the device after step 20 of a painting, as often as the file device-losses in the working folder says."""
 
     def __next__(self) -> Iterate:
         losses = Path("device-losses")
-        if self.step == 30 and losses.exists() and (left := int(losses.read_text(encoding="utf-8"))):
+        if self.step >= 20 and losses.exists() and (left := int(losses.read_text(encoding="utf-8") or 0)):
             losses.write_text(str(left - 1), encoding="utf-8")
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
         return super().__next__()
 
 
-def live(order: dict[str, Any]) -> None:
-    """Be the bot that was ordered, and end with it."""
+def live(order: dict[str, Any], store: ModelStore) -> None:
+    """Be the bot that was ordered, and end with it; `store` is for a worker that is to find its networks loaded."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     os.environ.update(order["environment"])
@@ -81,8 +82,8 @@ def live(order: dict[str, Any]) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    if order["models"]:
-        bot.worker.ModelStore = functools.partial(ModelStore, embedded=Path(order["models"]))  # type: ignore[misc]
+    others = functools.partial(ModelStore, embedded=Path(order["models"]))
+    bot.worker.ModelStore = others if order["models"] else lambda *_: store  # type: ignore[misc,assignment]
     bot.easel.Painting = LosesDevice  # type: ignore[misc]
     wrong_clock.follow(Path("clock"))
     sys.argv = ["bot", "run"]
@@ -99,4 +100,4 @@ def live(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -19,7 +19,7 @@ async def imagine(house: Household, channel: Channel, user: str, **options):
 async def test_turns_and_pictures_do_not_depend_on_the_clock(house, jump):
     channel = house.discord.channel("paintings")
     bot = await house.start(limits__per_user=5)
-    long = await imagine(house, channel, "alice", steps=60)
+    long = await imagine(house, channel, "alice", steps=30)
     await house.ledger_says("SELECT state = 'running' AND message_id IS NOT NULL FROM jobs", 1)
     before = [await imagine(house, channel, name) for name in ("alice", "alice", "bob")]
     await until(lambda: all(asked.response for asked in before), 20, "answers")

@@ -11,10 +11,12 @@ async def imagine(house: Household, channel: Channel, user: str, **options):
 
 async def test_a_lost_device_ends_the_process_and_burns_no_job(house):
     channel = house.discord.channel("paintings")
-    (house.folder / "device-losses").write_text("1", encoding="utf-8")
     bot = await house.start()
-    first = await imagine(house, channel, "alice", steps=60)
+    first = await imagine(house, channel, "alice", steps=100)
     others = [await imagine(house, channel, name, steps=2) for name in ("bob", "carol")]
+    await until(lambda: all(asked.response for asked in (first, *others)), 20, "answers")
+    await until(lambda: first.response is not None and bool(first.response.files), 20, "a preview")
+    (house.folder / "device-losses").write_text("1", encoding="utf-8")
     await until(lambda: not bot.alive, 60, f"the process ends by itself; its log:\n{bot.log}")
     assert bot.exit_code == 1  # what systemd and Docker restart; 2 they leave alone
     assert bot.log.strip().splitlines()[-1].startswith("The device stopped working")
@@ -32,7 +34,7 @@ async def test_a_job_that_loses_the_device_each_time_is_given_up(house):
     (house.folder / "device-losses").write_text("99", encoding="utf-8")
     patient = {"worker__checkpoint_seconds": 1000, "worker__attempts": 2}
     bot = await house.start(**patient)
-    asked = await imagine(house, channel, "alice", steps=60)
+    asked = await imagine(house, channel, "alice", steps=40)
     waiting = await imagine(house, channel, "bob", steps=2)
     for attempt in (1, 2):
         await until(lambda: not bot.alive, 60, "the process ends by itself")  # noqa: B023, it is awaited here

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.models import EMBEDDED
 from tests.end_to_end.household import Household, Nursery, final
 from tests.end_to_end.loopback import Interaction, Loopback, hold, until
 from tests.end_to_end.loopback.world import Channel
@@ -62,7 +63,7 @@ async def painting(house: Household, channel: Channel, **options) -> Interaction
 async def test_a_disk_that_is_full_at_a_checkpoint_stops_no_painting(cramped):
     channel = cramped.discord.channel("paintings")
     bot = await cramped.start(worker__frames=0)
-    asking = await painting(cramped, channel, steps=60)
+    asking = await painting(cramped, channel, steps=30)
     stuffing = fill(cramped.data)
     await until(lambda: "could not be checkpointed" in bot.log, 60, "a checkpoint fails")
     stuffing.unlink()
@@ -75,7 +76,7 @@ async def test_a_disk_that_is_full_at_a_checkpoint_stops_no_painting(cramped):
 async def test_a_disk_that_is_full_at_the_picture_is_a_sentence(cramped):
     channel = cramped.discord.channel("paintings")
     bot = await cramped.start(worker__frames=0, worker__checkpoint_seconds=1000)
-    asking = await painting(cramped, channel, steps=30)
+    asking = await painting(cramped, channel, steps=20)
     stuffing = fill(cramped.data)
     await until(lambda: FULL in bot.log, 60, "the picture cannot be saved")
     stuffing.unlink()
@@ -145,9 +146,9 @@ async def test_a_damaged_ledger_is_set_aside_and_the_bot_starts(house):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "an error page", "missing"])
-async def test_a_damaged_network_is_a_sentence_and_the_bot_stays_up(house, tiny_models, tmp_path, damage):
+async def test_a_damaged_network_is_a_sentence_and_the_bot_stays_up(house, tmp_path, damage):
     models = tmp_path / "damaged"
-    shutil.copytree(tiny_models, models)
+    shutil.copytree(EMBEDDED, models)
     file = models / "embedded-generator.safetensors"
     if damage == "truncated":
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])

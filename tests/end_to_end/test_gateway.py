@@ -20,7 +20,7 @@ async def paint(house: Household, channel, user="alice", **options):
 async def test_a_picture_from_the_command_to_the_channel(house):
     channel = house.discord.channel("paintings")
     await house.start()
-    asked = await paint(house, channel, steps=40)
+    asked = await paint(house, channel, steps=20)
     await house.delivered(1)
     await until(lambda: len(house.discord.messages(channel)[0].reactions) == 3, 10, "the reactions are seeded")
     [message] = house.discord.messages(channel)
@@ -44,7 +44,7 @@ async def test_a_gateway_that_refuses_the_first_connections_is_tried_again(house
 async def test_a_dropped_gateway_is_resumed_while_a_painting_goes_on(house):
     channel = house.discord.channel("paintings")
     await house.start()
-    await paint(house, channel, steps=80)
+    await paint(house, channel, steps=40)
     await house.ledger_says("SELECT state FROM jobs", "running")
     house.discord.gateway.drop()
     missed = await paint(house, channel, user="bob")
@@ -58,7 +58,7 @@ async def test_a_dropped_gateway_is_resumed_while_a_painting_goes_on(house):
 async def test_an_invalid_session_starts_no_second_worker_and_sends_no_commands_again(house):
     channel = house.discord.channel("paintings")
     bot = await house.start()
-    await paint(house, channel, steps=80)
+    await paint(house, channel, steps=40)
     await house.ledger_says("SELECT state FROM jobs", "running")
     await house.discord.gateway.invalidate()
     await until(lambda: house.discord.gateway.identifies == 2, 30, "a second IDENTIFY")
@@ -81,7 +81,7 @@ async def test_commands_are_sent_again_only_when_they_changed(house):
 async def test_sigterm_in_the_middle_says_back_soon_and_the_painting_goes_on_afterwards(house):
     channel = house.discord.channel("paintings")
     bot = await house.start()
-    await paint(house, channel, steps=150)
+    await paint(house, channel, steps=80)
     await house.ledger_says("SELECT state FROM jobs", "running")
     [message] = house.discord.messages(channel)
     await until(lambda: bool(message.files), 30, "a preview")

@@ -30,7 +30,7 @@ def once_each(house: Household, channel: Channel, jobs: int) -> None:
 async def test_killed_while_jobs_wait(house):
     channel = house.discord.channel("paintings")
     bot = await house.start()
-    first = await imagine(house, channel, steps=150)
+    first = await imagine(house, channel, steps=80)
     await until(lambda: first.response is not None, 20, "an answer")
     asking = [await imagine(house, channel, user=f"user {number}", steps=2) for number in range(4)]
     await until(lambda: all(one.response for one in asking), 20, "four answers")
@@ -45,7 +45,7 @@ async def test_killed_while_jobs_wait(house):
 async def test_killed_while_painting(house):
     channel = house.discord.channel("paintings")
     bot = await house.start()
-    asking = await imagine(house, channel, steps=80)
+    asking = await imagine(house, channel, steps=40)
     await house.ledger_says("SELECT step > 0 FROM jobs", 1)  # there is a checkpoint
     await bot.kill()
     [(step,)] = house.rows("SELECT step FROM jobs")
@@ -54,7 +54,7 @@ async def test_killed_while_painting(house):
     await house.delivered(1)
     once_each(house, channel, 1)
     assert house.discord.messages(channel) == [asking.response]
-    assert 0 < step < 80
+    assert 0 < step < 40
 
 
 async def test_killed_between_picture_and_ledger(house):

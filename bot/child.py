@@ -8,12 +8,10 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from bot import logs
 from bot.easel import Controls
-from bot.events import Event
 from bot.files import Files
 from bot.jobs import Job
 from bot.settings import Settings
@@ -31,17 +29,8 @@ _LONG_ENOUGH = 60.0
 class ChildWorker(Worker):
     """Be a `Worker` to the studio, but leave the painting to a child; `lost` hears of a job that a death cut short."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        files: Files,
-        heard: Callable[[Event], None],
-        freed: Callable[[], None],
-        lost: Callable[[str], None],
-    ) -> None:
-        super().__init__(settings, files, heard, freed, lost)
-        self._deaths = 0
-        self._ending = False
+    _deaths = 0
+    _ending = False
 
     async def start(self) -> None:
         """Start the child and wait for its device and models; raise `engine.devices.BadDeviceError`."""

@@ -163,9 +163,9 @@ class NamedIcons(IconSet):
 
     def __init__(self, path: Path, package: dict[str, str], titles: Titles) -> None:
         super().__init__(path, {})
-        if disc := package.get("backdrop"):  # a path that lies behind every picture
+        if disc := package.get("backdrop"):  # a pattern of the path that lies behind every picture
             for icon in self.icons["icons"].values():
-                icon["body"] = re.sub(f'<path [^>]*d="{re.escape(disc)}"/>', "", icon["body"])
+                icon["body"] = re.sub(f'<path [^>]*d="{disc}"/>', "", icon["body"])
         self.found: dict[str, list[str]] = {}
         refused, names = refusals(), self.icons["icons"].keys()
         for name in sorted(name for name in names if f"{name}-fill" not in names):  # the others are outlines

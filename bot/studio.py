@@ -16,6 +16,7 @@ from bot.child import ChildWorker
 from bot.events import Checkpointed, Event, Failed, Progress, Rendered, Shrunk, Started, Stopped
 from bot.files import Files, StorageError
 from bot.films import film
+from bot.inbox import RETRY_SECONDS, Inbox
 from bot.jobs import Asker, Job, JobState, Request, look_of
 from bot.ledger import Ledger
 from bot.moderation import refusal_by_moderation
@@ -29,10 +30,10 @@ from engine.prompts import Prompt, format_prompts
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 5.0
 _PRUNE_SECONDS = 600.0
 _NOT_NOTED = "The bot cannot take anything down right now; try again in a few minutes."
 _CRASHED = "Painting this ended in a crash {} times, so it was given up; try a smaller size or other settings."
+_NO_FILM = "The time-lapse could not be made; the bot's owner finds the cause in the log."
 
 
 class Studio:
@@ -42,21 +43,21 @@ class Studio:
         self.settings = settings
         self.files = Files(settings.storage.folder)
         self._lock = filelock.FileLock(self.files.lock, timeout=0)
+        self._inbox = Inbox(self._note, self._spawn)
         self._worker = (
-            ChildWorker(settings, self.files, self._hear, self._pump, self._lose)
+            ChildWorker(settings, self.files, self._inbox.put, self._pump, self._lose)
             if settings.worker.isolation == "process"
-            else Worker(settings, self.files, self._hear, self._pump, self._lose_device)
+            else Worker(settings, self.files, self._inbox.put, self._pump, self._lose_device)
         )
         self.device_lost = asyncio.Event()
         """Nothing more can be painted in this process. Its job is kept, and counts this start as one in vain."""
         self._subscribers: list[Callable[[Event], None]] = []
-        self._events: deque[Event] = deque()
         self._left_over: deque[Job] = deque()
         self._to_finish: set[str] = set()
         self._progress: dict[str, Progress] = {}
         self._caps: dict[tuple[int, int | None], int] = {}  # by user and guild, from the latest look at their roles
         self._tasks: set[asyncio.Task[None]] = set()
-        self._hearing = self._pumping = self._pump_again = self._filming = self._closing = False
+        self._pumping = self._pump_again = self._filming = self._closing = False
         self._pruned_at = -_PRUNE_SECONDS
 
     async def start(self) -> None:
@@ -85,6 +86,7 @@ class Studio:
         if self._closing:
             return
         self._closing = True
+        self._inbox.close()
         await self._worker.close(seconds)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=1.0)
@@ -272,8 +274,8 @@ class Studio:
                 await self._start_film()
                 await self._start_painting()
         except sqlite3.Error:
-            log.exception("The ledger does not answer; jobs are started again in %g s", _RETRY_SECONDS)
-            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._pump)
+            log.exception("The ledger does not answer; jobs are started again in %g s", RETRY_SECONDS)
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._pump)
         finally:
             self._pumping = False
 
@@ -313,42 +315,16 @@ class Studio:
     async def _film(self, job: Job) -> None:
         logs.about(job.id)
         try:
-            self._hear(Started(job.id, 0, 1))
-            self._hear(await asyncio.to_thread(film, job, self.files, self.settings))
+            self._inbox.put(Started(job.id, 0, 1))
+            self._inbox.put(await asyncio.to_thread(film, job, self.files, self.settings))
         except Exception:
             log.exception("The film of job %s failed", job.id)
-            self._hear(Failed(job.id, "The time-lapse could not be made; the bot's owner finds the cause in the log."))
+            self._inbox.put(Failed(job.id, _NO_FILM))
         finally:
             self._filming = False
             self._pump()
 
     # Events
-
-    def _hear(self, event: Event) -> None:
-        """Take an event on the loop; they are worked off one by one, in order, by a task that ends with the last."""
-        self._events.append(event)
-        self._work_off()
-
-    def _work_off(self) -> None:
-        if self._events and not self._hearing:
-            self._hearing = True
-            self._spawn(self._note_events(), "note events")
-
-    async def _note_events(self) -> None:
-        try:
-            while self._events:
-                try:
-                    await self._note(self._events[0])
-                except sqlite3.Error:
-                    log.exception("The ledger cannot be written; tried again in %g s", _RETRY_SECONDS)
-                    if not self._closing:
-                        asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._work_off)
-                    return
-                except Exception:
-                    log.exception("Job %s: an event could not be noted", self._events[0].job_id)
-                self._events.popleft()
-        finally:
-            self._hearing = False
 
     async def _note(self, event: Event) -> None:
         """Let the ledger know first, then everybody else."""

@@ -293,7 +293,7 @@ async def test_the_loop_stays_free_while_painting(open_studio, ask, spec):
 
 
 async def test_a_ledger_that_cannot_be_written_for_a_while_loses_nothing(open_studio, ask, monkeypatch, caplog):
-    monkeypatch.setattr("bot.studio._RETRY_SECONDS", 0.2)
+    monkeypatch.setattr("bot.inbox.RETRY_SECONDS", 0.2)
     studio, audience = await open_studio()
     job = await studio.submit(ask())
     await audience.wait(job.id, Started)

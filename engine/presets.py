@@ -121,8 +121,16 @@ EMBEDDED: Mapping[str, Mapping[str, Any]] = {
 
 # An edit has to leave its picture: no pull but that of `strength`, and larger steps.
 _EMBEDDED_EDIT: Mapping[str, Any] = {"learning_rate": 0.2, "penalties": ()}
-# So has a painting that begins with anything but a proposal, where there is nothing yet to stay near.
-_EMBEDDED_AFAR: Mapping[str, Any] = {"learning_rate": 0.3, "penalties": (), "coarse": 0.5}
+# So has a painting that begins with anything but a proposal, where there is nothing yet to stay near: it takes longer,
+# is mostly looked at whole, and gets its shapes while it is small.
+_EMBEDDED_AFAR: Mapping[str, Any] = {
+    "learning_rate": 0.3,
+    "cutouts": Cutouts(count=24, overview=12),
+    "penalties": (Penalty(weight=0.12, schedule="linear", rate=0.12),),
+    "average": 0.9,
+    "coarse": 0.7,
+}
+_LONGER_FROM_AFAR = 3
 
 
 def spec_from_preset(
@@ -137,7 +145,7 @@ def spec_from_preset(
         if preset in EMBEDDED and changes.get("init_image"):
             numbers |= _EMBEDDED_EDIT
         elif preset in EMBEDDED and changes.get("start", "prior") != "prior":
-            numbers |= _EMBEDDED_AFAR
+            numbers |= {**_EMBEDDED_AFAR, "steps": _LONGER_FROM_AFAR * numbers["steps"]}
         numbers.setdefault("width", 128)
         numbers.setdefault("height", 128)
     return PaintingSpec.checked(**{**numbers, "prompts": prompts, "preset": preset, "generator": generator, **changes})

@@ -1,4 +1,8 @@
-"""Train the generator: `python -m training.codec --data FILE --work FOLDER [--config cpu|gpu|smoke]`."""
+"""Train the generator: `python -m training.codec --data FILE --work FOLDER [--config cpu|gpu|smoke]`.
+
+Where a perceptor of earlier training lies in the work folder as `teacher.safetensors`, reconstructions have to please
+its first layers too, so that codes say what matters to it: an eye sooner than a shade.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +11,11 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from training.critics import Features, apart
 from training.networks import Codec, CodecShape, save_codec
 from training.optim import MasterAdamW, schedule
 from training.scenes import Mix, Painter, Sampler, SpriteBank, sheet
-from training.stages import command_line, keep, kept, train
+from training.stages import Figures, Trainer, command_line, keep, kept, train
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,17 @@ class CodecRun:
     book_decay: float = 0.98
     commit: float = 0.25
     edge: float = 0.5
+    features: float = 0.3  # of the teacher's, where there is one
     size: int = 128
     seed: int = 0
 
 
 RUNS = {
     "cpu": CodecRun(),
-    "gpu": CodecRun(shape=CodecShape(ch_mult=(1, 1, 2, 2), num_res_blocks=2), steps=16000, batch=64, lr=5e-4),
+    "gpu": CodecRun(
+        shape=CodecShape(ch_mult=(1, 1, 2, 3), num_res_blocks=1, n_embed=4096), steps=16_000, batch=64, lr=6e-4,
+        plain_steps=250,
+    ),
     "smoke": CodecRun(
         shape=CodecShape(ch_mult=(1, 1), z_channels=32, embed_dim=8, n_embed=32, resolution=32),
         steps=6, batch=2, plain_steps=2, restart_every=2, size=32,
@@ -52,7 +61,7 @@ class Codebook:
 
     def seed(self, vectors: torch.Tensor, generator: torch.Generator, rounds: int = 12) -> None:
         """Run k-means from random vectors."""
-        pick = torch.randperm(len(vectors), generator=generator)[: len(self.weight)]
+        pick = torch.randperm(len(vectors), generator=generator)[: len(self.weight)].to(vectors.device)
         centres = vectors[pick].clone()
         for _ in range(rounds):
             nearest = torch.cat([(centres.square().sum(1) - 2 * v @ centres.T).argmin(1) for v in vectors.split(8192)])
@@ -70,14 +79,13 @@ class Codebook:
         self.total = self.decay * self.total + (1 - self.decay) * total
         self._write(self.total / self.count[:, None].clamp(min=1e-4))
 
-    def restart(self, vectors: torch.Tensor, generator: torch.Generator) -> int:
-        """Give unused codes a random current vector; return how many."""
+    def restart(self, vectors: torch.Tensor, generator: torch.Generator) -> None:
+        """Give unused codes a random current vector."""
         dead = (self.count < 0.05).nonzero()[:, 0][: len(vectors)]
-        pick = torch.randperm(len(vectors), generator=generator)[: len(dead)]
+        pick = torch.randperm(len(vectors), generator=generator)[: len(dead)].to(dead.device)
         self.count[dead] = 0.5
         self.total[dead] = 0.5 * vectors[pick]
         self._write(self.total / self.count[:, None].clamp(min=1e-4))
-        return len(dead)
 
     def _write(self, centres: torch.Tensor) -> None:
         with torch.no_grad():
@@ -91,10 +99,16 @@ def rebuild_loss(made: torch.Tensor, real: torch.Tensor, edge: float) -> torch.T
     return error.abs().mean() + error.square().mean() + edge * slopes
 
 
-class CodecTrainer:
+def psnr(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Return the peak signal-to-noise ratio of a batch of pictures in -1..1, in dB."""
+    return -10 * torch.log10(((made.detach().clamp(-1, 1) - real) / 2).square().mean())
+
+
+class CodecTrainer(Trainer):
     """One run: `step()` trains once and returns its figures; `save` and `resume` carry it over a restart."""
 
     def __init__(self, run: CodecRun, data: Path, work: Path, device: str = "cpu") -> None:
+        super().__init__(run.steps)
         self.run, self.work, self.device = run, work, device
         torch.manual_seed(run.seed)
         self.generator = torch.Generator().manual_seed(run.seed)
@@ -106,7 +120,8 @@ class CodecTrainer:
         self.codec.quantize.embedding.float()
         self.book = Codebook(self.codec, run.book_decay)
         self.optimiser = MasterAdamW(self.codec.parameters(), run.lr, betas=(0.9, 0.97))
-        self.at = 0
+        teacher = work / "teacher.safetensors"
+        self.teacher = Features(teacher).to(device) if teacher.exists() else None
         self.seen: list[torch.Tensor] = []
 
     def pictures(self) -> torch.Tensor:
@@ -115,40 +130,42 @@ class CodecTrainer:
         scenes = self.sampler.draw(self.run.batch, self.generator)
         return 2 * self.painter.draw(scenes, shift.to(self.device)) - 1
 
-    def step(self) -> dict[str, float]:
+    def step(self) -> Figures:
         """Train on one batch."""
         real = self.pictures()
         z = self.codec.encode(real)
-        flat = z.detach().permute(0, 2, 3, 1).reshape(-1, z.shape[1])
-        quantised, commitment = z, torch.zeros((), device=z.device)
-        if self.at < self.run.plain_steps:
-            self.seen = [*self.seen[-20:], flat]
-            commitment = 1e-3 * z.square().mean()
-        else:
-            if self.at == self.run.plain_steps:
-                self.book.seed(torch.cat(self.seen), self.generator)
-                self.seen = []
-            codes = self.codec.nearest(z.detach())
-            words = self.codec.lookup(codes)
-            commitment = F.mse_loss(z, words)
-            quantised = z + (words - z).detach()
-            self.book.update(flat, codes.flatten())
-            if self.at % self.run.restart_every == 0 and self.at < 0.8 * self.run.steps:
-                self.book.restart(flat, self.generator)
+        quantised, commitment = self._through_codes(z)
         made = self.codec.decode(quantised)
         loss = rebuild_loss(made, real, self.run.edge)
+        if self.teacher is not None:
+            loss = loss + self.run.features * apart(self.teacher, made, real)
         (loss + self.run.commit * commitment).backward()
-        norm = self.optimiser.step(schedule(self.at, self.run.steps))
+        norm = self.optimiser.step(schedule(self.at, self.progress))
         self.at += 1
-        psnr = float(-10 * torch.log10(((made.detach().clamp(-1, 1) - real) / 2).square().mean()))
-        used = float((self.book.count > 0.05).float().mean())
+        used = (self.book.count > 0.05).float().mean()
         return {
-            "loss": float(loss.detach()),
-            "psnr": psnr,
-            "commit": float(commitment.detach()),
+            "loss": loss.detach(),
+            "psnr": psnr(made, real),
+            "commit": commitment.detach(),
             "norm": norm,
             "used": used,
         }
+
+    def _through_codes(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the latents as the codebook has them, and how far they were from it; at first, as they are."""
+        flat = z.detach().permute(0, 2, 3, 1).reshape(-1, z.shape[1])
+        if self.at < self.run.plain_steps:
+            self.seen = [*self.seen[-20:], flat]
+            return z, 1e-3 * z.square().mean()
+        if self.at == self.run.plain_steps:
+            self.book.seed(torch.cat(self.seen), self.generator)
+            self.seen = []
+        codes = self.codec.nearest(z.detach())
+        words = self.codec.lookup(codes)
+        self.book.update(flat, codes.flatten())
+        if self.at % self.run.restart_every == 0 and self.progress < 0.8:
+            self.book.restart(flat, self.generator)
+        return z + (words - z).detach(), F.mse_loss(z, words)
 
     def save(self) -> None:
         """Write a checkpoint, the weights and a sheet of originals over reconstructions."""
@@ -179,9 +196,8 @@ def main() -> None:
     """Train from the command line."""
     arguments = command_line(__doc__, RUNS).parse_args()
     torch.set_num_threads(arguments.threads)
-    run = RUNS[arguments.config]
-    trainer = CodecTrainer(run, arguments.data, arguments.work, arguments.device)
-    train(trainer, run.steps, arguments.minutes, tell_every=25, save_every=200)
+    trainer = CodecTrainer(RUNS[arguments.config], arguments.data, arguments.work, arguments.device)
+    train(trainer, arguments.minutes, arguments.finish, tell_every=25, save_every=500)
 
 
 if __name__ == "__main__":

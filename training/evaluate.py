@@ -244,13 +244,23 @@ def summary(found: list[dict[str, Any]]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def ceiling(data: Path, judge_path: Path) -> dict[str, float]:
-    """Return how often the judge names real icons of the training vendors: more than this no painter can reach."""
+def ceiling(data: Path, judge_path: Path, models: ModelStore) -> dict[str, float]:
+    """Return how often the judge names real icons of the training vendors, and some as the generator rebuilds them.
+
+    More than the latter no painter can reach whose pictures come out of that generator.
+    """
     pictures, concepts = pictures_of(SpriteBank.read(data, ("train",)), 1)
-    judge = load_judge(judge_path)
-    order = torch.cat([judge(part) for part in pictures.split(64)]).argsort(1, descending=True)
-    rank = (order == concepts[:, None]).float().argmax(1)
-    return {"real_top1": float((rank < 1).float().mean()), "real_top5": float((rank < 5).float().mean())}
+    judge, generator = load_judge(judge_path), models.generator("embedded")
+    pick = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(1))[:400]
+    rebuilt = torch.cat([generator.decode(generator.quantise(generator.encode(p))) for p in pictures[pick].split(8)])
+    figures: dict[str, float] = {}
+    shown = {"real": (pictures, concepts), "rebuilt": (rebuilt.float().clamp(0, 1), concepts[pick])}
+    for kind, (seen, named) in shown.items():
+        order = torch.cat([judge(part) for part in seen.split(64)]).argsort(1, descending=True)
+        rank = (order == named[:, None]).float().argmax(1)
+        for top in (1, 5):
+            figures[f"{kind}_top{top}"] = float((rank < top).float().mean())
+    return figures
 
 
 def paint_sheet(models: ModelStore, out: Path, way: Way) -> dict[str, float]:
@@ -294,7 +304,7 @@ def main() -> None:
         "retrieval": lambda: retrieval(data, models),
         "colours": lambda: colours(data, models),
         "paint": lambda: paint(data, models, work, way, job),
-        "ceiling": lambda: ceiling(data, work / "judge.pt"),
+        "ceiling": lambda: ceiling(data, work / "judge.pt", models),
         "sheet": lambda: paint_sheet(models, work, way),
     }[arguments.what]()
     print(json.dumps(figures))

@@ -17,7 +17,7 @@ from training.judge_net import FEATURES, Lite, published_weights
 from training.judge_pictures import Bender
 from training.optim import MasterAdamW, schedule
 from training.scenes import Mix, Painter, Sampler, SpriteBank
-from training.stages import command_line, keep, kept, train
+from training.stages import Figures, Trainer, command_line, keep, kept, train
 
 ROLES = ("held-out", "judge")  # vendors that no painting network learned from
 TRUST = 0.3  # in the gradients' scores, beside the network's log-probabilities
@@ -73,10 +73,11 @@ def shown(pictures: torch.Tensor, side: int) -> torch.Tensor:
     return F.interpolate(pictures.float(), (side, side), mode="bilinear", antialias=True)
 
 
-class JudgeTrainer:
+class JudgeTrainer(Trainer):
     """One run: `step()` trains once and returns its figures."""
 
     def __init__(self, run: JudgeRun, data: Path, work: Path, device: str = "cpu", without: str = "") -> None:
+        super().__init__(run.steps)
         self.run, self.work, self.device = run, work, device
         torch.manual_seed(run.seed)
         self.generator = torch.Generator().manual_seed(run.seed)
@@ -94,12 +95,11 @@ class JudgeTrainer:
         parameters = [*self.net.parameters(), *self.head.parameters()]
         self.optimiser = MasterAdamW(parameters, run.lr, betas=(0.9, 0.99), decay=0.05)
         self.gradients: Gradients | None = None
-        self.at = 0
 
-    def step(self) -> dict[str, float]:
+    def step(self) -> Figures:
         """Train on one batch."""
         run = self.run
-        side = run.sides[self.at >= run.wider_from * run.steps]
+        side = run.sides[self.progress >= run.wider_from]
         rows = torch.multinomial(self.shares, run.batch, replacement=True, generator=self.generator)
         pictures = self.bender.draw(rows, side, self.generator)
         target = F.one_hot(self.bank.concept[rows], self.head.out_features).float().to(self.device)
@@ -110,10 +110,10 @@ class JudgeTrainer:
         logits = self.head(self.net(pictures)).float()
         loss = F.cross_entropy(logits, target, label_smoothing=run.smoothing)
         loss.backward()
-        norm = self.optimiser.step(schedule(self.at, run.steps))
+        norm = self.optimiser.step(schedule(self.at, self.progress))
         self.at += 1
-        right = (logits.argmax(1) == target.argmax(1)).float().mean().item()
-        return {"loss": loss.item(), "right": right, "norm": norm}
+        right = (logits.argmax(1) == target.argmax(1)).float().mean()
+        return {"loss": loss.detach(), "right": right, "norm": norm}
 
     def save(self) -> None:
         """Write a checkpoint and the judge."""
@@ -182,9 +182,8 @@ def main() -> None:
     parser.add_argument("--without", default="", help="a vendor to leave out and to be examined on, for choosing")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    run = RUNS[arguments.config]
-    trainer = JudgeTrainer(run, arguments.data, arguments.work, arguments.device, arguments.without)
-    train(trainer, run.steps, arguments.minutes, tell_every=50, save_every=250)
+    trainer = JudgeTrainer(RUNS[arguments.config], arguments.data, arguments.work, arguments.device, arguments.without)
+    train(trainer, arguments.minutes, arguments.finish, tell_every=50, save_every=250)
     if arguments.without:
         theirs = some_of(SpriteBank.read(arguments.data, ROLES), arguments.without, leave=False)
         print(examine(load_judge(arguments.work / "judge.pt"), theirs, trainer.bank.concept.unique()))

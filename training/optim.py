@@ -1,8 +1,8 @@
-"""Mixed precision by hand: bfloat16 networks with float32 master weights, and a schedule in steps."""
+"""Mixed precision by hand: bfloat16 networks with float32 master weights, and a schedule."""
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -27,22 +27,28 @@ class MasterAdamW:
         matrices = [m for m in self.masters if m.dim() > 1]
         vectors = [m for m in self.masters if m.dim() <= 1]
         groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
-        self.adam = torch.optim.AdamW(groups, lr=lr, betas=betas, eps=1e-8)
+        fused = self.masters[0].is_cuda
+        self.adam = torch.optim.AdamW(groups, lr=lr, betas=betas, eps=1e-8, fused=fused)
         self.lr = lr
 
-    def step(self, scale: float = 1.0, clip: float = 1.0) -> float:
+    @torch.no_grad()
+    def step(self, scale: float = 1.0, clip: float = 1.0) -> torch.Tensor:
         """Update with the learning rate times `scale`; return the gradients' norm before clipping."""
-        for parameter, master in zip(self.parameters, self.masters, strict=True):
-            master.grad = None if parameter.grad is None else parameter.grad.float()
-            parameter.grad = None
-        norm = nn.utils.clip_grad_norm_(self.masters, clip)
+        reached = [(p, m) for p, m in zip(self.parameters, self.masters, strict=True) if p.grad is not None]
+        parameters, masters = [p for p, _ in reached], [m for _, m in reached]
+        gradients = [torch.empty_like(m) for m in masters]
+        copy_all(gradients, [cast(torch.Tensor, p.grad) for p in parameters])
+        for master, gradient in zip(masters, gradients, strict=True):
+            master.grad = gradient
+        norm = nn.utils.clip_grad_norm_(masters, clip)
         for group in self.adam.param_groups:
             group["lr"] = self.lr * scale
         self.adam.step()
-        with torch.no_grad():
-            for parameter, master in zip(self.parameters, self.masters, strict=True):
-                parameter.copy_(master)
-        return float(norm)
+        self.adam.zero_grad()
+        copy_all(parameters, masters)
+        for parameter in parameters:
+            parameter.grad = None
+        return norm
 
     def state_dict(self) -> dict[str, Any]:
         """Return the masters, and Adam's moments in bfloat16: they are averages over hundreds of steps of noise."""
@@ -62,9 +68,12 @@ class MasterAdamW:
         self.adam.load_state_dict(state["adam"])
 
 
-def schedule(step: int, steps: int, warmup: int = 100, floor: float = 0.02) -> float:
-    """Return the share of the learning rate: a linear warm-up, then a cosine down to `floor`."""
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+def copy_all(into: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
+    """Copy tensors in one launch, changing their type on the way."""
+    torch._foreach_copy_(list(into), list(values))  # pyright: ignore[reportPrivateImportUsage]
+
+
+def schedule(step: int, progress: float, warmup: int = 100, floor: float = 0.02) -> float:
+    """Return the share of the learning rate: a linear warm-up in steps, a cosine of the progress down to `floor`."""
+    wave = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return min(1.0, (step + 1) / warmup) * wave

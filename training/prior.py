@@ -35,7 +35,7 @@ from training.scenes import (
     Scenes,
     SpriteBank,
 )
-from training.stages import command_line, keep, kept, train
+from training.stages import Figures, Trainer, command_line, keep, kept, train
 from training.texts import Texts, none_last
 
 ARTISTS = ("fluent-flat", "noto", "twemoji", "fluent-3d")  # the vendors it paints like
@@ -53,6 +53,7 @@ class PriorRun:
     heads: int = 4
     pictures: int = 12_000  # in each part
     parts: int = 2
+    encode_batch: int = 40
     read_steps: int = 1000
     read_batch: int = 160
     paint_steps: int = 1600
@@ -64,7 +65,15 @@ class PriorRun:
 RUNS = {
     "cpu": PriorRun(),
     "gpu": PriorRun(
-        pictures=50_000, parts=24, read_steps=6000, read_batch=640, paint_steps=30_000, paint_batch=512, lr=1e-3
+        depth=5,
+        pictures=40_000,
+        parts=10,
+        encode_batch=400,
+        read_steps=6000,
+        read_batch=640,
+        paint_steps=40_000,
+        paint_batch=512,
+        lr=1e-3,
     ),
     "smoke": PriorRun(
         width=32, depth=1, heads=2, pictures=8, parts=1, read_steps=3, read_batch=4, paint_steps=3, paint_batch=4
@@ -136,15 +145,21 @@ def describe(scenes: Scenes, bank: SpriteBank) -> np.ndarray:
     return torch.stack(columns, 1).numpy().astype(np.int16)
 
 
-def one_style(scenes: Scenes, bank: SpriteBank, sampler: Sampler) -> Scenes:
-    """Redraw second things from the first one's vendor, as one picture has one style."""
-    vendor = bank.vendor[scenes.sprite[:, 0]]
-    row_of = {(int(bank.concept[r]), int(bank.vendor[r])): int(r) for r in sampler.rows}
-    second = scenes.sprite[:, 1]
-    for i in ((second >= 0) & (bank.vendor[second.clamp(min=0)] != vendor)).nonzero()[:, 0].tolist():
-        fallback = int(scenes.sprite[i, 0])
-        scenes.sprite[i, 1] = row_of.get((int(bank.concept[second[i]]), int(vendor[i])), fallback)
+def one_style(scenes: Scenes, bank: SpriteBank, rows: torch.Tensor) -> Scenes:
+    """Redraw second things from the first one's vendor, as one picture has one style; `rows` is `row_table`'s."""
+    first, second = scenes.sprite[:, 0], scenes.sprite[:, 1]
+    same = rows[bank.concept[second.clamp(min=0)], bank.vendor[first]]
+    same = torch.where(same == NOTHING, first, same)
+    other = (second >= 0) & (bank.vendor[second.clamp(min=0)] != bank.vendor[first])
+    scenes.sprite[:, 1] = torch.where(other, same, second)
     return scenes
+
+
+def row_table(bank: SpriteBank) -> torch.Tensor:
+    """Return the bank's row of each concept by each vendor, NOTHING where there is none: (concepts, vendors)."""
+    table = torch.full((len(bank.table["concepts"]), len(bank.table["vendors"])), NOTHING)
+    table[bank.concept, bank.vendor] = torch.arange(len(bank.concept))
+    return table
 
 
 def encode(run: PriorRun, data: Path, work: Path, device: str, minutes: float = 1e9) -> None:
@@ -152,8 +167,8 @@ def encode(run: PriorRun, data: Path, work: Path, device: str, minutes: float = 
     bank = SpriteBank.read(data)
     sampler = Sampler(bank, MIX, artist_vendors(bank.table))
     codec = load_codec(work / "embedded-generator.safetensors").to(device)
-    painter = drawn.Painter(bank, codec.shape.resolution, device)
-    batch = min(40, run.pictures)
+    painter, table = drawn.Painter(bank, codec.shape.resolution, device), row_table(bank)
+    batch = min(run.encode_batch, run.pictures)
     started = time.monotonic()
     for part in range(run.parts):
         path = work / f"codes-{part}.npz"
@@ -162,7 +177,7 @@ def encode(run: PriorRun, data: Path, work: Path, device: str, minutes: float = 
         generator = torch.Generator().manual_seed(run.seed * 1000 + part)
         codes, rows = [], []
         for _ in range(run.pictures // batch):
-            scenes = one_style(sampler.draw(batch, generator), bank, sampler)
+            scenes = one_style(sampler.draw(batch, generator), bank, table)
             with torch.no_grad():
                 found = codec.nearest(codec.encode(2 * painter.draw(scenes) - 1))
             codes.append(found.cpu().numpy().astype(np.uint16))
@@ -215,10 +230,11 @@ def _codes_of(rows: torch.Tensor, layout: str, ground: str, codec: Codec, painte
     return codec.nearest(codec.encode(2 * painter.draw(scenes) - 1)).cpu()
 
 
-class ReadTrainer:
+class ReadTrainer(Trainer):
     """One run of the reader, on text alone."""
 
     def __init__(self, run: PriorRun, data: Path, work: Path, device: str = "cpu") -> None:
+        super().__init__(run.read_steps)
         self.run, self.work, self.device = run, work, device
         bank = SpriteBank.read(data)
         self.texts = Texts(bank, PriorShape.context, run.seed)
@@ -226,27 +242,26 @@ class ReadTrainer:
         torch.manual_seed(run.seed)
         self.reader = Reader(self.shape).to(device)
         self.optimiser = torch.optim.AdamW(self.reader.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
-        self.at = 0
 
-    def step(self) -> dict[str, float]:
+    def step(self) -> Figures:
         """Train on one batch of texts; return the loss and the shares that were read rightly."""
         for group in self.optimiser.param_groups:
-            group["lr"] = 2e-3 * schedule(self.at, self.run.read_steps)
+            group["lr"] = 2e-3 * schedule(self.at, self.progress)
         tokens, said = self.texts.batch(self.run.read_batch)
         reading, shape = self.reader(tokens.to(self.device)), self.shape
         nones = {"things": shape.concepts, "tints": shape.tints, "ground": shape.grounds, "style": len(STYLES)}
         targets = {name: none_last(said[name], nones.get(name, 0)).to(self.device) for name in said}
-        loss, right = torch.zeros((), device=self.device), {}
+        loss, right = torch.zeros((), device=self.device), Figures()
         for name, target in targets.items():
             logits = getattr(reading, name).flatten(0, -2)
             loss = loss + F.cross_entropy(logits, target.flatten())
-            right[name] = float((logits.argmax(-1) == target.flatten()).float().mean())
+            right[name] = (logits.argmax(-1) == target.flatten()).float().mean()
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.reader.parameters(), 1.0)
         self.optimiser.step()
         self.at += 1
-        return {"loss": loss.item(), **right}
+        return {"loss": loss.detach(), **right}
 
     def save(self) -> None:
         """Write a checkpoint; the painter's export takes the reader from it."""
@@ -265,10 +280,11 @@ class ReadTrainer:
             self.texts.rng = random.Random(self.run.seed + self.at)
 
 
-class PaintTrainer:
+class PaintTrainer(Trainer):
     """One run of the painter over the encoded pictures."""
 
     def __init__(self, run: PriorRun, data: Path, work: Path, device: str = "cpu") -> None:
+        super().__init__(run.paint_steps)
         self.run, self.work, self.device = run, work, device
         self.bank = SpriteBank.read(data)
         codec = load_codec(work / "embedded-generator.safetensors")
@@ -288,10 +304,9 @@ class PaintTrainer:
         for name in ("large", "small", "blank"):
             self.painter.get_buffer(name).copy_(torch.from_numpy(memory[name]))
         self.optimiser = MasterAdamW(self.painter.parameters(), run.lr, betas=(0.9, 0.97), decay=0.02)
-        self.at = 0
-        self.load()
+        self.look_again()
 
-    def load(self) -> None:
+    def look_again(self) -> None:
         """Read all encoded parts that are there; more may have come since the last time."""
         parts = [np.load(path) for path in sorted(self.work.glob("codes-*.npz"))]
         codes = torch.from_numpy(np.concatenate([part["codes"] for part in parts]).astype(np.int64))
@@ -301,23 +316,24 @@ class PaintTrainer:
         codes, rows = codes[ours], rows[ours]
         style_of = torch.full((64,), 0)
         style_of[vendors] = torch.arange(len(ARTISTS))
-        self.patches = to_patches(codes)
+        self.patches = to_patches(codes).to(self.device)
         things, tints = none_last(rows[:, :2], self.shape.concepts), none_last(rows[:, 2:4], self.shape.tints)
-        self.conditions = Conditions(things, tints, rows[:, 4], rows[:, 5], style_of[rows[:, 6]])
+        conditions = (things, tints, rows[:, 4], rows[:, 5], style_of[rows[:, 6]])
+        self.conditions = Conditions(*(part.to(self.device) for part in conditions))
 
-    def step(self) -> dict[str, float]:
+    def step(self) -> Figures:
         """Train on one batch: predict the codewords of composed pictures."""
         run, generator = self.run, self.generator
-        pick = torch.randint(0, len(self.patches), (run.paint_batch,), generator=generator)
-        conditions = Conditions(*(part[pick].to(self.device) for part in self.conditions))
+        pick = torch.randint(0, len(self.patches), (run.paint_batch,), generator=generator).to(self.device)
+        conditions = Conditions(*(part[pick] for part in self.conditions))
         latents = self.painter(conditions).float()
         book = self.painter.codebook.float()
-        target = (book / book.std())[self.patches[pick].to(self.device)]
+        target = (book / book.std())[self.patches[pick]]
         loss = F.smooth_l1_loss(latents, target, beta=0.5)
         loss.backward()
-        norm = self.optimiser.step(schedule(self.at, run.paint_steps, warmup=80))
+        norm = self.optimiser.step(schedule(self.at, self.progress, warmup=80))
         self.at += 1
-        return {"loss": loss.item(), "norm": norm}
+        return {"loss": loss.detach(), "norm": norm}
 
     def save(self) -> None:
         """Write a checkpoint and the prior's file."""
@@ -351,16 +367,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     run, data, work, device = RUNS[arguments.config], arguments.data, arguments.work, arguments.device
+    how = (arguments.minutes, arguments.finish)
     if arguments.stage == "encode":
         encode(run, data, work, device, arguments.minutes)
     elif arguments.stage == "remember":
         remember(data, work, device)
     elif arguments.stage == "read":
-        reader = ReadTrainer(run, data, work, device)
-        train(reader, run.read_steps, arguments.minutes, tell_every=100, save_every=100)
+        train(ReadTrainer(run, data, work, device), *how, tell_every=100, save_every=500)
     else:
-        painter = PaintTrainer(run, data, work, device)
-        train(painter, run.paint_steps, arguments.minutes, tell_every=50, save_every=200, look_again=painter.load)
+        train(PaintTrainer(run, data, work, device), *how, tell_every=100, save_every=1000)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,17 @@ the last half, a patch adversary (Esser et al. 2021). Writes `refined.safetensor
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from training.codec import rebuild_loss
-from training.networks import ClipShape, build_clip, load_codec, read_weights, save_weights
+from training.codec import psnr, rebuild_loss
+from training.critics import Features, adversary, apart
+from training.networks import load_codec, read_weights, save_weights
 from training.optim import MasterAdamW, schedule
-from training.perceptor import DEVIATION, MEAN
-from training.prior import MIX, artist_vendors, one_style
+from training.prior import MIX, artist_vendors, one_style, row_table
 from training.scenes import Mix, Painter, Sampler, SpriteBank, sheet
-from training.stages import command_line, keep, kept, train
+from training.stages import Figures, Trainer, command_line, keep, kept, train
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,7 @@ class RefineRun:
     edge: float = 1.0
     features: float = 0.5
     adversary: float = 0.25  # of the strength of everything else
+    noise: float = 0.4  # on the latents, in the codebook's deviations
     seed: int = 0
 
 
@@ -42,53 +41,18 @@ RUNS = {
 }
 
 
-class Features(nn.Module):
-    """The perceptor's first layers, frozen: what two pictures should agree in besides their pixels."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        tensors, config = read_weights(path)
-        kept = {name.removeprefix("visual."): t for name, t in tensors.items() if name.startswith("visual.")}
-        shape = ClipShape(**{key: value for key, value in config.items() if key != "kind"})
-        self.tower: Any = build_clip(shape).visual
-        self.tower.load_state_dict(kept)
-        self.tower.to(torch.bfloat16, memory_format=torch.channels_last).eval().requires_grad_(False)
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None])
-
-    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
-        """Map pictures in -1..1 to maps of the stem and the first two levels, each position of unit length."""
-        tower: Any = self.tower
-        x = ((pictures / 2 + 0.5 - self.get_buffer("mean")) / self.get_buffer("deviation")).to(torch.bfloat16)
-        x = x.contiguous(memory_format=torch.channels_last)
-        for part in ("1", "2", "3"):
-            x = getattr(tower, f"relu{part}")(getattr(tower, f"bn{part}")(getattr(tower, f"conv{part}")(x)))
-        maps = [x]
-        maps.append(tower.layer1(tower.avgpool(x)))
-        maps.append(tower.layer2(maps[-1]))
-        return [F.normalize(level.float(), dim=1) for level in maps]
-
-
-def adversary(width: int = 32) -> nn.Sequential:
-    """Return a patch adversary: how real each overlapping patch of 46 pixels looks (Isola et al. 2017)."""
-    layers: list[nn.Module] = []
-    before = 3
-    for level in range(3):
-        layers += [nn.Conv2d(before, width << level, 4, 2, 1), nn.LeakyReLU(0.2)]
-        before = width << level
-    return nn.Sequential(*layers, nn.Conv2d(before, 1, 4, 1, 1))
-
-
-class RefineTrainer:
+class RefineTrainer(Trainer):
     """One run: `step()` trains once and returns its figures."""
 
     def __init__(self, run: RefineRun, data: Path, work: Path, device: str = "cpu") -> None:
+        super().__init__(run.steps)
         self.run, self.work, self.device = run, work, device
         torch.manual_seed(run.seed)
         self.generator = torch.Generator().manual_seed(run.seed)
         self.bank = SpriteBank.read(data)
         self.codec = load_codec(work / "embedded-generator.safetensors").to(device)
         self.painter = Painter(self.bank, self.codec.shape.resolution, device)
+        self.table = row_table(self.bank)
         mix = Mix(**{**MIX.__dict__, "drawn": 0.3})
         self.aligned = Sampler(self.bank, mix, artist_vendors(self.bank.table))
         self.loose = Sampler(self.bank, Mix(loose=True, tinted=0.2))
@@ -100,48 +64,49 @@ class RefineTrainer:
         self.optimiser = MasterAdamW(trained, run.lr, betas=(0.9, 0.97))
         self.adversary = adversary().to(device, torch.bfloat16)
         self.rival = MasterAdamW(self.adversary.parameters(), run.lr, betas=(0.5, 0.9))
-        self.at = 0
 
     def pictures(self) -> torch.Tensor:
         """Compose the next batch, in -1..1."""
         few = self.run.batch // 4
-        scenes = one_style(self.aligned.draw(self.run.batch - few, self.generator), self.bank, self.aligned)
+        scenes = one_style(self.aligned.draw(self.run.batch - few, self.generator), self.bank, self.table)
         parts = [scenes, self.loose.draw(few, self.generator)] if few else [scenes]
         return 2 * torch.cat([self.painter.draw(part) for part in parts]) - 1
 
-    def step(self) -> dict[str, float]:
+    def step(self) -> Figures:
         """Train on one batch."""
         real = self.pictures()
         with torch.no_grad():
-            words = self.codec.lookup(self.codec.nearest(self.codec.encode(real)))
+            z = self.codec.encode(real)
+            words = self.codec.lookup(self.codec.nearest(z + self._noise(z)))
         made = self.codec.decode(words)
         seen = made.detach().requires_grad_()
         loss = rebuild_loss(seen, real, self.run.edge)
-        with torch.no_grad():
-            wanted = self.features(real)
-        apart = [(a - b).square().sum(1).mean() for a, b in zip(self.features(seen), wanted, strict=True)]
-        loss = loss + self.run.features * torch.stack(apart).mean()
+        loss = loss + self.run.features * apart(self.features, seen, real)
         (pull,) = torch.autograd.grad(loss, seen)
-        late = self.at >= self.run.steps // 2
-        if late:
+        if self.progress >= 0.4:
             (push,) = torch.autograd.grad(-self._real(seen).mean(), seen)
             pull = pull + self.run.adversary * pull.norm() / push.norm().clamp(min=1e-12) * push
         made.backward(pull)
-        self.optimiser.step(schedule(self.at, self.run.steps, warmup=20))
-        rivals = self._train_adversary(real, made.detach()) if self.at >= self.run.steps // 4 else 0.0
+        self.optimiser.step(schedule(self.at, self.progress, warmup=20))
+        rivals = self._train_adversary(real, made.detach()) if self.progress >= 0.2 else 0.0
         self.at += 1
-        psnr = float(-10 * torch.log10(((made.detach().clamp(-1, 1) - real) / 2).square().mean()))
-        return {"loss": float(loss.detach()), "psnr": psnr, "adversary": rivals}
+        return {"loss": loss.detach(), "psnr": psnr(made, real), "adversary": rivals}
+
+    def _noise(self, z: torch.Tensor) -> torch.Tensor:
+        """Shake the latents of half of the pictures, as the prior's errors and the loop's steps do."""
+        much = self.run.noise * torch.rand(len(z), 1, 1, 1, generator=self.generator)
+        much = much * (torch.arange(len(z)) % 2)[:, None, None, None] * self.codec.codebook.std().cpu()
+        return much.to(z.device) * torch.randn(z.shape, generator=self.generator).to(z.device)
 
     def _real(self, pictures: torch.Tensor) -> torch.Tensor:
         shown = pictures.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
         return self.adversary(shown).float()
 
-    def _train_adversary(self, real: torch.Tensor, made: torch.Tensor) -> float:
+    def _train_adversary(self, real: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
         loss = F.relu(1 - self._real(real)).mean() + F.relu(1 + self._real(made)).mean()
         loss.backward()
         self.rival.step()
-        return float(loss.detach())
+        return loss.detach()
 
     def save(self) -> None:
         """Write a checkpoint, the sharpened generator, and a sheet of originals over reconstructions."""
@@ -178,9 +143,8 @@ def main() -> None:
     """Refine from the command line."""
     arguments = command_line(__doc__, RUNS).parse_args()
     torch.set_num_threads(arguments.threads)
-    run = RUNS[arguments.config]
-    trainer = RefineTrainer(run, arguments.data, arguments.work, arguments.device)
-    train(trainer, run.steps, arguments.minutes, tell_every=20, save_every=100)
+    trainer = RefineTrainer(RUNS[arguments.config], arguments.data, arguments.work, arguments.device)
+    train(trainer, arguments.minutes, arguments.finish, tell_every=20, save_every=1000)
 
 
 if __name__ == "__main__":

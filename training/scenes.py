@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,10 @@ class Scenes:
     layout: torch.Tensor  # (batch,) index in LAYOUT_NAMES
     way: torch.Tensor  # (batch,) index in WAYS, NOTHING for as it is
 
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Scenes":
+        """Return these scenes with every tensor changed alike: moved, or some rows of it."""
+        return Scenes(**{name: change(tensor) for name, tensor in vars(self).items()})
+
 
 def colour_table() -> torch.Tensor:
     """Return the named colours as (n, 3) in 0..1."""
@@ -179,14 +184,17 @@ class Painter:
     """Draw scenes from a bank of icons at one size."""
 
     def __init__(self, bank: SpriteBank, size: int, device: str = "cpu") -> None:
-        self.size = size
+        self.size, self.device = size, device
         self.full, self.half = bank.pixels.to(device), bank.half.to(device)
         self.grounds = ground_bank(size).to(device)
         self.colours = colour_table().to(device)
 
     def draw(self, scenes: Scenes, ground_shift: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the pictures, (batch, 3, size, size) in 0..1; `ground_shift` (batch, 3) varies the ground's colour."""
-        canvas = self.grounds[scenes.ground].clone()
+        """Return the pictures, (batch, 3, size, size) in 0..1; `ground_shift` (batch, 3) varies the ground's colour.
+
+        Scenes are on the CPU, which tells from them what is to be done without waiting for the device.
+        """
+        canvas = self.grounds[scenes.ground.to(self.device)]
         if ground_shift is not None:
             canvas = (canvas + ground_shift[:, :, None, None]).clamp(0, 1)
         for k in range(scenes.sprite.shape[1]):
@@ -194,26 +202,29 @@ class Painter:
                 chosen = (scenes.sprite[:, k] >= 0) & ((scenes.place[:, k, 2] * self.size <= 80) == small)
                 rows = chosen.nonzero()[:, 0]
                 if len(rows):
-                    canvas[rows] = self._paste(canvas[rows], scenes, rows, k, self.half if small else self.full)
+                    there = rows.to(self.device)
+                    one = scenes.map(lambda t, rows=rows, k=k: t[rows, k] if t.dim() > 1 else t[rows])
+                    canvas[there] = self._paste(canvas[there], one, self.half if small else self.full)
         for way, name in enumerate(WAYS):
-            rows = (scenes.way == way).nonzero()[:, 0]
+            rows = (scenes.way == way).nonzero()[:, 0].to(self.device)
             if len(rows):
                 canvas[rows] = draw_as(name, canvas[rows])
         return canvas
 
-    def _paste(
-        self, canvas: torch.Tensor, scenes: Scenes, rows: torch.Tensor, k: int, bank: torch.Tensor
-    ) -> torch.Tensor:
-        sprite = bank[scenes.sprite[rows, k]].float() / 255
-        tinted = scenes.tint[rows, k] >= 0
-        if tinted.any():
-            sprite[tinted] = self._tint(sprite[tinted], self.colours[scenes.tint[rows, k][tinted]])
-        x, y, size = scenes.place[rows, k].unbind(1)
-        cos, sin = torch.cos(scenes.turn[rows, k]) / size, torch.sin(scenes.turn[rows, k]) / size
-        flip, left, top = scenes.flip[rows, k], 2 * x - 1, 2 * y - 1
-        theta = torch.stack([flip * cos, flip * sin, -sin, cos], 1).view(-1, 2, 2)
-        shift = -theta @ torch.stack([left, top], 1)[:, :, None]
-        grid = F.affine_grid(torch.cat([theta, shift], 2), [len(rows), 4, self.size, self.size], align_corners=False)
+    def _paste(self, canvas: torch.Tensor, one: Scenes, bank: torch.Tensor) -> torch.Tensor:
+        """Paste one thing into each picture: every tensor of `one` has the picture as its only or first axis."""
+        sprite = bank[one.sprite.to(self.device)].float() / 255
+        tinted = (one.tint >= 0).nonzero()[:, 0]
+        if len(tinted):
+            colours = self.colours[one.tint[tinted].to(self.device)]
+            there = tinted.to(self.device)
+            sprite[there] = self._tint(sprite[there], colours)
+        x, y, size = one.place.unbind(1)
+        cos, sin = torch.cos(one.turn) / size, torch.sin(one.turn) / size
+        theta = torch.stack([one.flip * cos, one.flip * sin, -sin, cos], 1).view(-1, 2, 2)
+        shift = -theta @ torch.stack([2 * x - 1, 2 * y - 1], 1)[:, :, None]
+        affine = torch.cat([theta, shift], 2).to(self.device)
+        grid = F.affine_grid(affine, [len(canvas), 4, self.size, self.size], align_corners=False)
         layer = F.grid_sample(sprite, grid, align_corners=False)
         return layer[:, :3] + canvas * (1 - layer[:, 3:])
 

@@ -5,31 +5,48 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 PART = 15 * 2**20  # bytes: repositories and machines lent for minutes take files under 16 MiB
 
+Figures = dict[str, float | torch.Tensor]
+"""What a step tells; single numbers, on the device or off it: reading one would have the device waited for."""
 
-class Trainer(Protocol):
-    """One run of a stage; `at` counts its steps, those of earlier processes included."""
 
-    at: int
+class Trainer(ABC):
+    """One run of a stage."""
 
-    def step(self) -> dict[str, float]:
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.at = 0
+        """Steps taken, those of earlier processes included."""
+        self.hurry = 0.0
+        """The least progress that schedules go by."""
+
+    @property
+    def progress(self) -> float:
+        """Return the share of the run that is done, 0 to 1: what schedules follow."""
+        return min(1.0, max(self.at / self.steps, self.hurry))
+
+    @abstractmethod
+    def step(self) -> Figures:
         """Train once; return figures to tell."""
-        ...
 
+    @abstractmethod
     def save(self) -> None:
         """Write a checkpoint, and what the stage makes."""
-        ...
 
+    @abstractmethod
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        ...
+
+    def look_again(self) -> None:  # noqa: B027 - most stages have nothing to look for
+        """Take up what other stages may have made since; called after each save on the way."""
 
 
 def command_line(about: str | None, configs: Iterable[str]) -> argparse.ArgumentParser:
@@ -41,33 +58,28 @@ def command_line(about: str | None, configs: Iterable[str]) -> argparse.Argument
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
+    parser.add_argument("--finish", action="store_true", help="hurry schedules on, so that they end with the minutes")
     return parser
 
 
-def train(
-    trainer: Trainer,
-    steps: int,
-    minutes: float,
-    tell_every: int,
-    save_every: int,
-    look_again: Callable[[], None] = lambda: None,
-) -> None:
-    """Go on from the last checkpoint until `steps` are done or `minutes` are over; tell the means of the figures.
+def train(trainer: Trainer, minutes: float, finish: bool, tell_every: int, save_every: int) -> None:
+    """Go on from the last checkpoint until all steps are done or the minutes are over; tell the means of the figures.
 
-    `look_again` is called after each save on the way: another stage may have made more to learn from.
+    With `finish`, schedules are over when the minutes are, however few steps were taken.
     """
     trainer.resume()
-    started, lately = time.monotonic(), list[dict[str, float]]()
-    while trainer.at < steps and time.monotonic() - started < 60 * minutes:
+    started, lately = time.monotonic(), list[Figures]()
+    while trainer.at < trainer.steps and (share := (time.monotonic() - started) / max(60 * minutes, 1e-9)) < 1:
+        trainer.hurry = share if finish else 0.0
         lately.append(trainer.step())
         if trainer.at % tell_every == 0:
-            means = {name: sum(figures[name] for figures in lately) / len(lately) for name in lately[0]}
+            means = {name: float(sum(figures[name] for figures in lately)) / len(lately) for name in lately[0]}
             line = " ".join(f"{name} {value:.4g}" for name, value in means.items())
             print(f"{trainer.at} {time.monotonic() - started:.0f}s {line}", flush=True)
             lately.clear()
         if trainer.at % save_every == 0:
             trainer.save()
-            look_again()
+            trainer.look_again()
     trainer.save()
 
 

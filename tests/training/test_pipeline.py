@@ -1,11 +1,12 @@
 """Every stage runs at a tiny size, repeats itself, and writes files that keep to the engine's contract."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from training import codec, failures, perceptor, prior, refine
+from training import codec, perceptor, prior, refine
 from training.networks import load_codec, read_weights
 from training.stages import train
 
@@ -14,7 +15,7 @@ from training.stages import train
 def work(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     run = codec.RUNS["smoke"]
-    train(codec.CodecTrainer(run, packed, folder), run.steps, 1e9, tell_every=2, save_every=3)
+    train(codec.CodecTrainer(run, packed, folder), 1e9, finish=False, tell_every=2, save_every=3)
     return folder
 
 
@@ -29,7 +30,7 @@ def test_a_stopped_codec_goes_on_where_it_was(packed: Path, tmp_path: Path) -> N
     resumed.resume()
     assert resumed.at == 3
     resumed.generator.set_state(torch.load(tmp_path / "before"))
-    assert resumed.step()["loss"] == pytest.approx(straight.step()["loss"], rel=1e-4)
+    assert float(resumed.step()["loss"]) == pytest.approx(float(straight.step()["loss"]), rel=1e-4)
 
 
 def test_generator_file_keeps_to_the_contract(work: Path) -> None:
@@ -99,12 +100,24 @@ def test_refining_changes_the_decoder_alone_and_goes_on(packed: Path, work: Path
     assert again.at == run.steps
 
 
+def test_a_codec_minds_what_a_teacher_sees(packed: Path, work: Path, tmp_path: Path) -> None:
+    perceptor.PerceptorTrainer(perceptor.RUNS["smoke"], packed, work).save()
+    run = codec.RUNS["smoke"]
+    alone = codec.CodecTrainer(run, packed, tmp_path).step()
+    shutil.copy(work / "embedded-perceptor.safetensors", tmp_path / "teacher.safetensors")
+    taught = codec.CodecTrainer(run, packed, tmp_path).step()
+    assert float(taught["loss"]) > float(alone["loss"])
+    assert float(taught["psnr"]) == pytest.approx(float(alone["psnr"]))
+
+
 def test_failures_of_the_loop_become_wrong_answers(packed: Path, work: Path) -> None:
     run = perceptor.RUNS["smoke"]
-    perceptor.PerceptorTrainer(run, packed, work).save()
-    prior.encode(prior.RUNS["smoke"], packed, work, "cpu")
-    failures.fail(packed, work, count=3, steps=1, seed=0)
     trainer = perceptor.PerceptorTrainer(run, packed, work)
-    assert trainer.batch().made.shape == (run.failures, 3, run.size, run.size)
-    assert trainer.pool is not None
-    assert trainer.step()["loss"] > 0
+    assert trainer.failures.count == 0
+    assert float(trainer.step()["loss"]) > 0
+    assert trainer.failures.count == run.practised
+    assert run.practised <= trainer.pool.count <= trainer.run.remembered
+    batch = trainer.batch(trainer.orders(1))
+    assert batch.made.shape == (run.failures, 3, run.size, run.size)
+    assert batch.pictures.shape == (run.batch, 3, run.size, run.size)
+    assert float(trainer.step()["loss"]) > 0

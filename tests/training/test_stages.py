@@ -8,15 +8,17 @@ import torch
 from training import stages
 
 
-class Counter:
+class Counter(stages.Trainer):
     """A run that only counts, and keeps what it counted."""
 
-    def __init__(self, work: Path) -> None:
-        self.work, self.at, self.looked = work, 0, 0
+    def __init__(self, work: Path, steps: int) -> None:
+        super().__init__(steps)
+        self.work, self.looked, self.seen = work, 0, list[float]()
 
-    def step(self) -> dict[str, float]:
+    def step(self) -> stages.Figures:
+        self.seen.append(self.progress)
         self.at += 1
-        return {"at": self.at}
+        return {"at": torch.tensor(float(self.at))}
 
     def save(self) -> None:
         stages.keep({"at": self.at, "weights": torch.full((1000,), float(self.at))}, self.work, "counter")
@@ -26,26 +28,35 @@ class Counter:
         if state is not None:
             self.at = state["at"]
 
-    def look(self) -> None:
+    def look_again(self) -> None:
         self.looked += 1
 
 
 def test_a_run_goes_on_from_its_last_checkpoint_and_tells_means(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, second = Counter(tmp_path), Counter(tmp_path)
-    stages.train(first, 5, 1e9, tell_every=2, save_every=2, look_again=first.look)
+    first, second = Counter(tmp_path, 5), Counter(tmp_path, 8)
+    stages.train(first, 1e9, finish=False, tell_every=2, save_every=2)
     assert first.looked == 2
-    stages.train(second, 8, 1e9, tell_every=2, save_every=100)
+    assert first.seen == [0, 0.2, 0.4, 0.6, 0.8]
+    stages.train(second, 1e9, finish=False, tell_every=2, save_every=100)
     assert second.at == 8
     told = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [(line[0], line[-1]) for line in told] == [("2", "1.5"), ("4", "3.5"), ("6", "6"), ("8", "7.5")]
 
 
 def test_no_minutes_are_no_steps(tmp_path: Path) -> None:
-    counter = Counter(tmp_path)
-    stages.train(counter, 5, 0, tell_every=1, save_every=1)
+    counter = Counter(tmp_path, 5)
+    stages.train(counter, 0, finish=True, tell_every=1, save_every=1)
     assert counter.at == 0
+
+
+def test_schedules_can_end_with_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr(stages.time, "monotonic", lambda: float(next(clock)))
+    counter = Counter(tmp_path, 1000)
+    stages.train(counter, 10 / 60, finish=True, tell_every=1000, save_every=1000)
+    assert counter.seen == [n / 10 for n in range(1, 10)]
 
 
 def test_checkpoints_are_in_small_parts_and_old_ones_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

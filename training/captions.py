@@ -82,11 +82,18 @@ STYLE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
     "night": ((), (), (" at night", ", at night", " in the night", " by night", ", night")),
 }  # fmt: skip
 OPENINGS = ("a picture of ", "an image of ", "a drawing of ", "a painting of ", "an illustration of ", "a photo of ",
-            "a photograph of ", "an emoji of ", "an icon of ", "clip art of ", "a cartoon of ")  # fmt: skip
+            "a photograph of ", "an emoji of ", "an icon of ", "clip art of ", "a cartoon of ", "a portrait of ",
+            "a close-up of ", "an oil painting of ", "a poster of ", "a logo of ", "a sticker of ")  # fmt: skip
 ENDINGS = (", digital art", ", cartoon", ", high quality", ", simple", ", oil on canvas", ", epic", ", trending",
-           " in the style of van gogh", ", emoji", ", acrylic", ", detailed", ", icon")  # fmt: skip
+           " in the style of van gogh", ", emoji", ", acrylic", ", detailed", ", icon", ", trending on artstation",
+           ", 4k", ", unreal engine", ", photorealistic", ", by picasso", ", studio ghibli", ", vibrant colours",
+           ", concept art", ", masterpiece", " in the style of monet", ", minimalist", ", beautiful")  # fmt: skip
 FILLERS = ("cute", "happy", "beautiful", "nice", "old", "new", "pretty", "little", "lovely", "shiny", "single",
-           "funny", "wonderful", "sweet", "magical", "standing")  # fmt: skip
+           "funny", "wonderful", "sweet", "magical", "standing", "angry", "sad", "sleepy", "scary", "friendly", "wild",
+           "hungry", "flying", "smiling", "sitting", "running", "ancient", "modern", "wooden", "giant", "fresh",
+           "delicious", "fat", "tall", "royal", "evil", "young", "strange", "famous")  # fmt: skip
+PARTS = ("a slice of", "a piece of", "a bunch of", "a plate of", "a bowl of", "a basket of", "a pile of", "a statue of",
+         "a toy", "some kind of", "the head of a", "a bit of")  # fmt: skip
 NUMBERS = {"side by side": ("two", "a pair of", "2"), "three": ("three", "3"), "four": ("four", "4")}
 # What a text can ask for, and the layouts that show it.
 ARRANGEMENTS: dict[str, tuple[str, ...]] = {
@@ -233,6 +240,8 @@ class Writer:
     @staticmethod
     def _article(noun: str, rng: random.Random) -> str:
         luck = rng.random()
+        if luck < 0.03:
+            return f"{rng.choice(PARTS)} {noun}"
         if luck < 0.12:
             return noun
         if luck < 0.2:

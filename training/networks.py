@@ -148,13 +148,15 @@ def build_clip(shape: ClipShape) -> Any:
 
 
 def save_weights(path: Path, tensors: dict[str, torch.Tensor], config: dict[str, Any]) -> None:
-    """Write fp16 tensors (integers as they are) and a JSON config in the file's metadata."""
+    """Write fp16 tensors (integers stay) and a JSON config in the metadata, all at once: others may be reading."""
     half = {
         name: (t.detach().half() if t.is_floating_point() else t.detach()).cpu().contiguous().clone()
         for name, t in tensors.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(half, path, metadata={"config": json.dumps(config, sort_keys=True)})
+    partial = path.with_suffix(".tmp")
+    save_file(half, partial, metadata={"config": json.dumps(config, sort_keys=True)})
+    partial.replace(path)
 
 
 def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -1,8 +1,9 @@
 """Sharpen the generator, late: `python -m training.refine --data FILE --work FOLDER [--config cpu|gpu|smoke]`.
 
 The prior learns codes, so once it has begun, encoder and codebook must stay as they are; the decoder may still get
-sharper. Beside colours and edges it now has to please the perceptor's first layers (Johnson et al. 2016) and, in
-the last half, a patch adversary (Esser et al. 2021). Writes `refined.safetensors`; look at `refined.png` first.
+sharper. Beside colours and edges it now has to please the first layers of the perceptor `teacher.safetensors` and,
+later, a patch adversary (Esser et al. 2021), and to see through some noise on the latents. Writes
+`refined.safetensors`; look at `refined.png` first.
 """
 
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class RefineTrainer(Trainer):
         mix = Mix(**{**MIX.__dict__, "drawn": 0.3})
         self.aligned = Sampler(self.bank, mix, artist_vendors(self.bank.table))
         self.loose = Sampler(self.bank, Mix(loose=True, tinted=0.2))
-        self.features = Features(work / "embedded-perceptor.safetensors").to(device)
+        self.features = Features(work / "teacher.safetensors").to(device)
         self.codec.requires_grad_(False)
         trained = [*self.codec.decoder.parameters(), *self.codec.post_quant_conv.parameters()]
         for parameter in trained:

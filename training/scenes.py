@@ -4,6 +4,7 @@ import io
 import json
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ class SpriteBank:
         wanted = [i for i, vendor in enumerate(table["vendors"]) if vendor["role"] in roles]
         blobs, ends = packed["blobs"].tobytes(), packed["end"].tolist()
         rows = [i for i, vendor in enumerate(packed["vendor"].tolist()) if vendor in wanted]
-        pixels = np.stack([_decode(blobs[ends[i - 1] if i else 0 : ends[i]]) for i in rows])
+        with ThreadPoolExecutor() as pool:
+            pixels = np.stack(list(pool.map(_decode, (blobs[ends[i - 1] if i else 0 : ends[i]] for i in rows))))
         full = torch.from_numpy(pixels)
         half = torch.cat([F.avg_pool2d(part.float(), 2).round().byte() for part in full.split(256)])
         keep = np.array(rows)

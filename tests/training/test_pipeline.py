@@ -85,6 +85,7 @@ def test_prior_learns_and_its_file_loads(packed: Path, tmp_path: Path, monkeypat
 
 def test_refining_changes_the_decoder_alone_and_goes_on(packed: Path, work: Path) -> None:
     perceptor.PerceptorTrainer(perceptor.RUNS["smoke"], packed, work).save()
+    shutil.copy(work / "embedded-perceptor.safetensors", work / "teacher.safetensors")
     run = refine.RUNS["smoke"]
     trainer = refine.RefineTrainer(run, packed, work)
     figures = [trainer.step() for _ in range(run.steps)]

@@ -156,11 +156,12 @@ class Painter(nn.Module):
         seen = self.blank.long()[None].repeat(len(conditions.ground), 1, 1, 1)
         for layout, spots in enumerate(self.shape.spots):
             for slot, table, top, left in spots:
-                here = (conditions.layout == layout) & (conditions.things[:, slot] < self.shape.concepts)
-                rows = here.nonzero()[:, 0]
-                thing, style = conditions.things[rows, slot], conditions.style[rows]
+                thing, style = conditions.things[:, slot], conditions.style
+                here = (conditions.layout == layout) & (thing < self.shape.concepts)
+                thing = thing.clamp(max=self.shape.concepts - 1)
                 codes = (self.small[thing, style] if table == 2 else self.large[thing, style, table]).long()
-                seen[rows, :, top : top + codes.shape[-2], left : left + codes.shape[-1]] = codes
+                place = seen[:, :, top : top + codes.shape[-2], left : left + codes.shape[-1]]
+                place.copy_(torch.where(here[:, None, None, None], codes, place))  # no waiting for a GPU to say which
         return seen
 
     def forward(self, conditions: Conditions) -> torch.Tensor:

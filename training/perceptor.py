@@ -139,7 +139,7 @@ class PerceptorTrainer(Trainer):
         clip.token_embedding = nn.Embedding(len(rows), table.shape[1], _weight=table).to(self.device)
         clip.to(torch.bfloat16).visual.to(memory_format=torch.channels_last)
         for module in clip.modules():
-            if isinstance(module, nn.LayerNorm):  # CLIP's own computes in float32
+            if isinstance(module, (nn.LayerNorm, nn.BatchNorm2d)):  # which compute in float32 whatever they are given
                 module.float()
         return clip
 
@@ -220,7 +220,8 @@ class PerceptorTrainer(Trainer):
         order = next(self.ahead)
         batch, run = self.batch(order), self.run
         concept = batch.shown[:, 0]
-        captions, names = self._words(batch.tokens, order.tokens), self._words(order.names.to(self.device), order.names)
+        longest = int(order.names.argmax(-1).max()) + 1
+        captions, names = self._words(batch.tokens, CONTEXT), self._words(order.names.to(self.device), longest)
         wanted = Wanted(captions, names, concept, fits(batch.shown, batch.said))
         pictures = batch.pictures
         if self.progress >= run.attack_from:
@@ -237,9 +238,8 @@ class PerceptorTrainer(Trainer):
         self.at += 1
         return {"loss": loss.detach(), "right": (logits.argmax(1) == concept).float().mean(), "norm": norm}
 
-    def _words(self, tokens: torch.Tensor, here: torch.Tensor) -> torch.Tensor:
-        """Embed texts; `here` are the same tokens on the CPU, so that their length is known at once."""
-        return F.normalize(encode_text(self.clip, tokens, int(here.argmax(-1).max()) + 1).float(), dim=-1)
+    def _words(self, tokens: torch.Tensor, length: int) -> torch.Tensor:
+        return F.normalize(encode_text(self.clip, tokens, length).float(), dim=-1)
 
     def _practise(self, practice: Practice, order: Order, words: torch.Tensor) -> None:
         """Let the loop fail on the batch's last scenes, whose pictures and captions are as they were ordered."""

@@ -163,7 +163,10 @@ def row_table(bank: SpriteBank) -> torch.Tensor:
 
 
 def encode(run: PriorRun, data: Path, work: Path, device: str, minutes: float = 1e9) -> None:
-    """Compose pictures and write their codes and conditions, part by part; parts that are there stay."""
+    """Compose pictures and write their codes and conditions, the first part and more as long as there are minutes.
+
+    Parts that are there stay.
+    """
     bank = SpriteBank.read(data)
     sampler = Sampler(bank, MIX, artist_vendors(bank.table))
     codec = load_codec(work / "embedded-generator.safetensors").to(device)
@@ -172,7 +175,7 @@ def encode(run: PriorRun, data: Path, work: Path, device: str, minutes: float = 
     started = time.monotonic()
     for part in range(run.parts):
         path = work / f"codes-{part}.npz"
-        if path.exists() or time.monotonic() - started > 60 * minutes:
+        if path.exists() or (part and time.monotonic() - started > 60 * minutes):
             continue
         generator = torch.Generator().manual_seed(run.seed * 1000 + part)
         codes, rows = [], []
@@ -182,7 +185,9 @@ def encode(run: PriorRun, data: Path, work: Path, device: str, minutes: float = 
                 found = codec.nearest(codec.encode(2 * painter.draw(scenes) - 1))
             codes.append(found.cpu().numpy().astype(np.uint16))
             rows.append(describe(scenes, bank))
-        np.savez(path, codes=np.concatenate(codes), rows=np.concatenate(rows))
+        with path.with_suffix(".tmp").open("wb") as handle:
+            np.savez(handle, codes=np.concatenate(codes), rows=np.concatenate(rows))
+        path.with_suffix(".tmp").replace(path)  # the painter may be looking
         print(f"part {part} of {run.parts}, {time.monotonic() - started:.0f}s", flush=True)
 
 

@@ -58,6 +58,7 @@ class RefineTrainer(Trainer):
         self.aligned = Sampler(self.bank, mix, artist_vendors(self.bank.table))
         self.loose = Sampler(self.bank, Mix(loose=True, tinted=0.2))
         self.features = Features(work / "teacher.safetensors").to(device)
+        self.spread = float(self.codec.codebook.std())
         self.codec.requires_grad_(False)
         trained = [*self.codec.decoder.parameters(), *self.codec.post_quant_conv.parameters()]
         for parameter in trained:
@@ -96,7 +97,7 @@ class RefineTrainer(Trainer):
     def _noise(self, z: torch.Tensor) -> torch.Tensor:
         """Shake the latents of half of the pictures, as the prior's errors and the loop's steps do."""
         much = self.run.noise * torch.rand(len(z), 1, 1, 1, generator=self.generator)
-        much = much * (torch.arange(len(z)) % 2)[:, None, None, None] * self.codec.codebook.std().cpu()
+        much = much * (torch.arange(len(z)) % 2)[:, None, None, None] * self.spread
         return much.to(z.device) * torch.randn(z.shape, generator=self.generator).to(z.device)
 
     def _real(self, pictures: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from training.critics import Features, apart
 from training.networks import Codec, CodecShape, save_codec
 from training.optim import MasterAdamW, schedule
 from training.scenes import Mix, Painter, Sampler, SpriteBank, sheet
-from training.stages import Figures, Trainer, command_line, keep, kept, train
+from training.stages import Figures, Trainer, command_line, keep, kept, repeatable, train
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class CodecTrainer(Trainer):
     def __init__(self, run: CodecRun, data: Path, work: Path, device: str = "cpu") -> None:
         super().__init__(run.steps)
         self.run, self.work, self.device = run, work, device
-        torch.manual_seed(run.seed)
+        repeatable(run.seed, device)
         self.generator = torch.Generator().manual_seed(run.seed)
         bank = SpriteBank.read(data)
         self.sampler = Sampler(bank, Mix(loose=True, pair=0.12, copies=0.1, tinted=0.2))

@@ -17,7 +17,7 @@ from training.judge_net import FEATURES, Lite, published_weights
 from training.judge_pictures import Bender
 from training.optim import MasterAdamW, schedule
 from training.scenes import Mix, Painter, Sampler, SpriteBank
-from training.stages import Figures, Trainer, command_line, keep, kept, train
+from training.stages import Figures, Trainer, command_line, keep, kept, repeatable, train
 
 ROLES = ("held-out", "judge")  # vendors that no painting network learned from
 TRUST = 0.3  # in the gradients' scores, beside the network's log-probabilities
@@ -79,7 +79,7 @@ class JudgeTrainer(Trainer):
     def __init__(self, run: JudgeRun, data: Path, work: Path, device: str = "cpu", without: str = "") -> None:
         super().__init__(run.steps)
         self.run, self.work, self.device = run, work, device
-        torch.manual_seed(run.seed)
+        repeatable(run.seed, device)
         self.generator = torch.Generator().manual_seed(run.seed)
         self.bank = some_of(SpriteBank.read(data, ROLES), without, leave=True)
         self.bender = Bender(self.bank, device)

@@ -20,7 +20,7 @@ from training.networks import ClipShape, build_clip, save_clip
 from training.optim import MasterAdamW, schedule
 from training.orders import CONTEXT, END, START, Order, Orders, fits
 from training.scenes import Mix, Painter, SpriteBank
-from training.stages import Figures, Trainer, command_line, keep, kept, train
+from training.stages import Figures, Trainer, command_line, keep, kept, repeatable, train
 from training.texts import Texts
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -108,7 +108,7 @@ class PerceptorTrainer(Trainer):
     def __init__(self, run: PerceptorRun, data: Path, work: Path, device: str = "cpu") -> None:
         super().__init__(run.steps)
         self.run, self.work, self.device = run, work, device
-        torch.manual_seed(run.seed)
+        repeatable(run.seed, device)
         self.generator = torch.Generator(device).manual_seed(run.seed)
         self.bank = SpriteBank.read(data)
         self.painter = Painter(self.bank, run.size, device)

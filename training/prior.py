@@ -35,7 +35,7 @@ from training.scenes import (
     Scenes,
     SpriteBank,
 )
-from training.stages import Figures, Trainer, command_line, keep, kept, train
+from training.stages import Figures, Trainer, command_line, keep, kept, repeatable, train
 from training.texts import Texts, none_last
 
 ARTISTS = ("fluent-flat", "noto", "twemoji", "fluent-3d")  # the vendors it paints like
@@ -244,7 +244,7 @@ class ReadTrainer(Trainer):
         bank = SpriteBank.read(data)
         self.texts = Texts(bank, PriorShape.context, run.seed)
         self.shape = shape_of(run, bank, 16, 1024, 32, len(self.texts.token_rows))
-        torch.manual_seed(run.seed)
+        repeatable(run.seed, device)
         self.reader = Reader(self.shape).to(device)
         self.optimiser = torch.optim.AdamW(self.reader.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
 
@@ -300,7 +300,7 @@ class PaintTrainer(Trainer):
         self.token_rows = reader["token_rows"]
         self.shape = shape_of(run, self.bank, side, codec.shape.n_embed, codec.shape.embed_dim, len(self.token_rows))
         self.reader_state = reader["reader"]
-        torch.manual_seed(run.seed)
+        repeatable(run.seed, device)
         self.generator = torch.Generator().manual_seed(run.seed)
         self.painter = Painter(self.shape).to(device, torch.bfloat16)
         # In float32 whatever the rest: what is nearest must be the same as in the generator.

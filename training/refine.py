@@ -18,7 +18,7 @@ from training.networks import load_codec, read_weights, save_weights
 from training.optim import MasterAdamW, schedule
 from training.prior import MIX, artist_vendors, one_style, row_table
 from training.scenes import Mix, Painter, Sampler, SpriteBank, sheet
-from training.stages import Figures, Trainer, command_line, keep, kept, train
+from training.stages import Figures, Trainer, command_line, keep, kept, repeatable, train
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class RefineTrainer(Trainer):
     def __init__(self, run: RefineRun, data: Path, work: Path, device: str = "cpu") -> None:
         super().__init__(run.steps)
         self.run, self.work, self.device = run, work, device
-        torch.manual_seed(run.seed)
+        repeatable(run.seed, device)
         self.generator = torch.Generator().manual_seed(run.seed)
         self.bank = SpriteBank.read(data)
         self.codec = load_codec(work / "embedded-generator.safetensors").to(device)

@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import io
 import json
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -47,6 +48,15 @@ class Trainer(ABC):
 
     def look_again(self) -> None:  # noqa: B027 - most stages have nothing to look for
         """Take up what other stages may have made since; called after each save on the way."""
+
+
+def repeatable(seed: int, device: str) -> None:
+    """Have the same seed give the same run on the same device, at the price of some speed on a GPU."""
+    torch.manual_seed(seed)
+    if device != "cpu":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # of the two that cuBLAS repeats itself with
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def command_line(about: str | None, configs: Iterable[str]) -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from training import codec, perceptor, prior
 from training.stages import Figures
@@ -28,20 +29,35 @@ def work(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_codec(packed: Path, work: Path) -> None:
-    first, second = (losses(codec.CodecTrainer(codec.RUNS["smoke"], packed, work).step) for _ in range(2))
+@pytest.fixture(
+    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+)
+def device(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_codec(packed: Path, work: Path, device: str) -> None:
+    first, second = (losses(codec.CodecTrainer(codec.RUNS["smoke"], packed, work, device).step) for _ in range(2))
     assert first == second
     assert first[-1] < first[0]
 
 
-def test_perceptor_through_its_attack_and_practice(packed: Path, work: Path) -> None:
-    run = replace(perceptor.RUNS["smoke"], steps=STEPS)
+def test_perceptor_through_its_attack(packed: Path, work: Path, device: str) -> None:
+    run = replace(perceptor.RUNS["smoke"], steps=STEPS, practice_from=2)
     assert run.attack_from < 1
+    first, second = (losses(perceptor.PerceptorTrainer(run, packed, work, device).step) for _ in range(2))
+    assert first == second
+
+
+def test_perceptor_through_its_practice(packed: Path, work: Path) -> None:
+    run = replace(
+        perceptor.RUNS["smoke"], steps=STEPS, practice_from=0.5
+    )  # there is no device but a CPU that repeats it
     first, second = (losses(perceptor.PerceptorTrainer(run, packed, work).step) for _ in range(2))
     assert first == second
 
 
-def test_reader_and_painter(packed: Path, work: Path) -> None:
+def test_reader_and_painter(packed: Path, work: Path, device: str) -> None:
     for trainer in (prior.ReadTrainer, prior.PaintTrainer):
-        first, second = (losses(trainer(prior.RUNS["smoke"], packed, work).step) for _ in range(2))
+        first, second = (losses(trainer(prior.RUNS["smoke"], packed, work, device).step) for _ in range(2))
         assert first == second

@@ -6,12 +6,13 @@ matrix; `engine/kornia_cutouts.py` is the same chain spelled out, transform by t
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.devices import on_gpu
 from engine.spec import Augmentations, Cutouts
 
 LUMA = (0.299, 0.587, 0.114)
@@ -44,9 +45,12 @@ class Draw:
 Numbers = tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
-@lru_cache(maxsize=64)
+@cache
 def constant(values: Numbers, device: torch.device) -> Tensor:
-    """Put fixed numbers on a device once, in fp32: a GPU that is handed them anew is waited for each time."""
+    """Put fixed numbers on a device once, in fp32: a GPU that is handed them anew is waited for each time.
+
+    They stay for good: a recorded step reads them where they are.
+    """
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
@@ -229,10 +233,17 @@ def _look_up(picture: Tensor, places: Tensor, inside: Tensor, scale: Tensor) -> 
     levels = 1 + max(0, math.floor(math.log2(max(height, width) / inside.shape[-1]) + 0.5))
     if levels > 1:
         picture, places = _pyramid(picture, places, scale, levels)
-    cut = F.grid_sample(
-        picture.expand(len(places), -1, -1, -1), places, mode="bilinear", padding_mode="border", align_corners=False
-    )
-    return cut * inside
+    return _sample(picture, places) * inside
+
+
+def _sample(picture: Tensor, places: Tensor) -> Tensor:
+    """Look up (1, 3, h, w) at (n, s, s, 2) places, as (n, 3, s, s)."""
+    look_up = partial(F.grid_sample, mode="bilinear", padding_mode="border", align_corners=False)
+    if not on_gpu(picture):
+        return look_up(picture.expand(len(places), -1, -1, -1), places)
+    # As one tall look-up: the way back through n pictures would fill n gradients of the whole picture, and add them up.
+    tall = look_up(picture, places.flatten(0, 1)[None])
+    return tall[0].unflatten(1, places.shape[:2]).transpose(0, 1)
 
 
 def _pyramid(picture: Tensor, places: Tensor, scale: Tensor, levels: int) -> tuple[Tensor, Tensor]:

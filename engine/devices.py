@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 import torch
+from torch import Tensor
 
 Precision = Literal["auto", "bf16", "fp32"]
-Compiler = Literal["none", "graphs", "kernels", "both"]
-"""What torch.compile does to the networks: CUDA graphs record their launches, Inductor writes their kernels anew."""
+Compiler = Literal["none", "graphs", "kernels", "both", "whole"]
+"""What is done to the step: CUDA graphs record the networks' launches, Inductor writes their kernels anew, or one CUDA
+graph records everything that the step does (`engine.recording`)."""
 Network = TypeVar("Network", bound=Callable[..., Any])
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -40,6 +42,17 @@ class Device:
     def is_cuda(self) -> bool:
         """Tell a GPU from a CPU."""
         return self.torch_device.type == "cuda"
+
+    @property
+    def records(self) -> bool:
+        """Tell whether a painting's step is recorded as one CUDA graph."""
+        return self.is_cuda and self.compiler == "whole"
+
+    def adam(self, rate: float) -> dict[str, Any]:
+        """Return the options of the fastest Adam; a GPU takes one launch and reads the rate from its own memory."""
+        if not self.is_cuda:
+            return {"lr": rate}
+        return {"lr": torch.tensor(rate, device=self.torch_device), "fused": True, "capturable": True}
 
     def free_memory(self) -> int:
         """Return the bytes that this process could still take, counting what torch holds but does not use."""
@@ -66,7 +79,7 @@ class Device:
 
         What it returns may be overwritten by its next call, so that the caller copies it.
         """
-        if self.compiler == "none":
+        if self.compiler in ("none", "whole"):
             return network
         backend = "cudagraphs" if self.compiler == "graphs" else "inductor"
         mode = "reduce-overhead" if self.compiler == "both" else None
@@ -75,6 +88,11 @@ class Device:
     def __str__(self) -> str:
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
         return f"{self.torch_device} ({self.name}), {precision}"
+
+
+def on_gpu(x: Tensor) -> bool:
+    """Tell where to take the way that is fast on a GPU from where to take a CPU's."""
+    return x.is_cuda
 
 
 def even(count: int, most: int) -> int:

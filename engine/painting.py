@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ from engine.models import ModelStore
 from engine.perceptors import Perceptor
 from engine.priors import Proposals
 from engine.prompts import Prompt
+from engine.recording import Recorder
 from engine.spec import BadSpecError, PaintingSpec
 from engine.views import CutterType, View, look_together, saved_bytes
 
@@ -93,6 +95,8 @@ class Painting:
             for choice in spec.perceptors
         ]
         self._rng = self._fresh_rng("steps")
+        self._recorder = Recorder(self._rng)
+        self._weights = [torch.zeros((), device=self._device) for _ in spec.penalties]
         self._original, self._mask = self._picture_to_edit()
         self._look_for(spec.prompts)
         self._z: Tensor | None = None
@@ -112,6 +116,7 @@ class Painting:
             self._set_latent(self._start())
         self._began = self._began or time.monotonic()
         self._change_stage()
+        self._follow_schedules()
         return Kind(self._vqgan, tuple(view.perceptor for view in self._views), self._latent.shape)
 
     # The step, whose work in the networks `step_together` does
@@ -137,8 +142,7 @@ class Painting:
     def _pull(self, z: Tensor) -> Tensor:
         """Sum what keeps z small or near its start (paper section 2.4)."""
         total = z.new_zeros(())
-        for penalty in self.spec.penalties:
-            weight = penalty_weight(penalty, self.step, self.spec.steps)
+        for penalty, weight in zip(self.spec.penalties, self._weights, strict=True):
             target = self._first_z if penalty.target == "start" else None
             total = total + weight * latent_penalty(z, target)
         if self.spec.strength < 1:  # in units of the codebook's own spread, so that it means the same for every model
@@ -146,13 +150,11 @@ class Painting:
             total = total + latent_penalty(z, self._first_z) / (looseness * self._vqgan.codebook.var())
         return total
 
-    def _descend(self, losses: Tensor, seen: Tensor) -> Iterate:
+    def _descend(self) -> None:
         z = self._latent
         assert z.grad is not None
         if self._mask is not None:
             z.grad *= to_latent(self._mask, (z.shape[-2], z.shape[-1]))
-        for group in self._adam.param_groups:
-            group["lr"] = self._learning_rate()
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
         with torch.no_grad():
@@ -160,8 +162,18 @@ class Painting:
                 low, high = self._vqgan.range()
                 z.copy_(z.maximum(low).minimum(high))
             self._average.lerp_(z, 1 - self.spec.average)
+
+    def _report(self, losses: Tensor, seen: Tensor) -> Iterate:
         self.step += 1
         return Iterate(self.step, self.spec.steps, time.monotonic() - self._began, losses, seen)
+
+    def _follow_schedules(self) -> None:
+        """Put the numbers that change from step to step where the step reads them."""
+        for penalty, weight in zip(self.spec.penalties, self._weights, strict=True):
+            weight.fill_(penalty_weight(penalty, self.step, self.spec.steps))
+        rate = self._learning_rate()
+        for group in self._adam.param_groups:
+            group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
 
     def _learning_rate(self) -> float:
         if self.spec.learning_rate_schedule == "constant":
@@ -199,12 +211,7 @@ class Painting:
         elif spec.start == "prior":
             z = starts.from_proposals(self._propose(rng), self._vqgan, grid, self._score)
         else:
-            plain = {
-                "noise": starts.random_codes,
-                "pixels": starts.random_pixels,
-                "gradient": starts.random_gradient,
-            }
-            z = plain[spec.start](self._vqgan, grid, rng)
+            z = starts.PLAIN[spec.start](self._vqgan, grid, rng)
         return starts.replace_cells(z, spec.init_noise, self._vqgan, rng) if spec.init_noise else z
 
     def _propose(self, rng: torch.Generator) -> Proposals:
@@ -243,7 +250,8 @@ class Painting:
         self._renew_adam()
 
     def _renew_adam(self) -> None:
-        self._adam = torch.optim.Adam([self._latent], lr=self.spec.learning_rate, betas=BETAS)
+        self._adam = torch.optim.Adam([self._latent], betas=BETAS, **self._models.device.adam(self.spec.learning_rate))
+        self._recorder.forget()
 
     def _fresh_rng(self, purpose: str) -> torch.Generator:
         """Return a generator of its own for each purpose, so that none disturbs another and each can be had again."""
@@ -268,6 +276,7 @@ class Painting:
         self._look_for(prompts)
 
     def _look_for(self, prompts: tuple[Prompt, ...]) -> None:
+        self._recorder.forget()
         for view in self._views:
             view.look_for(prompts, self._fresh_rng("prompts"))
             if self._original is not None and self.spec.edit_from:
@@ -308,7 +317,8 @@ class Painting:
             self.steer(steered.prompts)
         self._set_latent(state["z"].to(self._device))
         self._first_z, self._average = (state[name].to(self._device) for name in ("first_z", "average"))
-        self._adam.load_state_dict(state["adam"])
+        moments = state["adam"]["state"]  # how this device steps is not the state's to say
+        self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
         self._rng.set_state(state["rng"])
         self.step = state["step"]
         return self
@@ -338,7 +348,18 @@ def step_together(paintings: Sequence[Painting]) -> list[Iterate]:
     steps = [painting.prepare() for painting in paintings]
     if any(step != steps[0] for step in steps):
         raise ValueError("Only paintings of one size, with the same models, can be stepped together.")
-    vqgan = steps[0].generator
+    take, first = partial(_take_step, steps[0].generator, paintings), paintings[0]
+    recorded = len(paintings) == 1 and first._models.device.records
+    results = first._recorder.run(take) if recorded else take()
+    iterates = [painting._report(*result) for painting, result in zip(paintings, results, strict=True)]
+    due = [painting for painting in paintings if painting.step % CHECK_EVERY == 0]
+    if lost := [painting for painting in due if painting.is_lost]:
+        raise LostError(lost)
+    return iterates
+
+
+def _take_step(vqgan: Generator, paintings: Sequence[Painting]) -> list[tuple[Tensor, Tensor]]:
+    """Do a step's work on the device; return each painting's losses and the picture that it looked at."""
     decoded = _decode(vqgan, torch.cat([painting._latent for painting in paintings])).split(1)
     pictures = [painting._compose(picture) for painting, picture in zip(paintings, decoded, strict=True)]
     # The cutouts go back to the pictures chunk by chunk, the pictures through the decoder once: the loss is a mean over
@@ -348,14 +369,9 @@ def step_together(paintings: Sequence[Painting]) -> list[Iterate]:
     for painting, picture, total in zip(paintings, seen, losses, strict=True):
         total[-1] += painting._other_losses(picture)
     torch.autograd.backward(pictures, [picture.grad for picture in seen])
-    iterates = [
-        painting._descend(total, picture.detach())
-        for painting, total, picture in zip(paintings, losses, seen, strict=True)
-    ]
-    due = [painting for painting in paintings if painting.step % CHECK_EVERY == 0]
-    if lost := [painting for painting in due if painting.is_lost]:
-        raise LostError(lost)
-    return iterates
+    for painting in paintings:
+        painting._descend()
+    return [(total, picture.detach()) for total, picture in zip(losses, seen, strict=True)]
 
 
 def most_together(painting: Painting) -> int:

@@ -61,6 +61,9 @@ def random_gradient(generator: Generator, grid: Grid, rng: torch.Generator) -> T
     return generator.encode(F.interpolate(corners, (height, width), mode="bilinear", align_corners=True))
 
 
+PLAIN = {"noise": random_codes, "pixels": random_pixels, "gradient": random_gradient}
+
+
 def best_of(count: int, generator: Generator, grid: Grid, rng: torch.Generator, score: Score) -> Tensor:
     """Draw gradients and code grids in turn and keep the one that the perceptors like best (FuseDream's start)."""
     kinds = (random_gradient, random_codes)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from engine.devices import pick_device
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.presets import spec_from_preset
@@ -55,3 +56,13 @@ def test_without_a_compiler_nothing_is_wrapped(cpu):
 
     assert cpu.compiled(network) is network
     assert replace(cpu, compiler="graphs").compiled(network) is not network
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_recorded_networks_paint_the_same_on_a_gpu(tiny_models, precision):
+    device = pick_device("cuda", precision)
+    losses, z = course(tiny_models, replace(device, compiler="graphs"))
+    same_losses, same_z = course(tiny_models, device)
+    assert losses == pytest.approx(same_losses, abs=2e-2)
+    assert torch.cosine_similarity(z.flatten(), same_z.flatten(), dim=0) > 0.99

@@ -185,3 +185,15 @@ def test_erasing_takes_the_same_box_from_every_cutout():
     erased = cut == 0
     assert 0.05 < erased.float().mean() < 0.45
     assert (erased == erased[:1]).all()
+
+
+def test_a_gpu_s_one_look_up_sees_the_same(monkeypatch):
+    cutter = Cutter(Cutouts(count=5), Augmentations(), SIZE)
+    draw, seen = cutter.draw(96, 128, rng(3)), []
+    for tall in (False, True):
+        monkeypatch.setattr("engine.cutouts.on_gpu", lambda _, tall=tall: tall)
+        picture = smooth_picture().requires_grad_()
+        cut = cutter.cut(picture, draw, slice(1, 5))
+        cut.square().sum().backward()
+        seen.append((cut.detach(), picture.grad))
+    torch.testing.assert_close(seen[0], seen[1])

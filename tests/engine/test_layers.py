@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine import third_party
+from engine import gpu_norms, third_party
 from engine.layers import (
     Attention,
     AttentionPool,
@@ -19,7 +19,7 @@ from engine.layers import (
 )
 
 
-def _agree(ours, theirs, x):
+def _agree(ours, theirs, x, rtol=1e-5):
     """Compare results and gradients to x, for a gradient of random values."""
     outs, grads = [], []
     for network in (ours, theirs):
@@ -28,8 +28,8 @@ def _agree(ours, theirs, x):
         out.backward(torch.linspace(-1, 1, out.numel(), device=out.device).reshape(out.shape))
         outs.append(out.detach())
         grads.append(leaf.grad)
-    torch.testing.assert_close(outs[0], outs[1], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-5 * grads[1].abs().max().item())
+    torch.testing.assert_close(outs[0], outs[1], rtol=rtol, atol=rtol)
+    torch.testing.assert_close(grads[0], grads[1], rtol=10 * rtol, atol=rtol * grads[1].abs().max().item())
 
 
 def _frozen(module):
@@ -56,10 +56,19 @@ def test_both_ways_back_agree():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_norm_silu_on_a_gpu():
-    norm = _frozen(nn.GroupNorm(8, 32, eps=1e-6)).cuda()
+@pytest.mark.parametrize("triton", [True, False])
+def test_layers_on_a_gpu(triton, monkeypatch):
+    """With our kernels, and with torch's where there is no Triton."""
+    monkeypatch.setattr(gpu_norms, "HAS_TRITON", triton and gpu_norms.HAS_TRITON)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     x = (torch.randn(2, 32, 6, 5) * 3 + 1).cuda().contiguous(memory_format=torch.channels_last)
+    norm = _frozen(nn.GroupNorm(8, 32, eps=1e-6)).cuda()
+    block = _frozen(third_party.ResnetBlock(in_channels=32, out_channels=64, dropout=0, temb_channels=0)).cuda()
+    attention = _frozen(third_party.AttnBlock(32)).cuda()
     _agree(NormSilu(norm), lambda t: nn.functional.silu(norm(t)), x)
+    _agree(NormSilu(norm, silu=False), norm, x)
+    _agree(Residual(block), lambda t: block(t, None), x, rtol=1e-4)
+    _agree(Attention(attention), attention, x, rtol=1e-3)
 
 
 def test_norm_silu_in_bf16_follows_fp32():

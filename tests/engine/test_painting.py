@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from engine.devices import pick_device
 from engine.models import ModelStore
 from engine.painting import Iterate, LostError, Painting
 from engine.presets import spec_from_preset
@@ -86,6 +87,7 @@ def test_equal_specs_paint_equal_bytes_and_touch_no_global_generator(store):
 RESUME = """
 import sys, torch
 from pathlib import Path
+from engine.devices import pick_device
 from engine.devices import pick_device
 from engine.models import ModelStore
 from engine.painting import Painting
@@ -320,3 +322,19 @@ def test_a_step_makes_no_gpu_wait(store, monkeypatch, preset):
         assert waits.seen == []
         assert iterate.loss > 0
         assert waits.seen == ["aten._local_scalar_dense.default"]  # so it does look
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("preset", ["paper", "normal", "nerdyrodent", "mse"])
+def test_a_step_makes_no_real_gpu_wait(tiny_models, preset):
+    store = ModelStore(tiny_models, pick_device("cuda"), embedded=tiny_models)
+    painting = Painting(spec_of(preset, start="noise", coarse=0, steps=9, width=96, height=96), store)
+    next(painting)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        iterate = next(painting)
+        with pytest.raises(RuntimeError, match="synchroni"):
+            float(iterate._losses.sum())  # so it does look
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert iterate.loss > 0

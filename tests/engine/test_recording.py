@@ -1,0 +1,160 @@
+"""A recorded step paints what the plain step paints: on a GPU, and everywhere with a stand-in for the CUDA graph."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from engine.devices import Device, pick_device
+from engine.models import ModelStore
+from engine.painting import Painting
+from engine.presets import spec_from_preset
+from engine.prompts import Prompt
+from engine.spec import Cutouts
+
+
+def tensors(*things):
+    return [leaf for leaf in tree_leaves(things) if isinstance(leaf, torch.Tensor)]
+
+
+class Tape(TorchDispatchMode):
+    """Stand in for a CUDA graph: keep every operation with the memory it uses, to be done again on that memory.
+
+    As with the real one, recording changes nothing, and a number that the host hands over is kept as it was.
+    """
+
+    made = 0
+
+    def __init__(self):
+        super().__init__()
+        self.operations, self.before, self.fresh = [], [], set()
+        Tape.made += 1
+
+    def register_generator_state(self, rng):
+        self.rng, self.rng_before = rng, rng.get_state()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        assert func is not torch.ops.aten._local_scalar_dense.default, "a recorded step reads a number"
+        given = [*args, *kwargs.values()]
+        for argument, value in zip(func._schema.arguments, given, strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                self.before += [(t, t.clone()) for t in tensors(value) if t.untyped_storage()._cdata not in self.fresh]
+        out = func(*args, **kwargs)
+        old = {tensor.untyped_storage()._cdata for tensor in tensors(given)}
+        made = [t if t.untyped_storage()._cdata not in old else None for t in tensors(out)]
+        self.fresh |= {tensor.untyped_storage()._cdata for tensor in made if tensor is not None}
+        self.operations.append((func, args, kwargs, made))
+        return out
+
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
+        for tensor, value in reversed(self.before):
+            tensor.detach().copy_(value)
+        self.rng.set_state(self.rng_before)
+
+    @torch.no_grad()
+    def replay(self):
+        for func, args, kwargs, made in self.operations:
+            for tensor, value in zip(made, tensors(func(*args, **kwargs)), strict=True):
+                if tensor is not None:
+                    tensor.detach().copy_(value)
+
+
+class Recording(Device):
+    """A CPU that is told to record, with the Adam of a GPU."""
+
+    @property
+    def records(self) -> bool:
+        return True
+
+    def adam(self, rate):
+        return {"lr": torch.tensor(rate), "fused": True}
+
+
+class Plain(Recording):
+    @property
+    def records(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def tape(monkeypatch):
+    Tape.made = 0
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Tape)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "graph", lambda tape, stream: tape)
+
+
+def spec_of(preset="paper", **changes):
+    base = {"width": 48, "height": 32, "steps": 8, "seed": 7, "start": "noise", "cutouts": Cutouts(count=4)}
+    return spec_from_preset((Prompt(content="a red apple"),), preset, **{**base, **changes})
+
+
+def stores(tiny_models, cpu):
+    kinds = (kind(cpu.torch_device, cpu.dtype, cpu.name) for kind in (Recording, Plain))
+    return [ModelStore(tiny_models, device, embedded=tiny_models) for device in kinds]
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "made"),
+    [
+        ("paper", {}, 1),
+        ("normal", {"coarse": 0.5, "learning_rate_schedule": "cosine"}, 2),
+        ("nerdyrodent", {"total_variation": 0.1, "strength": 0.5}, 1),
+        ("mse", {"steps": 56, "average": 0.9}, 2),  # a new Adam at the stair
+    ],
+)
+def test_a_recorded_step_paints_the_same(tape, tiny_models, cpu, preset, changes, made):
+    recorded, plain = (Painting(spec_of(preset, **changes), store) for store in stores(tiny_models, cpu))
+    losses = [[iterate.losses for iterate in painting] for painting in (recorded, plain)]
+    assert losses[0] == losses[1]
+    assert torch.equal(recorded._average, plain._average)
+    assert recorded.picture().tobytes() == plain.picture().tobytes()
+    assert Tape.made == made
+
+
+def test_a_report_is_not_overwritten_by_the_next_step(tape, tiny_models, cpu):
+    recorded, plain = (list(Painting(spec_of(), store)) for store in stores(tiny_models, cpu))
+    assert [one.loss for one in recorded] == [one.loss for one in plain]
+    assert [one.picture().tobytes() for one in recorded] == [one.picture().tobytes() for one in plain]
+
+
+def test_a_recorded_painting_is_steered_and_resumed(tape, tiny_models, cpu):
+    def course(store):
+        painting = Painting(spec_of(steps=12), store)
+        for _ in range(5):
+            next(painting)
+        state = painting.state_dict()
+        painting.steer((Prompt(content="a grey lighthouse"),))
+        steered = [iterate.loss for iterate in painting]
+        resumed = Painting(spec_of(steps=12), store).load_state_dict(state)
+        return steered, [iterate.loss for iterate in resumed], resumed._latent.detach()
+
+    recorded, plain = (course(store) for store in stores(tiny_models, cpu))
+    assert recorded[:2] == plain[:2]
+    assert recorded[0] != recorded[1]
+    assert torch.equal(recorded[2], plain[2])
+    assert Tape.made == 3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_paints_the_same_from_its_recording(tiny_models, precision):
+    device = pick_device("cuda", precision)
+
+    def course(compiler, resumed_at):
+        store = ModelStore(tiny_models, replace(device, compiler=compiler), embedded=tiny_models)
+        painting = Painting(spec_of(steps=12, learning_rate_schedule="cosine"), store)
+        for _ in range(resumed_at):
+            next(painting)
+        painting = Painting(painting.spec, store).load_state_dict(painting.state_dict())
+        losses = [iterate.loss for iterate in painting]
+        assert (painting._recorder._graph is not None) == (compiler == "whole")
+        return losses, painting._latent.detach()
+
+    (losses, z), (wanted, wanted_z) = course("whole", 6), course("none", 6)
+    assert losses == pytest.approx(wanted, abs=2e-2)
+    assert torch.cosine_similarity(z.flatten(), wanted_z.flatten(), dim=0) > 0.99

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
-from bench.gpu import Scale, everything
+from bench.gpu import COMPILERS, PARTS, SIDES, Scale, everything, versions
+from bench.kernels import kernels
 from bench.memory import table
 from bench.pictures import compare_quality, time_picture
-from bench.race import race, report
+from bench.race import Pace, race, report
 from bench.setting import PROMPT, Setting
 from bench.stages import stages
 from bench.sweep import USUAL, VALUES, sweep, write
 from bench.together import both_pairs
 from bench.ways import ways
+from engine.devices import Compiler, pick_device
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 
@@ -39,13 +41,15 @@ def race_command(
     generator: Generator = _USUAL.generator,
     perceptor: Perceptor = _USUAL.perceptor,
     preset: Preset = "nerdyrodent",
-    steps: Annotated[int, typer.Option(help="Steps of each side.")] = 7,
+    steps: Annotated[int, typer.Option(help="Turns of each side.")] = 7,
+    each: Annotated[int, typer.Option(help="Steps of a turn; a GPU is kept busy from ten on.")] = 1,
     also: Annotated[list[str] | None, typer.Option(help="One more side: ours+fp32, ours+kernels, ours+libc.")] = None,
     peer: Peers = None,
 ) -> None:
     """Take steps of ours, of the published loop and of its authors' own code in turn and compare them."""
     sides = ("ours", *(also or ()), "reference", *map(str, peer or ()))
-    print(report(race(steps, sides, Setting(size, cutouts, generator, perceptor, preset))))
+    setting = Setting(size, cutouts, generator, perceptor, preset)
+    print(f"{pick_device()}; {versions()}\n\n{report(race(steps, sides, setting, Pace(each=each)))}")
 
 
 @app.command("stages")
@@ -57,6 +61,12 @@ def stages_command(
 ) -> None:
     """Break one of our steps down, and compare it with what the chip can do."""
     print(stages(Setting(size, cutouts, generator, perceptor)))
+
+
+@app.command("kernels")
+def kernels_command(size: Size = _USUAL.size, cutouts: Count = _USUAL.cutouts) -> None:
+    """List what a step launches, longest first."""
+    _print(kernels(Setting(size, cutouts)))
 
 
 @app.command("ways")
@@ -90,13 +100,22 @@ def gpu_command(
     generator: Generator = _USUAL.generator,
     perceptor: Perceptor = _USUAL.perceptor,
     picture: Annotated[int, typer.Option(help="Steps of the whole picture.")] = 400,
-    steps: Annotated[int, typer.Option(help="Steps of each side of the race.")] = 20,
+    turns: Annotated[int, typer.Option(help="Turns of each side of the race, ten steps each on a GPU.")] = 20,
     rounds: Annotated[int, typer.Option(help="Turns of every other comparison.")] = 10,
+    part: Annotated[list[str] | None, typer.Option(help=f"Measure this alone; of {', '.join(PARTS)}.")] = None,
+    side: Annotated[list[str] | None, typer.Option(help=f"Race ours with this; of {', '.join(SIDES)}.")] = None,
+    compiler: Annotated[list[str] | None, typer.Option(help="Paint the whole picture also with this compiler.")] = None,
+    patience: Annotated[float, typer.Option(help="Seconds that a side of the race may load.")] = Scale.patience,
+    most: Annotated[float, typer.Option(help="Seconds after which the race takes no further turn.")] = Scale.race,
+    batch: Annotated[list[int] | None, typer.Option(help="Step this many paintings as one batch.")] = None,
     peer: Peers = None,
 ) -> None:
     """Measure everything there is to know about this machine, as Markdown for bench/RESULTS.md."""
     setting = Setting(size, cutouts, generator, perceptor)
-    _print(everything(Scale(setting, steps=steps, picture=picture, rounds=rounds), peer or ()))
+    kinds = cast("tuple[Compiler, ...]", tuple(compiler or COMPILERS))
+    which = {"parts": tuple(part or PARTS), "sides": tuple(side or SIDES), "compilers": kinds}
+    scale = Scale(setting, turns, picture, tuple(batch or Scale.batches), rounds, **which, patience=patience, race=most)
+    _print(everything(scale, peer or ()))
 
 
 @app.command("picture")

@@ -1,5 +1,8 @@
 """Everything to know about one machine, in one run: what `bench/RESULTS.md` shows of a GPU, as Markdown."""
 
+import importlib.metadata
+import importlib.util
+import math
 import subprocess
 import sys
 import time
@@ -11,8 +14,9 @@ from typing import Any
 import torch
 
 from bench.architectures import RandomModels
+from bench.kernels import kernels
 from bench.memory import table as memory_table
-from bench.race import race, report
+from bench.race import Pace, race, report
 from bench.racer import peak_memory
 from bench.setting import Setting
 from bench.stages import stages
@@ -21,7 +25,10 @@ from bench.ways import ways
 from engine.devices import Compiler, Device, pick_device
 from engine.painting import Painting
 
-COMPILERS: tuple[Compiler, ...] = ("graphs", "kernels", "both")
+COMPILERS: tuple[Compiler, ...] = ("whole", "graphs", "kernels", "both")
+SIDES = ("whole", "whole+search", "torch", *COMPILERS[1:], "fp32")
+"""What ours is changed to on a GPU (`bench.racer.device_of`)."""
+PARTS = ("race", "pictures", "stages", "kernels", "ways", "together", "memory")
 
 
 @dataclass(frozen=True)
@@ -29,31 +36,40 @@ class Scale:
     """Say what is painted, and how long."""
 
     setting: Setting
-    steps: int = 20
-    """Of a race."""
+    turns: int = 20
+    """Of a race, ten steps each on a GPU."""
     picture: int = 400
     """Steps of the whole picture."""
     batches: tuple[int, ...] = (1, 2, 4, 8, 16)
     rounds: int = 10
+    parts: tuple[str, ...] = PARTS
+    sides: tuple[str, ...] = SIDES
+    compilers: tuple[Compiler, ...] = COMPILERS
+    """Of the whole pictures."""
+    patience: float = 300
+    """Seconds that a side of the race may take to its first step."""
+    race: float = math.inf
+    """Seconds after which the race takes no further turn."""
 
 
 def everything(scale: Scale, peers: Sequence[Path]) -> Iterator[str]:
     """Measure it all; yield Markdown, each part as soon as it is there. What fails says so, and the rest goes on."""
     device = pick_device()
-    compilers = COMPILERS if device.is_cuda else ()
-    python = sys.version.split()[0]
-    yield f"{device}; torch {torch.__version__}, CUDA {torch.version.cuda}, driver {_driver()}, Python {python}"
-    setting = scale.setting
-    sides = ["ours", *(f"ours+{name}" for name in compilers), "ours+fp32", "reference", *map(str, peers)]
-    parts: dict[str, Callable[[], Iterable[str]]] = {
-        "Race": lambda: [report(race(scale.steps, sides, setting))],
-        "A whole picture, preset `paper`, models warm": lambda: pictures(device, compilers, scale),
-        "Stages": lambda: [stages(setting)],
-        "Several paintings as one batch": lambda: both_pairs(setting, scale.batches, scale.rounds),
-        "Ways": lambda: ways(setting, scale.rounds),
-        "Memory, counted": lambda: memory_table([setting]),
+    yield f"{device}; {versions()}"
+    setting, compilers = scale.setting, scale.compilers if device.is_cuda else ()
+    changed = scale.sides if device.is_cuda else ("fp32",)
+    sides = ("ours", *(f"ours+{change}" for change in changed), "reference", *map(str, peers))
+    pace = Pace(each=10, at_once=True, patience=scale.patience, most=scale.race) if device.is_cuda else Pace()
+    parts: dict[str, tuple[str, Callable[[], Iterable[str]]]] = {
+        "race": ("Race", lambda: [report(race(scale.turns, sides, setting, pace))]),
+        "pictures": ("A whole picture, models warm", lambda: pictures(device, compilers, scale)),
+        "stages": ("Stages", lambda: [stages(setting)]),
+        "kernels": ("Kernels", lambda: kernels(setting)),
+        "ways": ("Ways", lambda: ways(setting, scale.rounds)),
+        "together": ("Several paintings as one batch", lambda: both_pairs(setting, scale.batches, scale.rounds)),
+        "memory": ("Memory, counted", lambda: memory_table([setting])),
     }
-    for name, measure in parts.items():
+    for name, measure in (parts[part] for part in scale.parts):
         yield f"\n### {name}\n"
         began = time.perf_counter()
         try:
@@ -89,6 +105,13 @@ def paint(models: RandomModels, scale: Scale) -> tuple[float, float]:
         pass
     painting.picture()
     return first, time.perf_counter() - began
+
+
+def versions() -> str:
+    """Name what the figures depend on, besides the chip."""
+    triton = importlib.metadata.version("triton") if importlib.util.find_spec("triton") else None
+    cuda = f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}, driver {_driver()}"
+    return f"torch {torch.__version__}, {cuda}, Triton {triton}, Python {sys.version.split()[0]}"
 
 
 def _driver() -> Any:

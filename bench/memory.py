@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map_only
 
 from bench.architectures import RandomModels
 from bench.setting import Setting
-from engine import cutouts, layers
+from engine import cutouts, gpu_norms, layers
 from engine.devices import Device
 from engine.painting import Painting, step_together
 
@@ -84,6 +84,8 @@ def count(setting: Setting, like: Literal["gpu", "cpu"], dtype: torch.dtype, tog
         Alive([fake.from_tensor(tensor) for tensor in weights]) as alive,
         mock.patch.object(cutouts, "constant", cutouts.constant.__wrapped__),  # what has no values is not to be kept
         mock.patch.object(layers, "on_gpu", return_value=like == "gpu"),
+        mock.patch.object(cutouts, "on_gpu", return_value=like == "gpu"),
+        mock.patch.object(gpu_norms, "HAS_TRITON", new=True),
     ):
         paintings = [Painting(spec.but(seed=seed), models) for seed in range(together)]
         for view in (view for painting in paintings for view in painting._views):

@@ -1,6 +1,7 @@
-"""One side of a race, in a process of its own: load, then take one step for every line on standard input.
+"""One side of a race, in a process of its own: load, then take as many steps as each line on standard input says.
 
-`python -m bench.racer JSON`: prints "ready", then the seconds of each step, then, at the end of the input, peak memory.
+`python -m bench.racer JSON`: prints "ready", then, for each line, the seconds of one step, then, at the end of the
+input, peak memory.
 """
 
 import contextlib
@@ -20,26 +21,33 @@ from bench import peers
 from bench.architectures import RandomModels
 from bench.reference import ReferenceLoop
 from bench.setting import Setting
+from engine import gpu_norms
 from engine.devices import Compiler, Device, pick_device
 from engine.painting import Painting
 
 
 class Turns:
-    """Let a loop go on only when it is told to, and tell how long each of its steps took."""
+    """Let a loop go on only when it is told to, and tell how long its steps took."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._began: float | None = None
+        # The first step pays for allocation and the choice of kernels; a recorded one is so from the third on.
+        self._steps = self._left = 4 if device.is_cuda else 1
 
     def taken(self) -> None:
-        """Report the step that has just been taken, then wait for the next turn; end the process when there is none."""
+        """Count a step; after the last of a turn report, and wait for the next; end the process when there is none."""
+        self._left -= 1
+        if self._left:
+            return
         if self._device.is_cuda:
             torch.cuda.synchronize()
-        # The first step pays for allocation and the choice of kernels.
-        _tell("ready" if self._began is None else time.perf_counter() - self._began)
-        if not sys.stdin.readline():
+        _tell("ready" if self._began is None else (time.perf_counter() - self._began) / self._steps)
+        line = sys.stdin.readline()
+        if not line:
             _tell(peak_memory(self._device))
             raise SystemExit
+        self._steps = self._left = int(line)
         self._began = time.perf_counter()
 
 
@@ -51,12 +59,22 @@ def peak_memory(device: Device) -> int:
 
 
 def device_of(side: str) -> Device:
-    """Return a side's device: "ours+fp32" has another precision, "ours+kernels" a compiler, "ours+libc" no tuning."""
-    _, _, change = side.partition("+")
-    if change == "libc":  # where `pick_device` has not tuned malloc
+    """Return a side's device, and make the changes that it names ("ours+whole+search") in this process.
+
+    A precision or a compiler; "libc": malloc as it comes; "torch": its kernels where ours would be; "search": cuDNN's
+    fastest ways, found by trying all, where its first choice would be.
+    """
+    changes = side.split("+")[1:] if side.startswith("ours") else []
+    if wrong := set(changes) - {"fp32", "libc", "torch", "search", *get_args(Compiler)}:
+        raise ValueError(f"There is no {', '.join(sorted(wrong))} to race with.")
+    if "libc" in changes:  # where `pick_device` has not tuned malloc
         return Device(torch.device("cpu"), torch.bfloat16, "CPU")
-    device = pick_device(precision="fp32" if change == "fp32" else "auto")
-    return replace(device, compiler=change) if change in get_args(Compiler) else device
+    if "torch" in changes:
+        gpu_norms.HAS_TRITON = False
+    torch.backends.cudnn.benchmark = "search" in changes
+    device = pick_device(precision="fp32" if "fp32" in changes else "auto")
+    compilers = [change for change in changes if change in get_args(Compiler)]
+    return replace(device, compiler=compilers[0]) if compilers else device
 
 
 def run(side: str, setting: Setting, device: Device, taken: Callable[[], None]) -> None:
@@ -71,7 +89,7 @@ def run(side: str, setting: Setting, device: Device, taken: Callable[[], None]) 
 
 def _ours(setting: Setting, device: Device) -> Callable[[], object]:
     painting = Painting(setting.spec(), RandomModels(device))
-    return lambda: next(painting).loss
+    return lambda: next(painting)
 
 
 def _tell(value: object) -> None:

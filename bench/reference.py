@@ -114,8 +114,8 @@ class ReferenceLoop:
         batch = self.augment(torch.cat(pooled))
         return batch + batch.new_empty(self.cutouts, 1, 1, 1).uniform_(0, NOISE) * torch.randn_like(batch)
 
-    def step(self) -> float:
-        """Take one step; return its loss."""
+    def step(self) -> Tensor:
+        """Take one step; return its loss, which nobody has to wait for."""
         self.adam.zero_grad(set_to_none=True)
         decoded = self.decoder(self.post_quant_conv(self._quantise(self.z)))
         picture = _ClampWithGrad.apply((decoded + 1) / 2)
@@ -126,4 +126,4 @@ class ReferenceLoop:
         self.adam.step()
         with torch.no_grad():
             self.z.copy_(self.z.maximum(self.z_min).minimum(self.z_max))
-        return loss.item()
+        return loss.detach()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,8 @@ from torch.nn import functional as F
 
 from bench.architectures import RandomModels, random_clip, random_vqgan
 from bench.setting import PROMPT, Setting
-from bench.stages import timed
-from engine import third_party
+from bench.stages import busy, timed
+from engine import cutouts, gpu_norms, third_party
 from engine.cutouts import Cutter
 from engine.devices import Device, pick_device
 from engine.generators import Generator
@@ -35,6 +36,7 @@ class Way:
     name: str
     before: Run
     after: Run
+    measure: Callable[[Device, Run], float] = busy
 
 
 def there_and_back(network: Callable[[Tensor], Tensor], given: Tensor) -> Run:
@@ -45,11 +47,11 @@ def there_and_back(network: Callable[[Tensor], Tensor], given: Tensor) -> Run:
     return lambda: torch.autograd.grad(network(given), given, direction)
 
 
-def in_turn(device: Device, before: Run, after: Run, rounds: int) -> tuple[float, float]:
+def in_turn(device: Device, way: Way, rounds: int) -> tuple[float, float]:
     """Return the median seconds of two runs that are taken in turn, a first of each left out."""
-    before()
-    after()
-    pairs = [(timed(device, before), timed(device, after)) for _ in range(rounds)]
+    way.before()
+    way.after()
+    pairs = [(way.measure(device, way.before), way.measure(device, way.after)) for _ in range(rounds)]
     return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
 
 
@@ -58,10 +60,14 @@ def ways(setting: Setting, rounds: int = ROUNDS) -> Iterator[str]:
     device = pick_device()
     yield "| way | before, ms | after, ms | times |"
     yield "| --- | --- | --- | --- |"
-    kits = (of_cutouts, of_decoder, of_perceptor, of_step)
-    for way in (way for kit in kits for way in kit(device, setting)):
-        before, after = in_turn(device, way.before, way.after, rounds)
-        yield f"| {way.name} | {before * 1e3:.1f} | {after * 1e3:.1f} | {before / after:.2f} |"
+    kits = (*((of_gpu,) if device.is_cuda else ()), of_decoder, of_cutouts, of_perceptor, of_step)
+    for kit in kits:
+        try:
+            for way in kit(device, setting):
+                before, after = in_turn(device, way, rounds)
+                yield f"| {way.name} | {before * 1e3:.2f} | {after * 1e3:.2f} | {before / after:.2f} |"
+        except RuntimeError as error:  # what this machine cannot do does not keep the others from being measured
+            yield f"| {kit.__name__} failed: {error} | | | |"
 
 
 def of_cutouts(device: Device, setting: Setting) -> Iterator[Way]:
@@ -91,8 +97,7 @@ def of_decoder(device: Device, setting: Setting) -> Iterator[Way]:
     yield Way("decoder: contiguous to channels-last", there_and_back(_contiguous(device, setting), z), fast)
     free, frozen = (_with_weights(device, setting, z, frozen=frozen) for frozen in (False, True))
     yield Way("decoder, taming's blocks: gradients for the weights too, to frozen ones", free, frozen)
-    feature = torch.randn(1, 128, size, size, device=device.torch_device, dtype=device.dtype)
-    feature = feature.to(memory_format=torch.channels_last)
+    feature = _feature(device, 128, size)
     norm = place_norm(nn.GroupNorm(32, 128, eps=1e-6), device)
     yield Way(
         "norm and SiLU: torch's backward to our own",
@@ -101,16 +106,48 @@ def of_decoder(device: Device, setting: Setting) -> Iterator[Way]:
     )
     yield Way("quantise: one-hot product to argmin and gather", partial(_one_hot, vqgan, z), lambda: vqgan.quantise(z))
     yield Way("chunks: through the decoder four times to once", _four_times(vqgan, z), fast)
-    if device.is_cuda:
-        yield Way("decoder: cuDNN's first choice to its fastest", fast, _fastest(fast))
 
 
-def _fastest(run: Run) -> Run:
-    def chosen() -> None:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
-            run()
+def of_gpu(device: Device, setting: Setting) -> Iterator[Way]:
+    """Compare what only a GPU does, and what it might."""
+    vqgan, size = RandomModels(device).generator(setting.generator), setting.size
+    cells, norms = size // vqgan.factor, "HAS_TRITON"
+    z = torch.randn(1, vqgan.channels, cells, cells, device=device.torch_device)
+    fast = there_and_back(vqgan.decode, z)
+    yield Way("decoder: torch's norms and sums to our kernels", _with(gpu_norms, norms, False, fast), fast)
+    for channels, side in ((128, size), (256, size // 4), (512, size // 16)):
+        feature = _feature(device, channels, side)
+        norm = there_and_back(NormSilu(place_norm(nn.GroupNorm(32, channels, eps=1e-6), device)), feature)
+        name = f"norm and SiLU, {channels} x {side}²: torch's kernels to ours"
+        yield Way(name, _with(gpu_norms, norms, False, norm), norm)
+    qkv = torch.randn(3, 1, 1, cells * cells, 512, device=device.torch_device, dtype=device.dtype)
+    fused, plain = (there_and_back(attend, qkv) for attend in (_fused, _plain))
+    yield Way(f"the decoder's attention, {cells * cells} tokens of 512: fused to plain", fused, plain)
+    yield Way("— fused to plain in fp32", fused, there_and_back(lambda given: _plain(given.float()), qkv))
+    feature, last = _feature(device, 128, size), nn.Conv2d(128, 3, 3, padding=1)
+    place(last.requires_grad_(False), device, device.dtype)
+    wide = F.pad(last.weight, (0, 0, 0, 0, 0, 0, 0, 5)).contiguous(memory_format=torch.channels_last)
+    padded = there_and_back(lambda x: F.conv2d(x, wide, None, padding=1)[:, :3], feature)
+    yield Way("the last convolution: to 3 channels, to 8 of which 3 are used", there_and_back(last, feature), padded)
+    cutter = Cutter(setting.spec().cutouts, setting.spec().augmentations, 224)
+    draw = cutter.draw(size, size, torch.Generator(device.torch_device).manual_seed(0))
+    cut = there_and_back(lambda p: cutter.cut(p, draw), torch.rand(1, 3, size, size, device=device.torch_device))
+    yield Way("cutouts: a look-up for each to one for all", _with(cutouts, "on_gpu", lambda _: False, cut), cut)
 
-    return chosen
+
+def _with(module: Any, name: str, value: Any, run: Run) -> Run:
+    """Return a run for which a module's name has another value."""
+
+    def changed() -> object:
+        with mock.patch.object(module, name, value):
+            return run()
+
+    return changed
+
+
+def _feature(device: Device, channels: int, side: int) -> Tensor:
+    feature = torch.randn(1, channels, side, side, device=device.torch_device, dtype=device.dtype)
+    return feature.contiguous(memory_format=torch.channels_last)
 
 
 def place_norm(norm: nn.GroupNorm, device: Device) -> nn.GroupNorm:
@@ -164,8 +201,8 @@ def _four_times(vqgan: Generator, z: Tensor) -> Run:
 
 def of_perceptor(device: Device, setting: Setting) -> Iterator[Way]:
     """Compare what CLIP's tower does with what openai's code would do."""
-    clip, cutouts = RandomModels(device).perceptor(setting.perceptor), setting.cutouts
-    seen = torch.rand(cutouts, 3, clip.size, clip.size, device=device.torch_device)
+    clip, count = RandomModels(device).perceptor(setting.perceptor), setting.cutouts
+    seen = torch.rand(count, 3, clip.size, clip.size, device=device.torch_device)
     fast = there_and_back(clip.embed_pictures, seen)
     fp32 = RandomModels(replace(device, dtype=torch.float32)).perceptor(setting.perceptor)
     yield Way("perceptor: fp32 to the device's precision", there_and_back(fp32.embed_pictures, seen), fast)
@@ -176,7 +213,7 @@ def of_perceptor(device: Device, setting: Setting) -> Iterator[Way]:
         there_and_back(tower, normed),
         there_and_back(VisionTower(tower), normed),
     )
-    qkv = torch.randn(3, cutouts, 12, 50, 64, device=device.torch_device, dtype=device.dtype)
+    qkv = torch.randn(3, count, 12, 50, 64, device=device.torch_device, dtype=device.dtype)
     yield Way(
         "attention, 12 heads, 50 tokens: fused to plain", there_and_back(_fused, qkv), there_and_back(_plain, qkv)
     )
@@ -184,7 +221,7 @@ def of_perceptor(device: Device, setting: Setting) -> Iterator[Way]:
     whole = third_party.CLIP(**config)
     whole.load_state_dict(tensors)
     pool: Any = whole.visual.attnpool.to(device.torch_device, device.dtype).requires_grad_(False)
-    cells = torch.randn(cutouts, 2048, 7, 7, device=device.torch_device, dtype=device.dtype)
+    cells = torch.randn(count, 2048, 7, 7, device=device.torch_device, dtype=device.dtype)
     yield Way(
         "RN50's attention pool: openai-clip's to one query",
         there_and_back(pool, cells),
@@ -228,6 +265,6 @@ def of_step(device: Device, setting: Setting) -> Iterator[Way]:
         preview_jpeg(iterate.picture(), 512)
         return iterate.loss
 
-    yield Way("text embedded at every step, to once", with_text, step)
-    yield Way("a preview at every step, to none", with_picture, step)
-    yield Way("coarse to fine: a step at full size, to one at half size", step, lambda: next(half).loss)
+    yield Way("text embedded at every step, to once", with_text, step, timed)
+    yield Way("a preview at every step, to none", with_picture, step, timed)
+    yield Way("coarse to fine: a step at full size, to one at half size", step, lambda: next(half).loss, timed)

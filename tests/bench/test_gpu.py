@@ -2,12 +2,13 @@
 
 from bench.gpu import Scale, everything
 from bench.setting import Setting
+from bench.ways import in_turn, of_gpu
 
-PARTS = ("Race", "A whole picture", "Stages", "Several paintings", "Ways", "Memory")
+PARTS = ("Race", "A whole picture", "Stages", "Kernels", "Ways", "Several paintings", "Memory")
 
 
 def test_every_part_measures_something():
-    scale = Scale(Setting(32, 2, "tiny", "tiny"), steps=1, picture=2, batches=(2,), rounds=1)
+    scale = Scale(Setting(32, 2, "tiny", "tiny"), turns=1, picture=2, batches=(2,), rounds=1)
     text = "\n".join(everything(scale, peers=[]))
     assert "failed" not in text
     sections = text.split("\n### ")[1:]
@@ -19,9 +20,15 @@ def test_a_part_that_fails_says_so_and_the_rest_goes_on(monkeypatch):
     def broken(*_):
         raise RuntimeError("no such kernel")
 
-    for name in ("race", "stages", "ways", "both_pairs"):
+    for name in ("race", "stages", "kernels", "ways", "both_pairs"):
         monkeypatch.setattr(f"bench.gpu.{name}", broken)
     scale = Scale(Setting(32, 2, "tiny", "tiny"), picture=1)
     text = "\n".join(everything(scale, peers=[]))
-    assert text.count("failed: RuntimeError: no such kernel") == 4
+    assert text.count("failed: RuntimeError: no such kernel") == 5
     assert "| compiler none, next picture |" in text
+
+
+def test_what_only_a_gpu_is_asked_runs_everywhere(cpu):
+    ways = list(of_gpu(cpu, Setting(64, 2, "tiny", "tiny")))
+    assert len(ways) >= 8
+    assert all(min(in_turn(cpu, way, rounds=1)) > 0 for way in ways)

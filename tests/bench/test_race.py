@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench.race import Racer, race, report, spread
+from bench.race import Pace, Racer, race, report, spread
+from bench.racer import device_of
 from bench.setting import Setting
 
 TINY = Setting(32, 2, "tiny", "tiny")
@@ -63,3 +64,21 @@ def test_ratios_are_of_the_same_turn():
 
 def test_a_spread_is_written_with_three_digits():
     assert spread([0.12345, 2.0, 1.0]) == "0.123 / 1 / 2"
+
+
+def test_a_side_that_fails_is_out_and_the_race_goes_on(tmp_path):
+    (tmp_path / "generate.py").write_text("raise SystemExit('no such network')")
+    ours, peer = race(2, ("ours", str(tmp_path)), TINY, Pace(each=3, at_once=True))
+    assert len(ours.seconds) == 2
+    assert f"| {tmp_path.name} | {tmp_path.name} stopped: no answer |" in report([ours, peer])
+
+
+def test_a_side_takes_too_long(tmp_path):
+    (tmp_path / "generate.py").write_text("import time; time.sleep(60)")
+    with pytest.raises(RuntimeError, match="nothing for 1 s"):
+        race(1, (str(tmp_path),), TINY, Pace(patience=1))
+
+
+def test_a_change_that_is_none_is_named():
+    with pytest.raises(ValueError, match="no wings"):
+        device_of("ours+whole+wings")

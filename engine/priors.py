@@ -20,6 +20,8 @@ from torch.nn import functional as F
 from engine.third_party import tokenizer
 
 PATCH = 2  # codes along each side of a patch
+# Where a text names no ground, so many to choose from: of more, perceptors would nearly always like the darkest best.
+OPEN_GROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,7 @@ class Prior(nn.Module):
         return Conditions(
             things=reading.things.argmax(-1).expand(count, 2),
             tints=reading.tints.argmax(-1).expand(count, 2),
-            ground=draw(shares),
+            ground=draw(shares)[torch.arange(count, device=device) % OPEN_GROUNDS],
             layout=choices.to(device)[draw(torch.ones(len(choices)))],
             style=draw(artists),
         )

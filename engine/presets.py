@@ -103,9 +103,9 @@ OURS: Mapping[str, Mapping[str, Any]] = {
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {**PUBLISHED, **OURS}
 
-# The embedded pair starts from what its prior proposes and is already a picture: the loop works on it and stays near it,
-# since so small a perceptor, left alone, would climb away from any picture. Of three rates and pulls the one that changes
-# most while the judge of models/README.md names as many pictures as before.
+# The embedded pair starts from what its prior proposes and is already a picture: the loop works on it and stays near
+# it, since so small a perceptor, left alone, would climb away from any picture. Of four rates and pulls, those that
+# change most while the judge of models/README.md names as many pictures as before.
 _FROM_PRIOR: Mapping[str, Any] = {
     "start": "prior",
     "learning_rate": 0.15,

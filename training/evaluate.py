@@ -263,9 +263,9 @@ def ceiling(data: Path, judge_path: Path, models: ModelStore) -> dict[str, float
     return figures
 
 
-def paint_sheet(models: ModelStore, out: Path, way: Way) -> dict[str, float]:
-    """Paint the 48 ordinary prompts, start and result, and time them."""
-    prompts = [line for line in PROMPTS.read_text().splitlines() if line.strip()]
+def paint_sheet(models: ModelStore, out: Path, way: Way, prompts_file: Path) -> dict[str, float]:
+    """Paint a file's prompts, start and result, and time them."""
+    prompts = [line for line in prompts_file.read_text().splitlines() if line.strip()]
     starts, ends, seconds = [], [], []
     for prompt in prompts:
         began = time.monotonic()
@@ -291,6 +291,7 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--preset", default="normal")
     parser.add_argument("--changes", type=json.loads, default={}, help="JSON of spec fields to change")
+    parser.add_argument("--prompts", type=Path, default=PROMPTS, help="of a sheet, one a line")
     parser.add_argument("--loop-every", type=int, default=1, help="run the loop for every n-th prompt only")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -305,7 +306,7 @@ def main() -> None:
         "colours": lambda: colours(data, models),
         "paint": lambda: paint(data, models, work, way, job),
         "ceiling": lambda: ceiling(data, work / "judge.pt", models),
-        "sheet": lambda: paint_sheet(models, work, way),
+        "sheet": lambda: paint_sheet(models, work, way, arguments.prompts),
     }[arguments.what]()
     print(json.dumps(figures))
 

@@ -19,6 +19,10 @@ RUN case "$TORCH" in \
     && pip install --no-deps -r requirements-networks.txt
 
 FROM python:${PYTHON}-slim-bookworm
+ARG TORCH=cpu
+# On a GPU Triton builds the engine's own kernels, with a C compiler.
+RUN [ "$TORCH" != cuda ] || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*; }
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin painter \
     && install -d -o painter -g painter /data
 COPY --from=packages /opt/venv /opt/venv

@@ -125,9 +125,9 @@ _EMBEDDED_EDIT: Mapping[str, Any] = {"learning_rate": 0.2, "penalties": ()}
 # So has a painting that begins with anything but a proposal, where there is nothing yet to stay near: it takes longer,
 # is mostly looked at whole, and gets its shapes while it is small.
 _EMBEDDED_AFAR: Mapping[str, Any] = {
-    "learning_rate": 0.3,
-    "cutouts": Cutouts(count=24, overview=12),
-    "penalties": (Penalty(weight=0.12, schedule="linear", rate=0.12),),
+    "learning_rate": 0.4,
+    "cutouts": Cutouts(count=24, overview=18),
+    "penalties": (Penalty(weight=0.03, schedule="linear", rate=0.03),),
     "average": 0.9,
     "coarse": 0.7,
 }

@@ -170,7 +170,8 @@ class Painting:
     def _follow_schedules(self) -> None:
         """Put the numbers that change from step to step where the step reads them."""
         for penalty, weight in zip(self.spec.penalties, self._weights, strict=True):
-            weight.fill_(penalty_weight(penalty, self.step, self.spec.steps))
+            value = penalty_weight(penalty, self.step, self.spec.steps)
+            weight.fill_(value if value <= torch.finfo(weight.dtype).max else math.inf)
         rate = self._learning_rate()
         for group in self._adam.param_groups:
             group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate

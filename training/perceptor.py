@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.ahead import made_ahead
+from training.batches import CONTEXT, END, START, Order, Orders, fits
 from training.failures import Practice, Shelf
 from training.networks import ClipShape, build_clip, save_clip
 from training.optim import MasterAdamW, schedule
-from training.orders import CONTEXT, END, START, Order, Orders, fits
 from training.scenes import Mix, Painter, SpriteBank
 from training.stages import Figures, Trainer, command_line, keep, kept, repeatable, train
 from training.texts import Texts

@@ -83,6 +83,7 @@ async def test_sigterm_in_the_middle_says_back_soon_and_the_painting_goes_on_aft
     bot = await house.start()
     await paint(house, channel, steps=80)
     await house.ledger_says("SELECT state FROM jobs", "running")
+    await until(lambda: bool(house.discord.messages(channel)), 30, "the job's message")
     [message] = house.discord.messages(channel)
     await until(lambda: bool(message.files), 30, "a preview")
     await bot.end(seconds=10)

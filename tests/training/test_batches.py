@@ -7,8 +7,8 @@ import torch
 
 from engine.third_party import tokenizer
 from training.ahead import made_ahead
+from training.batches import END, START, UNSAID, Orders, fits
 from training.captions import STYLES
-from training.orders import END, START, UNSAID, Orders, fits
 from training.scenes import GROUNDS, LAYOUT_NAMES, NOTHING, Mix, SpriteBank
 from training.texts import Texts, tokens_of
 

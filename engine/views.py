@@ -20,7 +20,10 @@ from engine.prompts import Prompt
 from engine.spec import Augmentations, Cutouts, PaintingSpec
 from engine.starts import tensor_of
 
-_NO_MEMORY = ("can't allocate memory", "could not create a primitive", "could not create a memory", "bad_alloc")
+_NO_MEMORY = (
+    *("can't allocate memory", "could not create a primitive", "could not create a memory", "bad_alloc"),
+    *("can't start new thread", "unable to start watchdog thread"),  # there was none left for its stack
+)
 TOWARDS = 1.25
 """How much an edit's change weighs against keeping the rest (EleutherAI's editing notebook)."""
 

@@ -14,7 +14,7 @@ from engine.models import ModelStore
 from engine.pictures import spec_of
 from tests.bot.conftest import make_job, row
 
-MEGABYTES, NEXT_TO_NOTHING = 250, 60
+MEGABYTES, NEXT_TO_NOTHING = 250, 20
 """More than the process needs, and less than the picture does; less than any picture does."""
 
 
@@ -81,6 +81,22 @@ async def test_a_restart_in_the_middle_goes_on_at_the_smaller_size(ledger, tmp_p
     assert ended.state is JobState.RENDERED
     assert spec_of(tmp_path / "pictures" / f"{job.id}.png").width == size
     assert f"Memory ran short: painted at {size} × {size} instead of 512 × 512." in ended.notices
+
+
+def test_no_memory_for_the_watch_is_no_memory(settings, files, tiny_models, cpu, ask, spec, monkeypatch):
+    """The timer against hangs is a thread; under a full memory it cannot be started, in the middle of a painting."""
+    events, started = [], iter(range(100))
+
+    def refuse(*_, **__):
+        if next(started) == 2:
+            raise RuntimeError("unable to start watchdog thread")
+
+    monkeypatch.setattr("bot.easel.faulthandler.dump_traceback_later", refuse)
+    models = ModelStore(settings.models.folder, cpu, embedded=tiny_models)
+    job = make_job(ask(spec=spec.but(width=96, height=96)))
+    Easel(settings.worker, models, files, events.append).paint(job, Controls())
+    ends = [type(event) for event in events if isinstance(event, Started | Shrunk | Rendered)]
+    assert ends == [Started, Shrunk, Started, Rendered]
 
 
 def test_a_checkpoint_of_the_larger_size_does_not_break_the_smaller_one(settings, files, tiny_models, cpu, ask, spec):

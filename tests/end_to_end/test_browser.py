@@ -68,6 +68,14 @@ class Page:
         composer.send_keys(Keys.ENTER)
         self.until(lambda: self.driver.find_element(By.CSS_SELECTOR, "[data-command-chip]"))
 
+    def add_option(self, name: str) -> Any:
+        """Choose an option that may be left out from the list that the command's chip opens."""
+        self.driver.find_element(By.CSS_SELECTOR, "[data-command-chip]").click()
+        self.until(
+            lambda: self.driver.find_element(By.CSS_SELECTOR, f".command-suggestion[data-value='{name}']")
+        ).click()
+        return self.until(lambda: self.option(name))
+
     def option(self, name: str) -> Any:
         return self.driver.find_element(By.CSS_SELECTOR, f"input[data-option='{name}']")
 
@@ -135,7 +143,8 @@ class Page:
 def page(tmp_path: Path) -> Iterator[Page]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DISCORD_TOKEN")}
     environment |= {"PAINTER__STORAGE__FOLDER": str(tmp_path / "data"), "PAINTER__DISCORD__PREVIEW_SECONDS": "1.5"}
-    environment["PAINTER__MODELS__PRESET"] = "fine"  # long enough to be watched and to be stopped
+    # Long enough to be watched and to be stopped, and no longer.
+    environment |= {"PAINTER__MODELS__PRESET": "fine", "PAINTER__MODELS__SIZE": "128x128"}
     log = (tmp_path / "bot.log").open("w+")
     bot = subprocess.Popen(
         [sys.executable, "-m", "bot", "run"], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
@@ -196,6 +205,7 @@ def test_a_person_paints_reruns_and_edits(page: Page, tmp_path: Path) -> None:
     (tmp_path / "meadow.png").write_bytes(green.getvalue())
     page.command("edit")
     page.option("image").send_keys(str(tmp_path / "meadow.png"))
+    page.add_option("steps").send_keys("12")
     page.option("prompt").send_keys("a red apple on a meadow", Keys.ENTER)
     page.painted(3)
     page.photograph("edit")

@@ -1,4 +1,4 @@
-"""Two hundred people with five wishes each within a minute: everybody in turn, no memory lost, every job ends."""
+"""A hundred people with five wishes each within half a minute: everybody in turn, no memory lost, every job ends."""
 
 import asyncio
 import os
@@ -10,10 +10,11 @@ from tests.end_to_end.household import Household
 from tests.end_to_end.loopback import Interaction, until
 from tests.end_to_end.loopback.world import Channel
 
-USERS = int(os.environ.get("LOAD_USERS", "200"))
+USERS = int(os.environ.get("LOAD_USERS", "100"))
 JOBS = 5
 CHANNELS = 20
-SECONDS = 60.0
+SECONDS = 0.3 * USERS
+"""A thousand jobs in a minute."""
 GENEROUS = {"limits__per_user": JOBS, "limits__per_guild": 10_000, "limits__total": 10_000}
 QUIET = {"worker__frames": 0, "worker__checkpoint_seconds": 1000, "reactions__seeded": "[]"}
 
@@ -33,8 +34,8 @@ async def slowness(over: asyncio.Event) -> float:
     return statistics.median(took) / min(took)
 
 
-async def ask_for_a_minute(house: Household, channels: list[Channel]) -> list[Interaction]:
-    """Let everybody ask for all of theirs, one round after the other, evenly over the minute."""
+async def ask_evenly(house: Household, channels: list[Channel]) -> list[Interaction]:
+    """Let everybody ask for all of theirs, one round after the other, evenly."""
     began, asked = time.monotonic(), []
     for number in range(USERS * JOBS):
         user = house.discord.user(f"user {number % USERS}")
@@ -44,7 +45,7 @@ async def ask_for_a_minute(house: Household, channels: list[Channel]) -> list[In
     return asked
 
 
-async def test_a_thousand_jobs_in_a_minute(house):
+async def test_a_thousand_jobs_a_minute(house):
     channels = [house.discord.channel(f"paintings-{number}") for number in range(CHANNELS)]
     house.discord.rest.answer_seconds = 60  # late answers are counted here, and not turned into other faults
     bot = await house.start(**GENEROUS, **QUIET)
@@ -53,7 +54,7 @@ async def test_a_thousand_jobs_in_a_minute(house):
     before = bot.memory
     over = asyncio.Event()
     measured = asyncio.create_task(slowness(over))
-    asked = await ask_for_a_minute(house, channels)
+    asked = await ask_evenly(house, channels)
     await until(lambda: all(one.kind is not None for one in asked), 60, "every command is answered")
     over.set()
     patience = PATIENCE * await measured

@@ -18,8 +18,10 @@ from engine.pictures import read_picture, spec_of
 ROOT = Path(__file__).parents[2]
 SMALL = ["--size=64x32", "--steps=4", "--start=noise", '--set=cutouts={"count": 4}', "--set=coarse=0"]
 WITH_TINY_MODELS = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests with & has it ignored
 from engine.models import ModelStore
 ModelStore.__init__.__defaults__ = (Path(sys.argv.pop(1)),)
 from bot.cli import main

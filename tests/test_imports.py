@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OURS = {"engine", "bot", "cogs", "training", "bench", "tests"}
+OURS = {"engine", "bot", "cogs", "local_discord", "training", "bench", "tests"}
 MAY_IMPORT = {
     "engine": {"engine"},
     "bot": {"bot", "engine"},
     "cogs": {"cogs", "bot", "engine"},
+    "local_discord": {"local_discord"},
     "training": {"training", "engine"},
     "bench": {"bench", "engine"},
 }

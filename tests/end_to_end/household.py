@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from local_discord.world import Channel, Json
 from tests.end_to_end.loopback import TOKEN, Loopback, Message, until
-from tests.end_to_end.loopback.world import Channel, Json
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = {
@@ -211,8 +211,8 @@ class Household:
         for bot in self.bots:
             await bot.kill()
         await self.discord.close()
-        assert not self.discord.rest.violations, "Discord's description forbids:\n" + "\n".join(
-            sorted(set(self.discord.rest.violations))[:10]
+        assert not self.discord.violations, "Discord's description forbids:\n" + "\n".join(
+            sorted(set(self.discord.violations))[:10]
         )
 
 

@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local_discord.world import Channel, Interaction, Json
 from tests.end_to_end.household import ROOT, Bot, Household
 from tests.end_to_end.loopback import Loopback, Message, until
-from tests.end_to_end.loopback.world import Channel, Interaction, Json
 
 RESULTS = ROOT / "bench" / "soak"
 AS_SHIPPED = {

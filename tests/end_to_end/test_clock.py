@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from local_discord.world import Channel
 from tests.end_to_end.household import Household, final
 from tests.end_to_end.loopback import hold, until
-from tests.end_to_end.loopback.world import Channel
 
 HOUR, DAY = 3600.0, 86400.0
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from local_discord.world import Channel
 from tests.end_to_end.household import Household, final, words
 from tests.end_to_end.loopback import Interaction, answer, disconnect, hold, late, reset, until
-from tests.end_to_end.loopback.world import Channel
 
 PROGRESS = words("mixing the paint")
 
@@ -68,7 +68,7 @@ async def test_an_outage_of_everything_is_outlasted(house):
     await imagine(house, channel)
     await outage[2].seen(9)  # the last way has been tried eight times, and once more
     assert house.states() == dict.fromkeys(house.states(), "rendered")
-    house.discord.rest.faults.clear()
+    house.discord.faults.clear()
     await house.delivered(1)
     places = (channel, house.discord.world.direct(house.discord.user("alice")))
     assert sum(len(house.finals(place)) for place in places) == 1
@@ -142,7 +142,7 @@ async def test_a_deleted_message_is_replaced(house, steps):
     await house.delivered(1)
     message = the_one_picture(house, channel)
     assert message is not asking.response
-    edits = [record for record in house.discord.rest.records if record.name == "edit"]
+    edits = [record for record in house.discord.records if record.name == "edit"]
     assert len(edits) <= 2, "a message that is gone is not asked for again and again"
 
 
@@ -167,7 +167,7 @@ async def test_an_archived_thread_is_opened_by_a_reply_or_else_the_requester_get
     message = the_one_picture(house, there)
     assert message is not asking.response
     assert channel.archived is locked
-    assert len([r for r in house.discord.rest.records if r.name == "edit" and r.status == 400]) <= 2
+    assert len([r for r in house.discord.records if r.name == "edit" and r.status == 400]) <= 2
 
 
 @pytest.mark.parametrize("steps", [2, 2000], ids=["at the end", "during the painting"])
@@ -185,7 +185,7 @@ async def test_a_token_that_is_reset_in_the_middle_ends_the_process_and_costs_no
     assert bot.exit_code == 2
     assert bot.log.strip().splitlines()[-1].startswith("DISCORD_TOKEN: ")
     assert set(house.states().values()) == {"rendered" if steps == 2 else "running"}
-    assert len([r for r in house.discord.rest.records if r.status == 401]) <= 12, "nothing is asked in a hot loop"
+    assert len([r for r in house.discord.records if r.status == 401]) <= 12, "nothing is asked in a hot loop"
     house.discord.change_token()
     [(step,)] = house.rows("SELECT step FROM jobs")
     await house.start()
@@ -205,8 +205,8 @@ async def test_a_forbidden_channel_and_closed_direct_messages_end_in_show(house)
     await imagine(house, channel, steps=30)
     await house.delivered(1)
     assert house.finals(channel) == {}
-    assert len([r for r in house.discord.rest.records if r.status == 403]) <= 4
-    house.discord.rest.faults.clear()
+    assert len([r for r in house.discord.records if r.status == 403]) <= 4
+    house.discord.faults.clear()
     [job_id] = house.states()
     shown = await house.discord.slash(house.discord.user("alice"), channel, "show", job=job_id)
     await until(lambda: shown.response is not None and bool(shown.response.files), 10, f"/show shows it\n{bot.log}")
@@ -263,9 +263,9 @@ async def test_reactions_that_cannot_be_seeded_are_left_out(house):
     channel, asking = await asked(house)
     await house.delivered(1)
     assert the_one_picture(house, channel) is asking.response
-    await until(lambda: any(r.name == "react" for r in house.discord.rest.records), 10, "an attempt")
+    await until(lambda: any(r.name == "react" for r in house.discord.records), 10, "an attempt")
     await asyncio.sleep(0.5)
-    assert len([r for r in house.discord.rest.records if r.name == "react"]) == 1
+    assert len([r for r in house.discord.records if r.name == "react"]) == 1
 
 
 async def test_five_edits_in_five_seconds_are_enough_for_many_jobs_in_one_channel(house):
@@ -275,5 +275,5 @@ async def test_five_edits_in_five_seconds_are_enough_for_many_jobs_in_one_channe
     asking = [await imagine(house, channel, user=f"user {number}", steps=8) for number in range(8)]
     await house.delivered(8)
     assert {id(shown[0]) for shown in house.finals(channel).values()} == {id(asked.response) for asked in asking}
-    refused = [record for record in house.discord.rest.records if record.status == 429]
+    refused = [record for record in house.discord.records if record.status == 429]
     assert len(refused) <= 4, "the headers are heeded"

@@ -1,8 +1,8 @@
 """A device that is lost in the middle of a painting: the process ends to be restarted, and the queue is left alone."""
 
+from local_discord.world import Channel
 from tests.end_to_end.household import Household
 from tests.end_to_end.loopback import until
-from tests.end_to_end.loopback.world import Channel
 
 
 async def imagine(house: Household, channel: Channel, user: str, **options):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine.models import EMBEDDED
+from local_discord.world import Channel
 from tests.end_to_end.household import Household, Nursery, final
 from tests.end_to_end.loopback import Interaction, Loopback, hold, until
-from tests.end_to_end.loopback.world import Channel
 
 FULL = "The disk of the bot is full"
 

@@ -6,9 +6,9 @@ import os
 import random
 from collections import Counter
 
+from local_discord.world import Channel
 from tests.end_to_end.household import Household, final
 from tests.end_to_end.loopback import Interaction, answer, hold, until
-from tests.end_to_end.loopback.world import Channel
 
 KILLS = int(os.environ.get("RANDOM_KILLS", "50"))
 
@@ -70,7 +70,7 @@ async def test_killed_between_picture_and_ledger(house):
     painted = picture.stat().st_mtime_ns
     house.change("UPDATE jobs SET state = 'running', finished_at = NULL")
     opened.set()
-    house.discord.rest.faults.clear()
+    house.discord.faults.clear()
     await house.start()
     await house.delivered(1)
     once_each(house, channel, 1)
@@ -87,7 +87,7 @@ async def test_killed_with_the_picture_on_disk_and_not_in_the_channel(house):
     await bot.kill()
     assert set(house.states().values()) == {"rendered"}
     assert house.finals(channel) == {}
-    house.discord.rest.faults.clear()
+    house.discord.faults.clear()
     await house.start()
     await house.delivered(1)
     once_each(house, channel, 1)
@@ -181,9 +181,9 @@ async def test_random_kills_lose_nothing_and_show_nothing_twice(house):
         ]
         asked += now
         # Between two requests of the bot, whichever they are; after a while in any case.
-        requests = len(house.discord.rest.records) + chance.randint(1, 12)
+        requests = len(house.discord.records) + chance.randint(1, 12)
         with contextlib.suppress(AssertionError):
-            await until(lambda: len(house.discord.rest.records) >= requests, chance.uniform(0, 2), "requests")  # noqa: B023
+            await until(lambda: len(house.discord.records) >= requests, chance.uniform(0, 2), "requests")  # noqa: B023
         await bot.kill()
         if chance.random() < 0.2:
             house.discord.rest.forget_nonces()

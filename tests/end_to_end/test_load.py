@@ -6,9 +6,9 @@ import statistics
 import time
 from collections import Counter
 
+from local_discord.world import Channel
 from tests.end_to_end.household import Household
 from tests.end_to_end.loopback import Interaction, until
-from tests.end_to_end.loopback.world import Channel
 
 USERS = int(os.environ.get("LOAD_USERS", "100"))
 JOBS = 5

@@ -12,7 +12,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from tests.end_to_end.loopback import TOKEN, Loopback, answer, reset, until
-from tests.end_to_end.loopback.bodies import DESCRIPTION, description
+from tests.end_to_end.loopback.description import DESCRIPTION, description
 
 
 class _Client(discord.Client):
@@ -73,7 +73,7 @@ async def test_a_command_with_a_file_is_answered_with_a_file(loopback, client, p
     [message] = loopback.messages(place)
     assert message.text == "hello"
     assert [(a.filename, a.content) for a in message.attachments] == [("out.bin", b"abc")]
-    assert not loopback.rest.violations
+    assert not loopback.violations
 
 
 async def test_messages_are_sent_once_per_nonce_edited_searched_and_deleted(loopback, client, place):
@@ -88,7 +88,7 @@ async def test_messages_are_sent_once_per_nonce_edited_searched_and_deleted(loop
     assert (left.content, left.files, left.attachments[0].description) == ("two", ["a.png"], "alt")
     with pytest.raises(discord.NotFound):
         await channel.get_partial_message(second.id).edit(content="four")
-    assert not loopback.rest.violations
+    assert not loopback.violations
 
 
 async def test_a_layout_shows_its_attachment(loopback, client, place):
@@ -106,7 +106,7 @@ async def test_a_layout_shows_its_attachment(loopback, client, place):
     assert (message.text.strip(), message.buttons) == ("words", ["press"])
     async with aiohttp.ClientSession() as session, session.get(sent.components[1].items[0].media.url) as response:
         assert await response.read() == b"abc"
-    assert not loopback.rest.violations
+    assert not loopback.violations
 
 
 async def test_reactions_arrive_and_are_added(loopback, client, place):

@@ -1,12 +1,13 @@
-"""A Discord on 127.0.0.1: gateway and REST over real sockets, and everything that can go wrong with them."""
+"""The local Discord, and everything that can go wrong with it."""
 
+from local_discord import TOKEN, Channel, Interaction, Message
 from tests.end_to_end.loopback.faults import Fault, answer, disconnect, hold, late, reset
+from tests.end_to_end.loopback.loopback import Loopback
 from tests.end_to_end.loopback.patience import until
-from tests.end_to_end.loopback.server import TOKEN, Loopback
-from tests.end_to_end.loopback.world import Interaction, Message
 
 __all__ = [
     "TOKEN",
+    "Channel",
     "Fault",
     "Interaction",
     "Loopback",

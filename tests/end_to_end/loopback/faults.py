@@ -1,27 +1,18 @@
 """What can go wrong with a request, and for how many of them."""
 
 import asyncio
-import json
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 
+from local_discord.requests import Handle, as_json
+from local_discord.world import Json
 from tests.end_to_end.loopback.patience import until
-from tests.end_to_end.loopback.world import Json
 
-Handle = Callable[[], Awaitable[web.StreamResponse]]
 Effect = Callable[[web.Request, Handle], Awaitable[web.StreamResponse]]
-
-
-def as_json(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Answer in JSON; discord.py takes it as such only without a charset."""
-    return web.Response(
-        body=json.dumps(value).encode(), status=status, headers={"Content-Type": "application/json", **(headers or {})}
-    )
 
 
 @dataclass(eq=False)

@@ -3,14 +3,11 @@
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote
 
 from aiohttp import web
 
-from tests.end_to_end.loopback.bodies import description
-from tests.end_to_end.loopback.calls import Call, Limited, Record, Window, read
-from tests.end_to_end.loopback.faults import Fault, as_json
-from tests.end_to_end.loopback.world import (
+from local_discord.requests import Around, Call, Limited, Window, as_json, plainly, read
+from local_discord.world import (
     Attachment,
     Channel,
     Fail,
@@ -30,16 +27,13 @@ PREFIX = "/api/v10"
 
 
 class Rest:
-    """Answer requests, unless a fault befalls them; remember each, and what Discord would have refused in its body."""
+    """Answer requests."""
 
     def __init__(self, world: World, token: str) -> None:
         self._world = world
         self.token = token
         self.gateway_url = self.cdn_url = ""
-        self.faults: list[Fault] = []
-        self.violations: list[str] = []
-        """Bodies that are not what Discord's own API description says."""
-        self.records: list[Record] = []
+        self.around: Around = plainly
         self.answer_seconds = 3.0
         self.token_seconds = 900.0
         self.upload_limit = 10 * 2**20
@@ -80,10 +74,10 @@ class Rest:
     def _served(self, name: str, do: Callable[[Call], Awaitable[Any]]) -> Callable[..., Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:
             try:
-                call = await read(request)
+                call = await read(request, name)
             except ConnectionError:  # its sender was killed in the middle of it
                 return web.Response(status=400)
-            self._judge(request, call.body)
+            call.channel_id = self._channel_of(request)
 
             async def handle() -> web.StreamResponse:
                 try:
@@ -102,14 +96,7 @@ class Rest:
                     return web.Response(status=204, headers=self._headers(name, call))
                 return as_json(result, headers=self._headers(name, call))
 
-            channel_id = self._channel_of(request)
-            fault = next((fault for fault in self.faults if fault.befalls(name, channel_id, call.body)), None)
-            if fault is not None:
-                fault.hits += 1
-            response = await (handle() if fault is None else fault.effect(request, handle))
-            cut = request.transport is None or request.transport.is_closing()
-            self.records.append(Record(name, 0 if cut else response.status, time.monotonic(), channel_id))
-            return response
+            return await self.around(call, handle)
 
         return serve
 
@@ -118,13 +105,6 @@ class Rest:
             return int(request.match_info["channel"])
         interaction = self._world.interactions.get(int(request.match_info.get("interaction", 0)))
         return None if interaction is None else interaction.channel.id
-
-    def _judge(self, request: web.Request, body: Json) -> None:
-        judge = description()
-        if judge is not None and request.method != "GET":
-            path = unquote(request.raw_path.split("?")[0].removeprefix(PREFIX))
-            if (complaint := judge.complaint(request.method, path, body)) is not None:
-                self.violations.append(complaint)
 
     def _authorise(self, request: web.Request) -> None:
         if request.headers.get("Authorization") != f"Bot {self.token}":

@@ -1,94 +1,25 @@
-"""`Loopback`: the whole Discord, and what people do on it."""
+"""What people do: each act becomes what Discord would tell the bot of it."""
 
-import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from aiohttp import web
+from local_discord.gateway import Gateway
+from local_discord.rest import Rest
+from local_discord.world import EVERYTHING, Channel, Interaction, Json, Message, User, World, snowflake
 
-from tests.end_to_end.loopback.faults import Effect, Fault
-from tests.end_to_end.loopback.gateway import Gateway
-from tests.end_to_end.loopback.patience import until
-from tests.end_to_end.loopback.rest import PREFIX, Rest
-from tests.end_to_end.loopback.world import EVERYTHING, Channel, Interaction, Json, Message, User, World, snowflake
-
-TOKEN = "loopback.token"
 _GUILD_REACTIONS, _DIRECT_REACTIONS = 1 << 10, 1 << 13
 _OPTION_TYPES: dict[int, type | tuple[type, ...]] = {3: str, 4: int, 5: bool, 10: (int, float)}
 _SUBCOMMAND, _ATTACHMENT = 1, 11
 
 
-class Loopback:
-    """A Discord with one guild. Start it, let a bot log in, and do as people do."""
+class People:
+    """Everything that a person can do."""
 
-    def __init__(self) -> None:
-        self.world = World()
-        self.gateway = Gateway(self.world, TOKEN)
-        self.rest = Rest(self.world, TOKEN)
-        self._runner: web.AppRunner | None = None
-        self.port = 0
-
-    @classmethod
-    async def start(cls) -> "Loopback":
-        """Listen on a free port of 127.0.0.1."""
-        self = cls()
-        application = web.Application(client_max_size=2**28)
-        application.add_routes([*self.rest.routes(), web.get("/gateway/", self.gateway.serve)])
-        self._runner = web.AppRunner(application, access_log=None, handler_cancellation=False, shutdown_timeout=1.0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        self.gateway.url = self.rest.gateway_url = f"ws://127.0.0.1:{self.port}/gateway/"
-        self.rest.cdn_url = f"http://127.0.0.1:{self.port}/cdn"
-        return self
-
-    async def close(self) -> None:
-        self.gateway.drop()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    @property
-    def api_base(self) -> str:
-        return f"http://127.0.0.1:{self.port}{PREFIX}"
-
-    def change_token(self, token: str = TOKEN) -> None:
-        """Take another token from now on, as when somebody resets it."""
-        self.rest.token = self.gateway.token = token
-
-    def user(self, name: str) -> User:
-        return self.world.user(name)
-
-    def channel(self, name: str) -> Channel:
-        """Make a text channel. Only those made before the bot connects are known to it."""
-        return self.world.add_channel(name)
-
-    def messages(self, channel: Channel) -> list[Message]:
-        """List what everybody sees in a channel, oldest first."""
-        return self.world.in_channel(channel)
-
-    def fault(
-        self,
-        name: str,
-        effect: Effect,
-        *,
-        times: int = 1,
-        where: Callable[[Json], bool] = lambda body: True,
-        channel: Channel | None = None,
-    ) -> Fault:
-        """Let `effect` befall the next requests of this name; see `Rest.routes` for the names."""
-        fault = Fault(name, effect, times, where, None if channel is None else channel.id)
-        self.rest.faults.append(fault)
-        return fault
-
-    async def ready(self, seconds: float = 60.0) -> None:
-        """Wait until a bot is connected and has sent its commands."""
-        async with asyncio.timeout(seconds):
-            await self.gateway.connected.wait()
-        await until(lambda: bool(self.world.commands), seconds, "the bot sends its commands")
-
-    # What people do
+    def __init__(self, world: World, gateway: Gateway, rest: Rest) -> None:
+        self._world = world
+        self._gateway = gateway
+        self._rest = rest
 
     async def slash(self, user: User, channel: Channel, command: str, **options: Any) -> Interaction:
         """Type a command, such as "imagine" or "admin pause"; an attachment is given as (name, bytes)."""
@@ -134,18 +65,18 @@ class Loopback:
         }
         if guild is not None:
             event |= {"guild_id": str(guild), "member": user.member()}
-        await self.gateway.dispatch(
+        await self._gateway.dispatch(
             "MESSAGE_REACTION_ADD", event, _DIRECT_REACTIONS if guild is None else _GUILD_REACTIONS
         )
 
     async def again(self, interaction: Interaction) -> None:
         """Send an interaction to the bot; a second time it is the same one once more."""
-        await self.gateway.dispatch("INTERACTION_CREATE", interaction.payload)
+        await self._gateway.dispatch("INTERACTION_CREATE", interaction.payload)
 
     def _interaction(self, kind: int, user: User, channel: Channel, data: Json) -> Interaction:
         payload: Json = {
             "id": str(snowflake()),
-            "application_id": str(self.world.application_id),
+            "application_id": str(self._world.application_id),
             "type": kind,
             "data": data,
             "channel": channel.json(),
@@ -157,22 +88,22 @@ class Loopback:
             "entitlements": [],
             "authorizing_integration_owners": {"0": str(channel.guild_id or 0)},
             "context": 1 if channel.guild_id is None else 0,
-            "attachment_size_limit": self.rest.upload_limit,
+            "attachment_size_limit": self._rest.upload_limit,
         }
         if channel.guild_id is None:
             payload["user"] = user.json()
         else:
             guild = {"id": str(channel.guild_id), "locale": "en-US", "features": []}
             payload |= {"guild_id": str(channel.guild_id), "guild_locale": "en-US", "guild": guild}
-            payload["member"] = user.member() | {"permissions": "0" if user.id != self.world.owner.id else EVERYTHING}
+            payload["member"] = user.member() | {"permissions": "0" if user.id != self._world.owner.id else EVERYTHING}
         interaction = Interaction(payload, channel, payload["token"])
-        self.world.interactions[interaction.id] = interaction
+        self._world.interactions[interaction.id] = interaction
         return interaction
 
     def _command(self, words: Sequence[str], options: dict[str, Any]) -> Json:
         """Build the data of a command as a client would, which knows only what the bot has registered."""
-        command = next((c for c in self.world.commands if c["name"] == words[0] and c["type"] == 1), None)
-        assert command is not None, f"no command /{words[0]}; there are {[c['name'] for c in self.world.commands]}"
+        command = next((c for c in self._world.commands if c["name"] == words[0] and c["type"] == 1), None)
+        assert command is not None, f"no command /{words[0]}; there are {[c['name'] for c in self._world.commands]}"
         resolved: Json = {"attachments": {}}
         level, path = command, []
         for word in words[1:]:
@@ -192,7 +123,7 @@ class Loopback:
         for name, value in options.items():
             kind = known[name]["type"]
             if kind == _ATTACHMENT:
-                attachment = self.rest.store(*value)
+                attachment = self._rest.store(*value)
                 resolved["attachments"][str(attachment.id)] = attachment.json()
                 value = str(attachment.id)  # noqa: PLW2901
             else:

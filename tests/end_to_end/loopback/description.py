@@ -12,7 +12,7 @@ import jsonschema.exceptions
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from tests.end_to_end.loopback.world import Json
+from local_discord.world import Json
 
 _HERE = Path(__file__).resolve()
 DESCRIPTION = Path(

@@ -109,7 +109,7 @@ class _Formatter(logging.Formatter):
 
 
 class HumanFormatter(_Formatter):
-    """Write `21:05:13 INFO    bot.studio [k3v9x2ab] message`, and tracebacks below."""
+    """Write `21:05:13 INFO    bot.queue.service [k3v9x2ab] message`, and tracebacks below."""
 
     def __init__(self, secrets: tuple[str, ...] = (), *, colours: bool = False) -> None:
         super().__init__(secrets)

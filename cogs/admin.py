@@ -6,13 +6,13 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import messages
-from bot.client import Painter
-from bot.components import note
-from bot.networks import require_generator, usual_generator
-from bot.orders import parse_size
-from bot.plain import plain
-from bot.preferences import GuildSettings
+from bot.available_models import require_generator, usual_generator
+from bot.chat import content
+from bot.chat.client import Painter
+from bot.chat.components import note
+from bot.escaping import plain
+from bot.options import parse_size
+from bot.queue.preferences import GuildSettings
 from bot.refusals import Refusal
 from bot.settings import Settings
 from cogs.options import Model, Preset, Size
@@ -165,7 +165,7 @@ class Admin(
         """Change what is named and show everything."""
         assert interaction.guild_id is not None
         own = await self.bot.studio.change_guild(interaction.guild_id, **changes)
-        view = note("🛠️ This server", _lines(own, self.bot.settings), messages.GREEN if changes else messages.BLUE)
+        view = note("🛠️ This server", _lines(own, self.bot.settings), content.GREEN if changes else content.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)
 
 

@@ -8,12 +8,12 @@ import discord
 from discord import app_commands, ui
 from discord.ext import commands
 
-from bot.attachments import Upload, as_noted, fetch, noted
-from bot.client import Painter
-from bot.components import Form
-from bot.desk import patiently
-from bot.orders import EDIT_STRENGTH, Canvas, Options
-from bot.people import person_of
+from bot.chat.attachments import Upload, as_noted, fetch, noted
+from bot.chat.client import Painter
+from bot.chat.components import Form
+from bot.chat.intake import patiently
+from bot.chat.people import person_of
+from bot.options import EDIT_STRENGTH, Canvas, Options
 from bot.refusals import Refusal
 from cogs.options import Preset, Seed, Steps, Strength
 

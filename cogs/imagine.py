@@ -6,11 +6,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.attachments import fetch
-from bot.client import Painter
-from bot.desk import patiently
-from bot.orders import Options
-from bot.people import person_of
+from bot.chat.attachments import fetch
+from bot.chat.client import Painter
+from bot.chat.intake import patiently
+from bot.chat.people import person_of
+from bot.options import Options
 from cogs.options import Model, Preset, Seed, Size, Steps
 from engine.spec import Start
 

@@ -6,12 +6,12 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import messages
-from bot.client import Painter
-from bot.components import note
+from bot.available_models import generators, pair, usual_generator, usual_pair
+from bot.chat import content
+from bot.chat.client import Painter
+from bot.chat.components import note
 from bot.jobs import JobState
-from bot.networks import generators, pair, usual_generator, usual_pair
-from bot.orders import preset_names
+from bot.options import preset_names
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 
@@ -40,7 +40,7 @@ class Info(commands.Cog):
     @app_commands.command()
     async def help(self, interaction: discord.Interaction[Any]) -> None:
         """See what you can do here, with examples."""
-        view = note("🎨 Pictures from words", _HELP, messages.BLUE)
+        view = note("🎨 Pictures from words", _HELP, content.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)
 
     @app_commands.command()
@@ -58,7 +58,7 @@ class Info(commands.Cog):
             spec = spec_from_preset((Prompt(content="a picture"),), name, generator)
             usual = " · the usual one" if name == models.preset else ""
             lines.append(f"`{name}` · {spec.width} × {spec.height}, {spec.steps} steps{usual}")
-        view = note("🖼️ Models and presets", lines, messages.BLUE)
+        view = note("🖼️ Models and presets", lines, content.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)
 
     @app_commands.command()
@@ -73,7 +73,7 @@ class Info(commands.Cog):
             f"**Started** · <t:{int(self.bot.started_at)}:R>",
             f"**Servers** · {len(self.bot.guilds)}",
         ]
-        view = note("ℹ️ This bot", lines, messages.BLUE)
+        view = note("ℹ️ This bot", lines, content.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)
 
 

@@ -6,9 +6,9 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice
 
-from bot.client import Painter
-from bot.networks import generators, usual_generator
-from bot.orders import preset_names, sizes
+from bot.available_models import generators, usual_generator
+from bot.chat.client import Painter
+from bot.options import preset_names, sizes
 from engine.spec import LARGEST_SEED
 
 _MOST = 25

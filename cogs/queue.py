@@ -8,14 +8,14 @@ from discord import app_commands
 from discord.app_commands import Choice
 from discord.ext import commands
 
-from bot import messages
-from bot.client import Painter
-from bot.components import note
+from bot.chat import content
+from bot.chat.client import Painter
+from bot.chat.components import note
+from bot.chat.people import person_of
+from bot.escaping import bare
 from bot.jobs import Job, JobState
-from bot.people import person_of
-from bot.plain import bare
+from bot.queue.scheduler import Place
 from bot.refusals import Refusal
-from bot.scheduler import Place
 
 _LINES = 15
 _SUGGESTED = 25
@@ -37,7 +37,7 @@ class Queue(commands.Cog):
             lines.append(f"-# and {len(places) - len(lines)} more")
         if not lines:
             lines = ["Nothing waits: what you ask for now starts at once."]
-        view = note("🖌️ The queue", lines, messages.BLUE)
+        view = note("🖌️ The queue", lines, content.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)
 
     @app_commands.command()

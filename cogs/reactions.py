@@ -3,7 +3,7 @@
 import discord
 from discord.ext import commands
 
-from bot.client import Painter
+from bot.chat.client import Painter
 
 
 class Reactions(commands.Cog):

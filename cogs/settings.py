@@ -6,12 +6,12 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import messages
-from bot.client import Painter
-from bot.components import note
-from bot.orders import parse_size
-from bot.plain import plain
-from bot.preferences import UserSettings
+from bot.chat import content
+from bot.chat.client import Painter
+from bot.chat.components import note
+from bot.escaping import plain
+from bot.options import parse_size
+from bot.queue.preferences import UserSettings
 from cogs.options import Preset, Size
 
 _NONE = "none"
@@ -55,7 +55,7 @@ class PersonalSettings(commands.Cog, name="Settings"):
         mine = mine.model_copy(update=changes)
         if changes or reset:
             await ledger.save_user_settings(interaction.user.id, mine)
-        view = note("⚙️ Your settings", _lines(mine), messages.GREEN if changes or reset else messages.BLUE)
+        view = note("⚙️ Your settings", _lines(mine), content.GREEN if changes or reset else content.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 from simcord import ChannelHandle, Env, GuildHandle, HttpLogEntry, MemberActor
 from simcord.results import to_discord_message
 
-from bot.client import Painter
-from bot.explaining import sentence_for
+from bot.chat.client import Painter
+from bot.chat.errors import sentence_for
 from bot.jobs import Job, JobState
 from bot.settings import DiscordSettings, LimitSettings, ModelSettings, Settings, StorageSettings, WorkerSettings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bot.health import Health
+from bot.operations.health import Health
 from bot.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent

@@ -50,9 +50,9 @@ def test_a_forbidden_import_would_be_seen(tmp_path):
     [
         ("engine.painting", {"discord", "aiohttp", "aiosqlite", "bot", "cogs"}),
         ("engine.spec", {"torch"}),
-        ("bot.cli", {"torch", "discord", "simcord"}),
-        ("bot.client", {"simcord", "cogs"}),
-        ("bot.decoding", {"torch", "discord", "pydantic_settings", "aiosqlite"}),
+        ("bot.cli.commands", {"torch", "discord", "simcord"}),
+        ("bot.chat.client", {"simcord", "cogs"}),
+        ("bot.chat.decoding", {"torch", "discord", "pydantic_settings", "aiosqlite"}),
     ],
 )
 def test_what_is_loaded_with_a_module(module, absent):

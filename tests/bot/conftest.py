@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bot.files import Files
 from bot.jobs import Job, JobState, Request
-from bot.ledger import Ledger
+from bot.queue.files import Files
+from bot.queue.ledger import Ledger
+from bot.queue.service import Studio
 from bot.settings import LimitSettings, ModelSettings, Settings, StorageSettings, WorkerSettings
-from bot.studio import Studio
 from engine.models import ModelStore
 from engine.prompts import Prompt
 from engine.spec import Cutouts, PaintingSpec
@@ -116,7 +116,7 @@ class Audience:
 @pytest.fixture
 async def open_studio(settings, tiny_models, monkeypatch):
     """Start studios; those still open are closed at the end."""
-    monkeypatch.setattr("bot.worker.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
+    monkeypatch.setattr("bot.worker.thread.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
     studios = []
 
     async def start(chosen=settings):

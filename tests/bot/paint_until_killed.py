@@ -10,10 +10,10 @@ import resource
 import sys
 from pathlib import Path
 
-import bot.worker
+import bot.worker.thread
 from bot.jobs import JobState
+from bot.queue.service import Studio
 from bot.settings import ModelSettings, Settings, StorageSettings, WorkerSettings
-from bot.studio import Studio
 from engine.models import ModelStore
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
@@ -32,7 +32,7 @@ def confine(megabytes: int) -> None:
 
 
 async def main(data: Path, models: Path, megabytes: int | None) -> None:
-    bot.worker.ModelStore = functools.partial(ModelStore, embedded=models)  # type: ignore[misc]
+    bot.worker.thread.ModelStore = functools.partial(ModelStore, embedded=models)  # type: ignore[misc]
     settings = Settings(
         worker=WorkerSettings(device="cpu", precision="fp32", checkpoint_seconds=0.2, frames=4, attempts=20),
         models=ModelSettings(folder=data / "models"),

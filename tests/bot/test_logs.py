@@ -10,9 +10,9 @@ import threading
 import pytest
 
 from bot import logs
-from bot.events import Rendered
 from bot.jobs import JobState
 from bot.settings import LogSettings
+from bot.worker.events import Rendered
 from tests.bot.conftest import make_job
 
 # The shape of a token, made up of words: it opens nothing.
@@ -49,7 +49,7 @@ def lines(stream):
 
 
 def test_json_unless_somebody_looks(started):
-    log = logging.getLogger("bot.studio")
+    log = logging.getLogger("bot.queue.service")
     for stream, settings, readable in (
         (io.StringIO(), {}, False),
         (Terminal(), {}, True),
@@ -60,12 +60,12 @@ def test_json_unless_somebody_looks(started):
         log.warning("Painting %d of %s", 3, "apples")
         assert stream.getvalue().startswith("{") is not readable
         assert "Painting 3 of apples" in stream.getvalue()
-    assert re.fullmatch(r"\d\d:\d\d:\d\d WARNING bot.studio Painting 3 of apples\n", stream.getvalue())
+    assert re.fullmatch(r"\d\d:\d\d:\d\d WARNING bot.queue.service Painting 3 of apples\n", stream.getvalue())
 
 
 def test_every_line_of_a_job_carries_its_id_in_tasks_and_threads(started):
     stream = started()
-    log = logging.getLogger("bot.worker")
+    log = logging.getLogger("bot.worker.thread")
 
     def paint(job_id):
         with logs.of_job(job_id):
@@ -97,8 +97,8 @@ def test_every_line_of_a_job_carries_its_id_in_tasks_and_threads(started):
 def test_the_job_is_to_be_seen_on_a_terminal_too(started):
     stream = started(format="human")
     with logs.of_job("k3v9x2ab"):
-        logging.getLogger("bot.studio").info("rendered")
-    assert "bot.studio [k3v9x2ab] rendered" in stream.getvalue()
+        logging.getLogger("bot.queue.service").info("rendered")
+    assert "bot.queue.service [k3v9x2ab] rendered" in stream.getvalue()
 
 
 @pytest.mark.parametrize("look", ["human", "json"])
@@ -124,9 +124,9 @@ def test_no_token_gets_through(started, look):
 
 def test_debug_is_for_our_own_lines_only(started):
     stream = started(level="debug")
-    for name in ("aiosqlite", "discord.http", "asyncio", "bot.ledger", "cogs.imagine"):
+    for name in ("aiosqlite", "discord.http", "asyncio", "bot.queue.ledger", "cogs.imagine"):
         logging.getLogger(name).debug("SELECT 'a prompt'")
-    assert [line["logger"] for line in lines(stream)] == ["bot.ledger", "cogs.imagine"]
+    assert [line["logger"] for line in lines(stream)] == ["bot.queue.ledger", "cogs.imagine"]
 
 
 def test_a_line_cannot_be_forged(started):

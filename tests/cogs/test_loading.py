@@ -7,8 +7,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.client import COGS, Painter
-from bot.people import INVITED
+from bot.chat.client import COGS, Painter
+from bot.chat.people import INVITED
 from tests.atelier import at_work
 
 

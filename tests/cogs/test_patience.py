@@ -8,10 +8,10 @@ import discord
 import pytest
 from discord import app_commands
 
-from bot.desk import patiently
+from bot.chat.intake import patiently
+from bot.chat.people import person_of
 from bot.jobs import JobState
-from bot.orders import Options
-from bot.people import person_of
+from bot.options import Options
 from bot.refusals import Refusal
 from tests.atelier import shown
 
@@ -33,14 +33,14 @@ async def test_quick_work_is_not_announced(interaction):
 
 
 async def test_slow_work_is_announced_once_and_in_private(interaction, monkeypatch):
-    monkeypatch.setattr("bot.desk._PATIENCE", 0.01)
+    monkeypatch.setattr("bot.chat.intake._PATIENCE", 0.01)
     assert await patiently(interaction, asyncio.sleep(0.1, "done")) == "done"
     assert await patiently(interaction, asyncio.sleep(0.1, "again")) == "again"
     assert interaction.deferred == [{"ephemeral": True, "thinking": True}]
 
 
 async def test_a_refusal_of_slow_work_comes_through(interaction, monkeypatch):
-    monkeypatch.setattr("bot.desk._PATIENCE", 0.01)
+    monkeypatch.setattr("bot.chat.intake._PATIENCE", 0.01)
 
     async def refuse() -> None:
         await asyncio.sleep(0.1)

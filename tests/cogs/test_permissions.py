@@ -4,7 +4,7 @@ import discord
 import pytest
 from simcord import SetupError
 
-from bot.preferences import GuildSettings
+from bot.queue.preferences import GuildSettings
 from tests.atelier import ENDLESS, png, words
 
 FILLERS = {

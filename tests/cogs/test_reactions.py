@@ -2,9 +2,9 @@ import asyncio
 
 import pytest
 
+from bot.chat.people import Person
+from bot.chat.reactions import Gate
 from bot.jobs import Asker, JobState
-from bot.people import Person
-from bot.reactions import Gate
 from tests.atelier import ENDLESS, shown
 
 

@@ -18,12 +18,12 @@ from tests.end_to_end import wrong_clock
 
 import torch
 
-import bot.cli
-import bot.client
-import bot.delivery
-import bot.easel
-import bot.retry
-import bot.worker
+import bot.chat.client
+import bot.chat.delivery
+import bot.chat.retry
+import bot.cli.commands
+import bot.worker.runner
+import bot.worker.thread
 from engine.devices import pick_device
 from engine.models import ModelStore
 from engine.painting import Iterate, Painting
@@ -44,10 +44,10 @@ SMALL = {
 
 def main() -> None:
     EMBEDDED["draft"] = SMALL  # type: ignore[index]
-    bot.retry.retried.__kwdefaults__["first_pause"] = 0.05  # type: ignore[index]  # faults pass sooner here than at Discord
-    bot.retry._LONGEST_PAUSE = 0.5
-    bot.delivery._OUTAGE_SECONDS = 1.0
-    bot.client._FIRST_PAUSE = 0.2
+    bot.chat.retry.retried.__kwdefaults__["first_pause"] = 0.05  # type: ignore[index]  # faults pass sooner here than at Discord
+    bot.chat.retry._LONGEST_PAUSE = 0.5
+    bot.chat.delivery._OUTAGE_SECONDS = 1.0
+    bot.chat.client._FIRST_PAUSE = 0.2
     store = ModelStore(Path("nothing is fetched"), pick_device("cpu", "fp32"))
     for load in (store.generator, store.perceptor, store.prior):
         load("embedded")
@@ -83,13 +83,13 @@ def live(order: dict[str, Any], store: ModelStore) -> None:
         os.dup2(log, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     others = functools.partial(ModelStore, embedded=Path(order["models"]))
-    bot.worker.ModelStore = others if order["models"] else lambda *_: store  # type: ignore[misc,assignment]
-    bot.easel.Painting = LosesDevice  # type: ignore[misc]
+    bot.worker.thread.ModelStore = others if order["models"] else lambda *_: store  # type: ignore[misc,assignment]
+    bot.worker.runner.Painting = LosesDevice  # type: ignore[misc]
     wrong_clock.follow(Path("clock"))
     sys.argv = ["bot", "run"]
     code = 1
     try:
-        bot.cli.main()
+        bot.cli.commands.main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     finally:

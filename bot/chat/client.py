@@ -1,0 +1,255 @@
+"""The discord.py client: starts the services, loads the cogs, explains errors, goes down losing nothing."""
+
+import asyncio
+import contextvars
+import gc
+import hashlib
+import json
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import aiohttp
+import discord
+import yarl
+from discord import app_commands
+from discord.ext import commands
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+from pydantic import SecretStr
+
+from bot import logs
+from bot.chat.actions import Actions
+from bot.chat.components import JobButton, PageButton, form_of
+from bot.chat.delivery import Delivery
+from bot.chat.edit_rate import Pace
+from bot.chat.errors import UNEXPECTED, sentence_for
+from bot.chat.history import History
+from bot.chat.intake import Desk
+from bot.chat.people import INVITED
+from bot.chat.progress import Reporter
+from bot.chat.reactions import Reactions
+from bot.chat.waiting import Line
+from bot.operations.health import Health, serving
+from bot.operations.metrics import Metrics
+from bot.queue.files import StorageError, write_whole
+from bot.queue.service import Studio
+from bot.refusals import Refusal
+from bot.settings import BadSettingsError, DiscordSettings, Settings, require_token
+from bot.worker.thread import DeviceLostError
+
+log = logging.getLogger(__name__)
+
+COGS = ("imagine", "edit", "queue", "settings", "info", "admin", "reactions")
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it paints and does not talk
+_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
+_STABLE_SECONDS = 600.0
+_LEAVE_SECONDS = 5.0
+"""How long the worker has for its last checkpoint: with the farewells, less than the ten that service managers wait."""
+
+
+TakesForm = Callable[[discord.Interaction[Any], str, Mapping[str, str]], Awaitable[None]]
+"""Called with what the form is about and its fields by name."""
+
+
+class Painter(commands.Bot):
+    """The bot. Its parts do the work; it connects them to Discord."""
+
+    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            intents=discord.Intents(guilds=True, guild_reactions=True, dm_reactions=True),
+            allowed_mentions=discord.AllowedMentions.none(),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            max_messages=None,
+            http_trace=(metrics or Metrics()).trace(),
+            max_ratelimit_timeout=settings.discord.longest_rate_limit,
+            tree_cls=_Tree,
+        )
+        self.settings = settings
+        self.studio = Studio(settings)
+        pace = Pace(settings.discord.preview_seconds, time.monotonic)
+        self.line = Line(self, self.studio, pace, settings.discord.preview_seconds)
+        self.desk = Desk(self, self.studio, settings, self.line)
+        self.delivery = Delivery(self, self.studio, settings)
+        self.actions = Actions(self, self.delivery)
+        self.reactions = Reactions(self)
+        self.reporter = Reporter(self, self.studio, self.delivery, pace, self.line)
+        self.history = History(self.studio)
+        self.forms: dict[str, TakesForm] = {"steer": self.actions.steer}
+        """Who takes the forms of each kind."""
+        self.started_at = time.time()
+        self.token_refused = asyncio.Event()
+        self._closing = False
+
+    async def setup_hook(self) -> None:
+        """Start the services, load the commands, and tell Discord about them if they changed."""
+        await self._find_gateway()
+        # In a task of its own: what lives as long as the process must not hang on the task that logs in.
+        await asyncio.create_task(self._start_services(), context=contextvars.Context())
+        for name in COGS:
+            await self.load_extension(f"cogs.{name}")
+        self.add_dynamic_items(JobButton, PageButton)
+        await self.sync_commands()
+
+    async def _find_gateway(self) -> None:
+        """Ask a proxy where its gateway is: discord.py takes Discord's own for granted."""
+        if self.settings.discord.api_base != DiscordSettings().api_base:
+            _, address, _ = await self.http.get_bot_gateway()
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
+
+    async def _start_services(self) -> None:
+        await self.studio.start()
+        self.reporter.start()
+        self.line.start()
+        if not gc.get_freeze_count():
+            gc.collect()
+            gc.freeze()  # the modules and networks: a full collection that walks them holds up the loop for 0.15 s
+
+    async def stop_services(self) -> None:
+        """Say "back soon" where something is being painted, checkpoint it and close the books."""
+        if not self._closing:
+            self._closing = True
+            self.line.close()
+            await self.reporter.close()
+            await self.studio.close(_LEAVE_SECONDS)
+
+    async def close(self) -> None:
+        """Stop the services while Discord can still be told, then disconnect."""
+        await self.stop_services()
+        await super().close()
+
+    async def sync_commands(self) -> bool:
+        """Send the commands to Discord if they are not the ones sent last; return whether they were sent."""
+        guilds = [discord.Object(guild_id) for guild_id in self.settings.discord.guild_ids]
+        for guild in guilds:
+            self.tree.copy_global_to(guild=guild)
+        payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        stamp = f"{self.application_id} {[guild.id for guild in guilds]} {json.dumps(payload, sort_keys=True)}"
+        digest = hashlib.sha256(stamp.encode()).hexdigest()
+        path = self.settings.storage.folder / "commands.sha256"
+        if path.is_file() and path.read_text(encoding="utf-8") == digest and await self._has_commands(guilds):
+            return False
+        for guild in guilds or [None]:
+            await self.tree.sync(guild=guild)
+        try:
+            write_whole(path, lambda part: part.write_text(digest, encoding="utf-8"))
+        except (OSError, StorageError) as error:  # they are sent again at the next start
+            log.warning("It could not be noted that the commands were sent (%s)", error)
+        log.info("Sent %d commands to Discord", len(payload))
+        return True
+
+    async def _has_commands(self, guilds: list[discord.Object]) -> bool:
+        """Tell whether Discord has as many commands as we do: somebody may have cleared them meanwhile."""
+        there = await self.tree.fetch_commands(guild=guilds[0] if guilds else None)
+        return len(there) == len(self.tree.get_commands())
+
+    def connected(self) -> bool:
+        """Tell whether commands reach the bot."""
+        return not self.is_closed() and self.is_ready() and self.ws.open
+
+    async def on_ready(self) -> None:
+        """Say that the bot is there; comes again after each reconnect."""
+        log.info("Logged in as %s, in %d guilds", self.user, len(self.guilds))
+        if self.application_id is not None:
+            log.info("Invite it with %s", discord.utils.oauth_url(self.application_id, permissions=INVITED))
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """Hand a form that was sent to who takes its kind."""
+        if (form := form_of(interaction)) is None:
+            return
+        kind, about, fields = form
+        try:
+            await self.forms.get(kind, _take_strange_form)(interaction, about, fields)
+        except Exception as error:
+            await self.explain(interaction, error)
+
+    async def on_token_refused(self) -> None:
+        """End this client: the login of the next one shows whether the token is good."""
+        self.token_refused.set()
+
+    async def explain(self, interaction: discord.Interaction[Any], error: Exception) -> None:
+        """Tell the person, in private and in one sentence, what went wrong. The one error handler."""
+        if isinstance(error, app_commands.CommandInvokeError):
+            error = error.original if isinstance(error.original, Exception) else error
+        text = sentence_for(error)
+        if text is None:
+            log.error("Interaction %s failed", interaction.id, exc_info=error)
+            text = UNEXPECTED
+        try:
+            if interaction.response.is_done():
+                await interaction.followup.send(text, ephemeral=True)
+            else:
+                await interaction.response.send_message(text, ephemeral=True)
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as unheard:
+            log.info("Interaction %s: its error could not be told (%s)", interaction.id, unheard)
+
+
+async def _take_strange_form(*_: object) -> None:
+    raise Refusal("This form belongs to another version of me; open it again.")
+
+
+class _Tree(app_commands.CommandTree[Painter]):
+    async def on_error(self, interaction: discord.Interaction[Painter], error: app_commands.AppCommandError, /) -> None:
+        await interaction.client.explain(interaction, error)
+
+
+def run(settings: Settings) -> None:
+    """Be the bot until somebody ends the process; raise `BadSettingsError` for a token that Discord refuses."""
+    token = require_token()
+    logs.set_up(settings.log, (token.get_secret_value(),))
+    Route.BASE = settings.discord.api_base
+    asyncio.run(_serve(settings, token))
+
+
+async def _serve(settings: Settings, token: SecretStr) -> None:
+    """Tell how the bot fares, and let it live, until the process is asked to end."""
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ending.set)
+    async with serving(settings.health) as health:
+        await _live_again(settings, token, ending, health)
+
+
+async def _live_again(settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health) -> None:
+    """Run one client after the other: one that could not connect is beyond use. Each failure waits longer."""
+    pause = _FIRST_PAUSE
+    while not ending.is_set():
+        began = time.monotonic()
+        try:
+            await _live(settings, token, ending, health)
+        except discord.LoginFailure:
+            raise BadSettingsError("DISCORD_TOKEN: expected a bot's token, found one that Discord refuses.") from None
+        except (discord.DiscordException, aiohttp.ClientError, OSError, AttributeError) as error:
+            # discord.py ends in an AttributeError when the very first gateway refuses.
+            log.warning("The connection to Discord broke (%s: %s); again in %.0f s", type(error).__name__, error, pause)
+            pause = _FIRST_PAUSE if time.monotonic() - began > _STABLE_SECONDS else min(pause * 2, _LONGEST_PAUSE)
+            await _either(ending.wait(), asyncio.sleep(pause))
+
+
+async def _live(settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health) -> None:
+    async with Painter(settings, health.metrics) as client:
+        health.attend(client.studio, client.connected, lambda: client.reporter.dropped)
+        connection = asyncio.create_task(client.start(token.get_secret_value()))
+        await _either(connection, ending.wait(), client.token_refused.wait(), client.studio.device_lost.wait())
+        if connection.done():
+            connection.result()
+        await client.close()  # while the connection still stands
+        if client.studio.device_lost.is_set():
+            raise DeviceLostError
+        if client.token_refused.is_set():
+            raise discord.ClientException("the token was refused")
+
+
+async def _either(*awaitables: Any) -> None:
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks[1:]:
+        task.cancel()

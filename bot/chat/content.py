@@ -1,0 +1,149 @@
+"""What the one message of a job shows, as plain data: the job and how far it is in, words and buttons out."""
+
+from dataclasses import dataclass
+
+from bot.escaping import bare, plain
+from bot.jobs import Job
+from bot.worker.events import VEILED, Progress
+from engine.spec import PaintingSpec
+
+GREY, BLUE, GREEN, AMBER, RED = 0x6D6F78, 0x5865F2, 0x3BA55D, 0xF0B232, 0xDA373C
+TITLE_LIMIT = 600
+ALT_LIMIT = 256
+"""discord.py's limit for a gallery item's description; the API's own is 1024."""
+_HEADING_LIMIT = 80
+_BAR_CELLS = 20
+_ORIGINS = {"rerun": "rerun of", "vary": "varied from", "refine": "refined from", "timelapse": "film of"}
+
+WAITING_BUTTONS = ("stop",)
+PAINTING_BUTTONS = ("steer", "stop")
+FINISHED_BUTTONS = ("rerun", "vary", "refine", "timelapse", "delete")
+FILM_BUTTONS = ("delete",)
+FAILED_BUTTONS = ("rerun", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Hold what one message shows; `alt` describes its picture, which travels separately."""
+
+    colour: int
+    title: str
+    status: str
+    small: tuple[str, ...]
+    buttons: tuple[str, ...]
+    alt: str
+    veiled: bool = False
+    """Hide the picture until somebody clicks it."""
+
+
+def queued(job: Job, position: int, starts_at: float | None) -> Look:
+    """Show a waiting job: `position` 1 is next, `starts_at` in unix seconds where it can be foretold."""
+    place = "Next in line" if position <= 1 else f"Number {position} in line"
+    when = f", starts {_countdown(starts_at)}" if starts_at is not None else ""
+    return _look(job, GREY, f"⏳ {place}{when}", WAITING_BUTTONS)
+
+
+def waiting(job: Job) -> Look:
+    """Show a waiting job without foretelling when its turn comes."""
+    return _look(job, GREY, "⏳ Waiting for its turn; /queue tells how long.", WAITING_BUTTONS)
+
+
+def held(job: Job) -> Look:
+    """Show a waiting job while painting is paused."""
+    return _look(job, AMBER, "⏸️ Painting is paused here; this waits until it goes on.", WAITING_BUTTONS)
+
+
+def painting(job: Job, progress: Progress, now: float) -> Look:
+    """Show a running job: bar, step, speed and the time left as a stamp that counts down by itself."""
+    share = progress.step / max(progress.steps, 1)
+    parts = [f"step {progress.step} of {progress.steps}"]
+    if progress.per_second > 0:
+        parts.append(speed(progress.per_second))
+    if progress.step < progress.steps:
+        parts.append(f"ready {_countdown(now + progress.seconds_left)}")
+    return _look(job, BLUE, f"{bar(share)} **{share:.0%}**\n{' · '.join(parts)}", PAINTING_BUTTONS)
+
+
+def starting(job: Job) -> Look:
+    """Show a job whose turn has come, before its first picture."""
+    return _look(job, BLUE, f"{bar(0)} **0%** · mixing the paint…", PAINTING_BUTTONS)
+
+
+def interrupted(job: Job) -> Look:
+    """Show a running job while the bot restarts."""
+    return _look(job, AMBER, "💤 Back soon: this picture goes on from where it is.", ("stop",))
+
+
+def finished(job: Job) -> Look:
+    """Show a finished picture, or the film of one."""
+    took = duration(job.seconds or 0)
+    if job.kind == "timelapse":
+        return _look(job, GREEN, f"🎞️ The painting in the making · {took}", FILM_BUTTONS)
+    if 0 < job.step < job.spec.steps:
+        return _look(job, GREEN, f"⏹️ Stopped at step {job.step} of {job.spec.steps}, after {took}", FINISHED_BUTTONS)
+    return _look(job, GREEN, f"🖼️ Painted in {took}", FINISHED_BUTTONS)
+
+
+def cancelled(job: Job) -> Look:
+    """Show a job that was stopped before there was a picture."""
+    return _look(job, GREY, "⏹️ Cancelled.", FAILED_BUTTONS)
+
+
+def failed(job: Job, sentence: str) -> Look:
+    """Show a job that could not be painted, with the one sentence that says why."""
+    return _look(job, RED, f"⚠️ {plain(sentence, 400)}", FAILED_BUTTONS)
+
+
+def gone(job: Job) -> Look:
+    """Show a job whose picture has outlived the retention policy."""
+    return _look(job, GREY, "🕸️ This picture has been cleared away; Rerun paints another.", FAILED_BUTTONS)
+
+
+def bar(share: float) -> str:
+    """Draw `share` (0 to 1) as a bar of fixed length."""
+    full = round(min(max(share, 0.0), 1.0) * _BAR_CELLS)
+    return "▰" * full + "▱" * (_BAR_CELLS - full)
+
+
+def speed(per_second: float) -> str:
+    """Write steps per second the way people of this craft do: it/s, or s/it when slower than one."""
+    return f"{per_second:.1f} it/s" if per_second >= 1 else f"{1 / per_second:.1f} s/it"
+
+
+def duration(seconds: float) -> str:
+    """Write `seconds` as people say it: `8 s`, `2 min 5 s`, `1 h 3 min`."""
+    whole = max(round(seconds), 0)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def settings_line(spec: PaintingSpec) -> str:
+    """Write the numbers that make a picture again, without its prompt."""
+    perceptors = " + ".join(choice.name for choice in spec.perceptors)
+    models = spec.generator if perceptors == spec.generator else f"{spec.generator} · {perceptors}"
+    parts = [spec.preset, f"{spec.width} × {spec.height}", f"{spec.steps} steps", f"seed {spec.seed}", models]
+    if spec.init_image is not None and spec.strength < 1:
+        parts.insert(3, f"strength {spec.strength:g}")
+    return " · ".join(parts)
+
+
+def _countdown(moment: float) -> str:
+    return f"<t:{int(moment)}:R>"
+
+
+def _title(prompt: str) -> str:
+    words = plain(prompt, TITLE_LIMIT)
+    return f"### {words}" if len(words) <= _HEADING_LIMIT else f"**{words}**"
+
+
+def _look(job: Job, colour: int, status: str, buttons: tuple[str, ...]) -> Look:
+    made_from = _ORIGINS.get(job.kind)
+    origin = f" · {made_from} `{job.parent_id}`" if made_from and job.parent_id else ""
+    small = tuple(f"-# ℹ️ {plain(note, 300)}" for note in job.notices)
+    small += (f"-# {settings_line(job.spec)}", f"-# `{job.id}` by <@{job.user_id}>{origin}")
+    veiled = VEILED in job.notices
+    return Look(colour, _title(job.prompt), status, small, buttons, bare(job.prompt, ALT_LIMIT), veiled)

@@ -1,0 +1,247 @@
+"""The end of a job, told in its channel exactly once, whatever Discord does meanwhile."""
+
+import asyncio
+import contextlib
+import io
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import discord
+
+from bot.chat import content
+from bot.chat.components import NOBODY, layout
+from bot.chat.retry import BROKEN, may_pass, retried, token_refused
+from bot.chat.upload_limit import fit
+from bot.jobs import Job, JobState
+from engine.pictures import BadPictureError
+
+if TYPE_CHECKING:
+    from bot.queue.service import Studio
+    from bot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_SEARCHED = 200
+"""How many later messages are looked through for a final that an earlier process may have posted."""
+
+_OUTAGE_SECONDS = 60.0
+"""How long a picture waits that Discord could not take in any way, before everything is tried again."""
+_TOO_LARGE = 40005
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The final file, ready to be sent as often as it takes."""
+
+    name: str
+    content: bytes
+
+    def file(self, alt: str) -> discord.File:
+        """Return a fresh file for one call; discord.py closes it afterwards."""
+        return discord.File(io.BytesIO(self.content), filename=self.name, description=alt or None)
+
+
+def final_name(job: Job, suffix: str) -> str:
+    """Name the final file so that a later process recognises it in the channel."""
+    return f"painting-{job.id}{suffix}"
+
+
+_Way = Callable[[Job, content.Look, Upload | None], Awaitable[discord.Message]]
+
+
+class Delivery:
+    """Post how jobs ended: edit the job's message, else reply to it, else write to the requester."""
+
+    def __init__(self, client: discord.Client, studio: "Studio", settings: "Settings") -> None:
+        self._client = client
+        self._studio = studio
+        self._settings = settings
+
+    async def deliver(self, job: Job, *, lost: bool = False) -> None:
+        """Tell the channel how `job` ended and note durably that it knows; `lost`: its message cannot be edited."""
+        look = look_of_end(job)
+        upload = await self._upload(job)
+        message = await self._tell(job, look, upload, lost)
+        if message is None:  # /show has it
+            await self._studio.mark_delivered(job.id)
+            return
+        await self._studio.mark_delivered(job.id, message.id, message.channel.id)
+        if job.state is JobState.RENDERED:
+            await self._afterwards(job, message)
+
+    async def deliver_if_untold(self, job: Job) -> None:
+        """Deliver a job that an earlier process left behind, unless that process came as far as posting it."""
+        message = await self._posted(job) if job.state is JobState.RENDERED else None
+        if message is not None:
+            await self._studio.mark_delivered(job.id, message.id, message.channel.id)
+        else:
+            await self.deliver(job)
+
+    async def adopt(self, job: Job) -> None:
+        """Find the message of a job whose process ended after sending it and before noting it."""
+        try:
+            message = await retried(lambda: self._first(job, lambda message: _has_buttons_of(job, message)))
+        except BROKEN as error:
+            log.info("Job %s: its channel cannot be searched (%s)", job.id, error)
+            return
+        if message is not None:
+            await self._studio.attach_message(job.id, job.channel_id, message.id)
+
+    async def shown(self, job: Job) -> tuple[content.Look, Upload | None]:
+        """Return what shows a job as it stands now."""
+        if not job.finished:
+            return content.starting(job) if job.state is JobState.RUNNING else content.waiting(job), None
+        upload = await self._upload(job)
+        gone = upload is None and job.state in {JobState.RENDERED, JobState.DELIVERED}
+        return content.gone(job) if gone else look_of_end(job), upload
+
+    async def _tell(self, job: Job, look: content.Look, upload: Upload | None, lost: bool) -> discord.Message | None:
+        """Show `look` in the job's message, or in a new one; return it, None when nobody can ever be told."""
+        edit = () if lost or not self._editable(job) else (self._edit,)
+        while True:
+            outage = False
+            for way in (*edit, self._reply, self._write_to_requester):
+                try:
+                    return await self._tell_by(way, job, look, upload)
+                except BROKEN as error:
+                    outage = outage or may_pass(error) or token_refused(error)
+                    if token_refused(error):
+                        self._client.dispatch("token_refused")
+                    log.warning("Job %s: its end cannot be told by %s (%s)", job.id, way.__name__.strip("_"), error)
+            if not outage:
+                return None
+            await asyncio.sleep(_OUTAGE_SECONDS)
+
+    async def _tell_by(self, way: _Way, job: Job, look: content.Look, upload: Upload | None) -> discord.Message:
+        """Tell by one way. Discord may take less than it says: what it finds too large comes smaller."""
+        while True:
+            try:
+                return await retried(lambda upload=upload: way(job, look, upload))
+            except discord.HTTPException as error:
+                if upload is None or (error.status != 413 and error.code != _TOO_LARGE):
+                    raise
+                upload = await self._upload(job, len(upload.content) // 2)
+
+    def _editable(self, job: Job) -> bool:
+        if job.message_id is None:
+            return False
+        age = time.time() - job.created_at
+        return age < self._settings.discord.edit_age_seconds
+
+    async def _edit(self, job: Job, look: content.Look, upload: Upload | None) -> discord.Message:
+        assert job.message_id is not None
+        message = self._channel(job).get_partial_message(job.message_id)
+        view = layout(look, job.id, upload.name if upload else None)
+        return await message.edit(
+            view=view, attachments=[upload.file(look.alt)] if upload else [], allowed_mentions=NOBODY
+        )
+
+    async def _reply(self, job: Job, look: content.Look, upload: Upload | None) -> discord.Message:
+        channel = self._channel(job)
+        reply: dict[str, Any] = {}
+        if job.message_id is not None:
+            reply["reference"] = channel.get_partial_message(job.message_id).to_reference(fail_if_not_exists=False)
+        return await channel.send(**_content(job, look, upload), **reply)
+
+    async def _write_to_requester(self, job: Job, look: content.Look, upload: Upload | None) -> discord.Message:
+        channel = await self._client.create_dm(discord.Object(job.user_id))
+        return await channel.send(**_content(job, look, upload))
+
+    async def _posted(self, job: Job) -> discord.Message | None:
+        """Find the message in which an earlier process showed the final picture."""
+        try:
+            # Until it is known: whoever posts on a guess may post twice.
+            return await retried(lambda: self._search(job), tries=None)
+        except discord.HTTPException as error:
+            log.info("Job %s: its channel cannot be searched (%s)", job.id, error)
+            return None
+
+    async def _search(self, job: Job) -> discord.Message | None:
+        def shows_it(message: discord.Message) -> bool:
+            return any(attachment.filename.startswith(final_name(job, ".")) for attachment in message.attachments)
+
+        if job.message_id is not None:
+            with contextlib.suppress(discord.NotFound):  # it was deleted, and the end came as a reply
+                message = await self._channel(job).get_partial_message(job.message_id).fetch()
+                if shows_it(message):
+                    return message
+        return await self._first(job, shows_it)
+
+    async def _first(self, job: Job, wanted: Callable[[discord.Message], bool]) -> discord.Message | None:
+        """Return the first message since the job was asked for that is `wanted`."""
+        async for message in self._channel(job).history(limit=_SEARCHED, after=discord.Object(_since(job))):
+            if wanted(message):
+                return message
+        return None
+
+    async def _afterwards(self, job: Job, message: discord.Message) -> None:
+        """Mention the requester if they asked for it, and seed the reactions; neither is worth a retry for long."""
+        try:
+            if job.notify:
+                await message.channel.send(
+                    f"<@{job.user_id}> your picture is done.",
+                    reference=message.to_reference(fail_if_not_exists=False),
+                    allowed_mentions=discord.AllowedMentions(users=[discord.Object(job.user_id)]),
+                    nonce=f"{job.id}-ping",
+                )
+            for emoji in () if job.kind == "timelapse" else self._settings.reactions.seeded:
+                await retried(lambda emoji=emoji: message.add_reaction(emoji), tries=3)
+        except BROKEN as error:
+            log.info("Job %s: no reactions or no mention (%s)", job.id, error)
+
+    async def _upload(self, job: Job, limit: int | None = None) -> Upload | None:
+        if job.state not in {JobState.RENDERED, JobState.DELIVERED}:
+            return None
+        path = self._studio.files.picture(job)
+        if path is None:
+            return None
+        try:
+            side = self._settings.delivery.enlarge_to
+            suffix, content = await asyncio.to_thread(fit, path, limit or self._limit(job.guild_id), side)
+        except (OSError, BadPictureError):
+            log.exception("The picture of job %s cannot be uploaded", job.id)
+            return None
+        return Upload(final_name(job, suffix), content)
+
+    def _limit(self, guild_id: int | None) -> int:
+        guild = self._client.get_guild(guild_id) if guild_id is not None else None
+        return guild.filesize_limit if guild is not None else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+    def _channel(self, job: Job) -> discord.PartialMessageable:
+        return self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+
+
+def look_of_end(job: Job) -> content.Look:
+    """Return what the message of an ended job shows."""
+    if job.state is JobState.FAILED:
+        return content.failed(job, job.error or "Something went wrong; try again.")
+    if job.state is JobState.CANCELLED:
+        return content.cancelled(job)
+    return content.finished(job)
+
+
+def _has_buttons_of(job: Job, message: discord.Message) -> bool:
+    buttons = discord.ui.LayoutView.from_message(message).walk_children()
+    return any(str(getattr(button, "custom_id", "")).endswith(f":{job.id}") for button in buttons)
+
+
+def _content(job: Job, look: content.Look, upload: Upload | None) -> dict[str, Any]:
+    """Make the arguments of a send; its nonce lets it be repeated."""
+    return {
+        "view": layout(look, job.id, upload.name if upload else None),
+        "files": [upload.file(look.alt)] if upload else [],
+        "nonce": f"{job.id}-end",
+    }
+
+
+def _since(job: Job) -> int:
+    """Return a snowflake from before the job's first message, by Discord's clock if possible: ours may be wrong."""
+    if job.interaction_id > 0:
+        return job.interaction_id
+    if job.message_id is not None:
+        return job.message_id - 1
+    return discord.utils.time_snowflake(datetime.fromtimestamp(job.created_at, UTC), high=False)

@@ -1,0 +1,111 @@
+"""What reactions mean, and how many of them are heard."""
+
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import discord
+
+from bot import logs
+from bot.chat.actions import FOLLOW_UPS
+from bot.chat.errors import sentence_for
+from bot.chat.people import Person, person_of_reaction
+from bot.jobs import Job, reaction_key
+
+if TYPE_CHECKING:
+    from bot.chat.client import Painter
+
+log = logging.getLogger(__name__)
+
+_PER_MINUTE_USER, _PER_MINUTE_CHANNEL = 6, 20
+_REMEMBERED = 4096
+
+
+class Gate:
+    """Let at most so many things a minute through, for each key."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._times: OrderedDict[int, deque[float]] = OrderedDict()
+
+    def passes(self, key: int) -> bool:
+        """Tell whether one more may pass now, and count it if so."""
+        now = self._clock()
+        times = self._times.setdefault(key, deque())
+        self._times.move_to_end(key)
+        while len(self._times) > _REMEMBERED:
+            self._times.popitem(last=False)
+        while times and now - times[0] >= 60:
+            times.popleft()
+        if len(times) >= self._per_minute:
+            return False
+        times.append(now)
+        return True
+
+
+class Reactions:
+    """Turn reactions on our finished pictures into the same actions as the buttons."""
+
+    def __init__(self, client: "Painter") -> None:
+        self._client = client
+        self._by_user, self._by_channel = Gate(_PER_MINUTE_USER), Gate(_PER_MINUTE_CHANNEL)
+        self._told = Gate(1)
+        self._actions = {_same(emoji): action for emoji, action in client.settings.reactions.actions.items()}
+
+    async def take(self, event: discord.RawReactionActionEvent) -> None:
+        """Do what a reaction asks for; ignore what is not on a job's message, not mapped, or part of a storm."""
+        action = self._actions.get(_same(str(event.emoji)))
+        if action is None or self._is_bot(event):
+            return
+        job = await self._client.studio.ledger.by_message(event.message_id)
+        if job is None or not (self._by_user.passes(event.user_id) and self._by_channel.passes(event.channel_id)):
+            return
+        logs.about(job.id)
+        person = person_of_reaction(self._client, event)
+        if person is None:
+            return
+        try:
+            await self._do(action, person, job, event)
+        except Exception as error:
+            await self._explain(event.user_id, error)
+
+    def _is_bot(self, event: discord.RawReactionActionEvent) -> bool:
+        own = self._client.user is not None and event.user_id == self._client.user.id
+        return own or (event.member is not None and event.member.bot)
+
+    async def _do(self, action: str, person: Person, job: Job, event: discord.RawReactionActionEvent) -> None:
+        if action == "send":
+            await self._client.actions.send_privately(person, job)
+        elif action == "stop":
+            if job.finished:
+                channel = self._client.get_partial_messageable(event.channel_id, guild_id=event.guild_id)
+                await self._client.actions.delete(person, job, channel.get_partial_message(event.message_id))
+            else:
+                await self._client.actions.stop(person, job)
+        elif action in FOLLOW_UPS:
+            desk = self._client.desk
+            key = reaction_key(event.message_id, event.user_id, _same(str(event.emoji)))
+            await desk.admit(person, job.prompt)
+            await desk.take_by_reply(await self._client.actions.follow_up(person, action, job, key), event.message_id)
+
+    async def _explain(self, user_id: int, error: Exception) -> None:
+        """Tell a refusal in a direct message, as a reaction has no private answer; at most one a minute."""
+        text = sentence_for(error)
+        if text is None:
+            log.error("A reaction failed", exc_info=error)
+            return
+        if not self._told.passes(user_id):
+            return
+        try:
+            channel = await self._client.create_dm(discord.Object(user_id))
+            await channel.send(text)
+        except discord.HTTPException:
+            log.info("A refusal could not be told: the person takes no direct messages")
+
+
+def _same(emoji: str) -> str:
+    """Leave out the variation selector, which clients send or not as they like."""
+    return emoji.replace("\ufe0f", "")

@@ -1,0 +1,305 @@
+"""The command line. Nothing here imports torch before it is needed, so that `--help` and `show` answer at once."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from bot.available_models import usual_pair
+from bot.cli.repaint import SHAPES, Wish, command_for, name_for, pictures_of, spec_for
+from bot.settings import Settings, load_settings, read_token
+from engine.catalog import ModelMissingError, catalogue, fetch, find
+from engine.pictures import spec_of
+from engine.presets import PRESETS
+from engine.spec import PaintingSpec
+
+FAILED, BAD_INPUT, STOPPED = 1, 2, 130
+_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Complaint(Exception):  # noqa: N818, it is an answer, not a fault
+    """Something the command line cannot do; the text is one sentence."""
+
+
+class _Plain(TyperGroup):
+    """Run a command, and say in one sentence what is wrong instead of showing a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _tell("Stopped; nothing was saved.")
+            raise typer.Exit(STOPPED) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            about = f"{error.filename}: " if error.filename else ""
+            _tell(f"{about}{error.strerror or error}.")
+            raise typer.Exit(BAD_INPUT) from None
+        except Exception as error:
+            if ctx.params.get("trace") or _home_of(error) == "typer":
+                raise
+            if _home_of(error) in ("engine", "bot"):  # each of ours is a sentence for people
+                _tell(str(error))
+                raise typer.Exit(FAILED if isinstance(error, RuntimeError) else BAD_INPUT) from None
+            _tell(f"This should not happen ({type(error).__name__}: {error}); `python -m bot --trace …` shows where.")
+            raise typer.Exit(FAILED) from None
+
+
+app = typer.Typer(
+    cls=_Plain,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Paint pictures from text with VQGAN-CLIP, here or as a Discord bot. "
+    "Exit codes: 0 done, 2 bad input, 130 stopped by Ctrl-C.",
+)
+models_app = typer.Typer(no_args_is_help=True, help="List the networks there are, and fetch them.")
+app.add_typer(models_app, name="models")
+
+Prompt_ = Annotated[
+    str, typer.Argument(metavar="PROMPT", help="a lighthouse | storm:0.5, or a lighthouse::2 --no fog.")
+]
+Negative = Annotated[str, typer.Option(help="What the picture should not show, separated by commas.")]
+Size = Annotated[str | None, typer.Option(help=f"Such as 512x512, or {', '.join(SHAPES)}.", show_default=False)]
+Steps = Annotated[int | None, typer.Option(help="How many steps; more for a finer picture.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="The same seed paints the same picture. Random when not given.")]
+Preset = Annotated[str | None, typer.Option(help=f"One of {', '.join(PRESETS)}.", show_default=False)]
+GeneratorName = Annotated[str | None, typer.Option("--generator", help="`models list` shows them.", show_default=False)]
+Perceptors = Annotated[list[str], typer.Option("--perceptor", help="NAME or NAME:WEIGHT; may be repeated.")]
+ImagePrompts = Annotated[list[str], typer.Option("--image-prompt", help="FILE or FILE:WEIGHT; may be repeated.")]
+Sets = Annotated[list[str], typer.Option("--set", help="Any other number, as FIELD=VALUE; `show` lists them.")]
+SaveEvery = Annotated[int | None, typer.Option(min=1, help="Also save the picture every N steps.", show_default=False)]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="The PNG to write. Named after the prompt when not given.")
+]
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="The settings; config.yaml when there is one.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Show where in the code a mistake was found.")] = False,
+) -> None:
+    ctx.obj = config
+
+
+@app.command()
+def imagine(
+    ctx: typer.Context,
+    prompt: Prompt_,
+    negative: Negative = "",
+    size: Size = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    preset: Preset = None,
+    generator: GeneratorName = None,
+    perceptor: Perceptors = [],  # noqa: B006
+    image_prompt: ImagePrompts = [],  # noqa: B006
+    start: Annotated[str | None, typer.Option(help="noise, pixels, gradient, best-of or prior.")] = None,
+    sets: Sets = [],  # noqa: B006
+    save_every: SaveEvery = None,
+    output: Output = None,
+) -> None:
+    """Paint a picture from text. Ctrl-C keeps the picture so far."""
+    wish = Wish(
+        prompt=prompt,
+        negative=negative,
+        size=size,
+        steps=steps,
+        seed=seed,
+        preset=preset,
+        generator=generator,
+        perceptors=tuple(perceptor),
+        image_prompts=tuple(image_prompt),
+        start=start,
+        sets=tuple(sets),
+    )
+    _paint(wish, ctx.obj, output, save_every)
+
+
+@app.command()
+def edit(
+    ctx: typer.Context,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The picture to edit.")],
+    prompt: Prompt_,
+    from_: Annotated[str | None, typer.Option("--from", help="What it shows now, where that shall change.")] = None,
+    mask: Annotated[str | None, typer.Option(metavar="FILE", help="White may change, black stays.")] = None,
+    mask_text: Annotated[str | None, typer.Option(help='Words for what may change, such as "the sky".')] = None,
+    strength: Annotated[float | None, typer.Option(help="Above 0, up to 1: how far it may go.")] = None,
+    negative: Negative = "",
+    size: Size = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    preset: Preset = None,
+    generator: GeneratorName = None,
+    perceptor: Perceptors = [],  # noqa: B006
+    image_prompt: ImagePrompts = [],  # noqa: B006
+    sets: Sets = [],  # noqa: B006
+    save_every: SaveEvery = None,
+    output: Output = None,
+) -> None:
+    """Change a picture by text. Ctrl-C keeps the picture so far."""
+    wish = Wish(
+        prompt=prompt,
+        negative=negative,
+        size=size,
+        steps=steps,
+        seed=seed,
+        preset=preset,
+        generator=generator,
+        perceptors=tuple(perceptor),
+        image_prompts=tuple(image_prompt),
+        sets=tuple(sets),
+        picture=image,
+        edit_from=from_,
+        mask=mask,
+        mask_text=mask_text,
+        strength=strength,
+    )
+    _paint(wish, ctx.obj, output, save_every)
+
+
+@app.command()
+def show(picture: Annotated[Path, typer.Argument(help="A PNG painted by this program.")]) -> None:
+    """Print how a picture was painted, and the command that paints it again."""
+    spec = spec_of(picture)
+    for name, value in spec.model_dump(mode="json", exclude_none=True).items():
+        typer.echo(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+    for path in pictures_of(spec):
+        if not Path(path).is_file():
+            typer.echo(f"\n{path} is missing: put it back there to paint the picture again.")
+    typer.echo(f"\n{command_for(spec, f'{picture.stem}-again.png')}")
+
+
+@models_app.command("list")
+def list_models(ctx: typer.Context) -> None:
+    """List the networks: what each is, how large, under which licence, and whether it is here."""
+    folder = _settings(ctx.obj).models.folder
+    table = Table("Name", "Kind", "MiB", "Here", "Licence", box=None)
+    table.add_row("embedded", "both", "", "yes", "MIT, comes with the program")
+    for model in catalogue().values():
+        size = "" if model.bytes is None else f"{model.bytes / 2**20:.0f}"
+        table.add_row(model.name, model.kind, size, "yes" if model.is_in(folder) else "no", model.licence)
+    Console(highlight=False).print(table)
+    typer.echo(f"When nobody says otherwise: {usual_pair(_settings(ctx.obj).models)}.")
+
+
+@models_app.command("fetch")
+def fetch_model(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Download a network and check it."""
+    models = _settings(ctx.obj).models
+    folder, model = models.folder, find(name)
+    try:
+        fetch(model, folder, _console)
+    except ModelMissingError as error:
+        _tell(str(error))
+        raise typer.Exit(FAILED) from None
+    _tell(f"{model.name} is in {folder}, whole. When nobody says otherwise: {usual_pair(models)}.")
+
+
+@app.command()
+def doctor(ctx: typer.Context) -> None:
+    """Check that everything is in place; say what to do where it is not."""
+    from bot.cli.doctor import examine
+
+    healthy = True
+    for finding in examine(ctx.obj or _default_config()):
+        typer.echo(finding)
+        healthy &= finding.mark != "bad"
+    if not healthy:
+        raise typer.Exit(1)
+
+
+@app.command()
+def backup(
+    ctx: typer.Context, destination: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder to be made.")]
+) -> None:
+    """Copy the ledger and all pictures, while the bot runs or not."""
+    from bot.queue.backup import backup as copy
+
+    _tell(f"Copied {copy(_settings(ctx.obj).storage.folder, destination)} to {destination}.")
+
+
+@app.command()
+def restore(ctx: typer.Context, source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A backup.")]) -> None:
+    """Put a backup into the data folder, which must hold no ledger."""
+    from bot.queue.backup import restore as take_back
+
+    folder = _settings(ctx.obj).storage.folder
+    _tell(f"Took back {take_back(source, folder)} into {folder}.")
+
+
+@app.command()
+def run(ctx: typer.Context) -> None:
+    """Run the bot; without a token, open it in a local page instead."""
+    settings = _settings(ctx.obj)
+    if read_token() is None:
+        _tell("There is no DISCORD_TOKEN, so the bot opens in a local page; README.md says how to get a token.")
+        preview(ctx)
+        return
+    from bot.chat import client
+
+    client.run(settings)
+
+
+@app.command()
+def preview(ctx: typer.Context) -> None:
+    """Open the bot in a local page that looks and behaves like Discord."""
+    settings = _settings(ctx.obj)
+    from bot.cli import local_page as page
+
+    page.run(settings)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _paint(wish: Wish, config: Path | None, output: Path | None, save_every: int | None) -> None:
+    settings = _settings(config)
+    spec = spec_for(wish, settings.models)
+    path = _writable(output, spec)
+    from bot.cli.painting import paint
+
+    finished = paint(spec, settings, path, save_every, _console)
+    typer.echo(path)
+    if not finished:
+        raise typer.Exit(STOPPED)
+
+
+def _writable(output: Path | None, spec: PaintingSpec) -> Path:
+    """Return where the picture goes, having made sure of it before hours of painting."""
+    path = name_for(spec, output or Path()) if output is None or output.is_dir() else output
+    if path.suffix.lower() != ".png":
+        raise Complaint(f"Pictures are saved as PNG, which keeps how they were painted: call it {path.stem}.png.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise Complaint(f"The folder {path.parent.resolve()} cannot be written to; choose another with --output.")
+    return path
+
+
+def _settings(config: Path | None) -> Settings:
+    return load_settings(config or _default_config())
+
+
+def _default_config() -> Path | None:
+    path = Path("config.yaml")
+    return path if path.is_file() else None
+
+
+def _home_of(error: Exception) -> str:
+    """Return the package that an error's class comes from."""
+    return type(error).__module__.partition(".")[0]
+
+
+def _tell(sentence: str) -> None:
+    _console.print(sentence, markup=False)

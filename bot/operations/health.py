@@ -1,0 +1,109 @@
+"""`/healthz`: 200 only while everything works. `/metrics`: for Prometheus. On 127.0.0.1 unless configured."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from bot.background import spawn
+from bot.operations.loop_lag import watch_lag
+from bot.operations.metrics import Metrics
+from bot.queue.ledger import Ledger
+from bot.queue.service import Studio
+from bot.settings import HealthSettings
+
+log = logging.getLogger(__name__)
+
+_LEDGER_SECONDS = 3.0
+"""A ledger that takes longer to write one row counts as not writable."""
+
+
+class Health:
+    """Tell how the bot fares. It outlives the client, which a lost connection replaces."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self._studio: Studio | None = None
+        self._connected: Callable[[], bool] = lambda: False
+        self._dropped: Callable[[], int] = lambda: 0
+
+    def attend(self, studio: Studio, connected: Callable[[], bool], dropped: Callable[[], int]) -> None:
+        """Report on one client from now on: its studio, whether it is connected, and its previews never shown."""
+        self._studio, self._connected, self._dropped = studio, connected, dropped
+        self.metrics.watch(studio)
+
+    async def complaints(self) -> dict[str, str]:
+        """Say what is wrong, by part: gateway, worker, ledger. Nothing is wrong when it is empty."""
+        studio = self._studio
+        if studio is None:
+            return dict.fromkeys(("gateway", "worker", "ledger"), "not started yet")
+        found: dict[str, str] = {}
+        if not self._connected():
+            found["gateway"] = "not connected to Discord"
+        if not studio.worker_alive:
+            found["worker"] = "the painting thread does not run"
+        if (complaint := await _ledger_complaint(studio)) is not None:
+            found["ledger"] = complaint
+        return found
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        """Answer 200, or 503 with what is wrong."""
+        wrong = await self.complaints()
+        return web.json_response({"healthy": not wrong, "wrong": wrong}, status=503 if wrong else 200)
+
+    async def scrape(self, _: web.Request) -> web.Response:
+        """Answer with all metrics."""
+        text = await self.metrics.text(self._studio, self._dropped(), await self.complaints())
+        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+async def _ledger_complaint(studio: Studio) -> str | None:
+    """Write a row and take it back; say in a few words why that fails. The details are for the log."""
+    ledger: Ledger | None = getattr(studio, "ledger", None)
+    if ledger is None:
+        return "not open yet"
+    try:
+        async with asyncio.timeout(_LEDGER_SECONDS):
+            await ledger.check_writable()
+    except TimeoutError:
+        return f"not written within {_LEDGER_SECONDS:g} s"
+    except (sqlite3.Error, ValueError) as error:  # aiosqlite raises ValueError once it is closed
+        log.warning("The ledger cannot be written: %s", error)
+        return "cannot be written"
+    return None
+
+
+@asynccontextmanager
+async def serving(settings: HealthSettings) -> AsyncIterator[Health]:
+    """Serve both pages for as long as the block runs; a port that cannot be had is no reason not to paint."""
+    health = Health()
+    app = web.Application()
+    app.add_routes([web.get("/healthz", health.healthz), web.get("/metrics", health.scrape)])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    lag = spawn(watch_lag(health.metrics.note_lag), "watch the loop")
+    try:
+        if settings.enabled:
+            await _listen(runner, settings)
+        yield health
+    finally:
+        lag.cancel()
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: HealthSettings) -> None:
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        log.warning(
+            "health.port: %s:%d cannot be had (%s), so there is no /healthz and no /metrics; choose another port.",
+            settings.host,
+            settings.port,
+            error.strerror or error,
+        )
+        return
+    host, port = runner.addresses[0][:2]
+    log.info("Health at http://%s:%d/healthz, metrics at /metrics", host, port)

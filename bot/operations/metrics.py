@@ -1,0 +1,128 @@
+"""What is counted and measured, for Prometheus. All names begin with `painter_`; deploy/ has a dashboard of them."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import aiohttp
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from bot.background import spawn
+from bot.queue.service import Studio
+from bot.worker.events import Event, Failed, Progress, Rendered, Started, Stopped
+
+_WAITS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600, 3 * 3600, 12 * 3600)
+_STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_LAGS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+
+class Metrics:
+    """Count for as long as the process lives; `text` is what a scrape gets."""
+
+    def __init__(self) -> None:
+        self._registry = own = CollectorRegistry()
+        ProcessCollector(registry=own)
+        self._wait = Histogram("painter_queue_wait_seconds", "From request to first step", buckets=_WAITS, registry=own)
+        self._step = Histogram(
+            "painter_step_seconds", "Lately per step, a few looks a second", buckets=_STEPS, registry=own
+        )
+        self._painting = Histogram("painter_painting_seconds", "Of a finished picture", buckets=_WAITS, registry=own)
+        self._ended = Counter("painter_jobs_ended", "Jobs whose work has ended", ["state", "kind"], registry=own)
+        self._errors = Counter(
+            "painter_discord_errors",
+            "Refused or broken calls, by HTTP status and Discord's own code",
+            ["status", "code"],
+            registry=own,
+        )
+        self._lag = Histogram("painter_loop_lag_seconds", "How late the event loop was", buckets=_LAGS, registry=own)
+        self._jobs = Gauge("painter_jobs", "Jobs in the ledger", ["state"], registry=own)
+        self._dropped = Gauge(
+            "painter_previews_dropped", "Previews that were never shown, since the start", registry=own
+        )
+        self._healthy = Gauge("painter_healthy", "1 when a part works: gateway, worker, ledger", ["part"], registry=own)
+        self._memory = Gauge("painter_gpu_memory_bytes", "Torch's on the GPU", ["device", "kind"], registry=own)
+
+    def watch(self, studio: Studio) -> None:
+        """Count what happens in a studio from now on."""
+
+        def note(event: Event) -> None:
+            if isinstance(event, Progress) and event.per_second > 0:
+                self._step.observe(1 / event.per_second)
+            elif isinstance(event, Started) and event.step == 0:
+                spawn(self._note_start(studio, event.job_id), f"measure the start of {event.job_id}")
+            elif isinstance(event, Rendered | Failed) or (isinstance(event, Stopped) and not event.back_soon):
+                spawn(self._note_end(studio, event.job_id), f"measure the end of {event.job_id}")
+
+        studio.subscribe(note)
+
+    async def _note_start(self, studio: Studio, job_id: str) -> None:
+        job = await studio.ledger.job(job_id)
+        if job is not None and job.started_at is not None:
+            self._wait.observe(max(0.0, job.started_at - job.created_at))
+
+    async def _note_end(self, studio: Studio, job_id: str) -> None:
+        job = await studio.ledger.job(job_id)
+        if job is None:
+            return
+        # The channel may have been told meanwhile; to its work that makes no difference.
+        state = "rendered" if job.state.value == "delivered" else job.state.value
+        self._ended.labels(state, job.kind).inc()
+        if job.seconds is not None:
+            self._painting.observe(job.seconds)
+
+    def note_lag(self, seconds: float) -> None:
+        """Take one look at the loop."""
+        self._lag.observe(seconds)
+
+    def trace(self) -> aiohttp.TraceConfig:
+        """Return what counts the errors of an HTTP client, also those that its library hides by trying again."""
+        trace = aiohttp.TraceConfig()
+
+        async def answered(_: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
+            if end.response.status >= 400:
+                self._errors.labels(str(end.response.status), await _code_in(end.response)).inc()
+
+        async def broke(
+            _: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestExceptionParams
+        ) -> None:
+            self._errors.labels(type(end.exception).__name__, "").inc()
+
+        trace.on_request_end.append(answered)
+        trace.on_request_exception.append(broke)
+        return trace
+
+    async def text(self, studio: Studio | None, dropped: int, complaints: dict[str, str]) -> bytes:
+        """Look at what is measured only when somebody asks, and write it all in Prometheus' text format."""
+        for part in ("gateway", "worker", "ledger"):
+            self._healthy.labels(part).set(part not in complaints)
+        if studio is not None and "ledger" not in complaints:
+            for state, count in (await studio.ledger.counts()).items():
+                self._jobs.labels(state.value).set(count)
+        self._dropped.set(dropped)
+        for device, kind, size in await asyncio.to_thread(lambda: list(_gpu_memory())):
+            self._memory.labels(device, kind).set(size)
+        return generate_latest(self._registry)
+
+
+async def _code_in(response: aiohttp.ClientResponse) -> str:
+    """Return the code by which Discord names an error, such as 10008; empty where there is none."""
+    if response.content_type != "application/json":
+        return ""
+    try:
+        body = json.loads(await response.read())  # kept: who asked reads it again
+    except (aiohttp.ClientError, OSError, ValueError):
+        return ""
+    return str(body.get("code") or "") if isinstance(body, dict) else ""
+
+
+def _gpu_memory() -> Iterator[tuple[str, str, int]]:
+    """Give device, kind and bytes of torch's memory; nothing without a GPU, or before it is used."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return
+    for index in range(torch.cuda.device_count()):
+        yield str(index), "allocated", torch.cuda.memory_allocated(index)
+        yield str(index), "reserved", torch.cuda.memory_reserved(index)
+        yield str(index), "peak", torch.cuda.max_memory_allocated(index)

@@ -1,0 +1,32 @@
+"""Time-lapses: a job's frames made into a film, off the loop and beside the worker."""
+
+import time
+
+from bot.jobs import Job
+from bot.queue.files import FULL_DISK, GONE, Files, is_full_disk
+from bot.settings import Settings
+from bot.worker.events import Event, Failed, Rendered
+from engine.timelapse import write_timelapse
+
+_SECONDS = 8.0
+"""How long a film lasts, however many frames there are."""
+_SLOWEST, _FASTEST = 5.0, 30.0
+
+
+def film(job: Job, files: Files, settings: Settings) -> Event:
+    """Make the film of the job's parent, enlarged as pictures are; return how it ended."""
+    began = time.monotonic()
+    frames = files.frames(job.parent_id) if job.parent_id is not None else []
+    if not frames:
+        return Failed(job.id, GONE)
+    path = files.result_path(job)
+    fps = min(max(len(frames) / _SECONDS, _SLOWEST), _FASTEST)
+    try:
+        write_timelapse(frames, path, fps, int(settings.worker.film_megabytes * 2**20), settings.delivery.enlarge_to)
+    except (OSError, ValueError) as error:
+        if is_full_disk(error):
+            return Failed(job.id, FULL_DISK)
+        if isinstance(error, OSError):
+            raise
+        return Failed(job.id, "The time-lapse does not fit under the upload limit.")
+    return Rendered(job.id, path, time.monotonic() - began, len(frames))

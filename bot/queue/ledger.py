@@ -1,0 +1,343 @@
+"""The ledger: every job and its state, durable. Every change of state goes through `Ledger.transition`."""
+
+# ruff: noqa: S608, only constants of this file are put into SQL; values are always parameters
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from bot.jobs import COMES_FROM, Job, JobState, Request, look_of, new_job_id
+from bot.queue.admission import over_cap
+from bot.queue.database import Database
+from bot.queue.preferences import GuildSettings, UserSettings
+from bot.queue.scheduler import Waiting
+from bot.refusals import Refusal
+from engine.prompts import Prompt
+from engine.spec import BadSpecError, PaintingSpec
+
+log = logging.getLogger(__name__)
+
+_FIELDS = tuple(field.name for field in fields(Job))
+_UNREADABLE = "This was asked of another version of the bot, which this one cannot read; please ask again."
+_UNFINISHED = "('queued', 'running')"
+_STAMPS = {
+    JobState.RUNNING: "started_at = ?, attempts = attempts + 1",
+    JobState.RENDERED: "finished_at = ?",
+    JobState.DELIVERED: "delivered_at = ?",
+    JobState.CANCELLED: "finished_at = ?",
+    JobState.FAILED: "finished_at = ?",
+}
+
+
+class Ledger:
+    """Speak SQL so that nobody else has to."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    @classmethod
+    async def open(cls, path: Path) -> "Ledger":
+        """Open the ledger at `path`, made on first use; raise `bot.queue.database.LedgerError`."""
+        return cls(await Database.open(path))
+
+    async def close(self) -> None:
+        """Close the file. Nothing is lost without it."""
+        await self._database.close()
+
+    # Jobs
+
+    async def add(self, request: Request, cap: int | None = None) -> tuple[Job, bool]:
+        """Queue a request; return its job and whether it is new. The same interaction twice is the same job.
+
+        Raises `Refusal` for a new job of somebody with `cap` unfinished ones.
+        """
+        async with self._database.transaction():
+            rows = await self._database.read("SELECT * FROM jobs WHERE interaction_id = ?", (request.interaction_id,))
+            if not rows and request.once:
+                rows = await self._database.read(
+                    f"SELECT * FROM jobs WHERE user_id = ? AND parent_id IS ? AND kind = ? AND state IN {_UNFINISHED}",
+                    (request.user_id, request.parent_id, request.kind),
+                )
+            if rows:
+                return _job(rows[0]), False
+            if cap is not None and (count := await self.unfinished(user_id=request.user_id)) >= cap:
+                raise Refusal(over_cap(count, cap))
+            rows = await self._database.read(
+                "INSERT INTO jobs (id, interaction_id, kind, spec, steps, look, prompt, user_id, guild_id, channel_id,"
+                " parent_id, notify, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                (
+                    new_job_id(),
+                    request.interaction_id,
+                    request.kind,
+                    request.spec.to_json(),
+                    request.spec.steps,
+                    look_of(request.spec),
+                    request.prompt,
+                    request.user_id,
+                    request.guild_id,
+                    request.channel_id,
+                    request.parent_id,
+                    request.notify,
+                    self._clock(),
+                ),
+            )
+            return _job(rows[0]), True
+
+    async def job(self, job_id: str) -> Job | None:
+        """Look a job up by its id."""
+        return await self._one("SELECT * FROM jobs WHERE id = ?", job_id)
+
+    async def by_message(self, message_id: int) -> Job | None:
+        """Look up the job that a message shows."""
+        return await self._one(
+            "SELECT jobs.* FROM jobs JOIN messages ON job_id = id WHERE messages.message_id = ?", message_id
+        )
+
+    async def in_state(self, *states: JobState) -> list[Job]:
+        """List the jobs in any of `states`, oldest first."""
+        marks = ", ".join("?" * len(states))
+        return await self._many(f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY seq", *states)
+
+    async def untold(self) -> list[Job]:
+        """List the jobs that have ended without their channel having shown it, oldest first."""
+        return await self._many(
+            "SELECT * FROM jobs WHERE state IN ('rendered', 'cancelled', 'failed') AND delivered_at IS NULL"
+            " ORDER BY seq"
+        )
+
+    async def history(self, user_id: int, limit: int = 10, offset: int = 0) -> list[Job]:
+        """List one person's jobs, newest first."""
+        return await self._many(
+            "SELECT * FROM jobs WHERE user_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?", user_id, limit, offset
+        )
+
+    async def counts(self) -> dict[JobState, int]:
+        """Count the jobs in each state."""
+        rows = await self._database.read("SELECT state, count(*) FROM jobs GROUP BY state")
+        return dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in rows}
+
+    async def unfinished(self, *, user_id: int | None = None, guild_id: int | None = None) -> int:
+        """Count the queued and running jobs: all, or one user's, or one guild's."""
+        rows = await self._database.read(
+            f"SELECT count(*) FROM jobs WHERE state IN {_UNFINISHED}"
+            " AND (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR guild_id = ?2)",
+            (user_id, guild_id),
+        )
+        return rows[0][0]
+
+    async def transition(
+        self,
+        job_id: str,
+        state: JobState,
+        *,
+        error: str | None = None,
+        step: int | None = None,
+        seconds: float | None = None,
+        notices: Iterable[str] | None = None,
+    ) -> bool:
+        """Move a job to `state` if `COMES_FROM` allows it; return whether that happened."""
+        async with self._database.transaction():
+            return await self._transition(job_id, state, error, step, seconds, notices)
+
+    async def claim(self, job_id: str) -> bool:
+        """Take a queued job for painting and count its user as served; return False when somebody else was faster."""
+        async with self._database.transaction():
+            if not await self._transition(job_id, JobState.RUNNING):
+                return False
+            await self._database.read(
+                "INSERT INTO served (user_id, turn)"
+                " SELECT user_id, (SELECT coalesce(max(turn), 0) + 1 FROM served) FROM jobs WHERE id = ?"
+                " ON CONFLICT (user_id) DO UPDATE SET turn = excluded.turn",
+                (job_id,),
+            )
+            return True
+
+    async def _transition(
+        self,
+        job_id: str,
+        state: JobState,
+        error: str | None = None,
+        step: int | None = None,
+        seconds: float | None = None,
+        notices: Iterable[str] | None = None,
+    ) -> bool:
+        sources = COMES_FROM[state]
+        rows = await self._database.read(
+            f"UPDATE jobs SET state = ?, {_STAMPS[state]}, error = coalesce(?, error), step = coalesce(?, step),"
+            " seconds = coalesce(?, seconds), notices = coalesce(?, notices)"
+            f" WHERE id = ? AND state IN ({', '.join('?' * len(sources))}) RETURNING id",
+            (
+                state,
+                self._clock(),
+                error,
+                step,
+                seconds,
+                None if notices is None else json.dumps(list(notices)),
+                job_id,
+                *sources,
+            ),
+        )
+        return bool(rows)
+
+    async def fail_unreadable(self) -> None:
+        """Fail the unfinished jobs whose spec this version does not read: nobody could ever paint them."""
+        for row in await self._database.read(f"SELECT id, spec FROM jobs WHERE state IN {_UNFINISHED}"):
+            try:
+                PaintingSpec.from_json(row["spec"])
+            except BadSpecError:
+                await self.transition(row["id"], JobState.FAILED, error=_UNREADABLE)
+
+    # What is noted beside the state
+
+    async def attach_message(self, job_id: str, channel_id: int, message_id: int, *, current: bool = True) -> None:
+        """Note that a message shows the job; `current`: it is the one that is edited from now on."""
+        async with self._database.transaction():
+            await self._database.read(
+                "INSERT INTO messages (message_id, channel_id, job_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (message_id, channel_id, job_id),
+            )
+            if current:
+                await self._database.read(
+                    "UPDATE jobs SET channel_id = ?, message_id = ? WHERE id = ?", (channel_id, message_id, job_id)
+                )
+
+    async def told(self, job_id: str) -> None:
+        """Note that the channel shows how a failed or cancelled job ended."""
+        await self._database.write(
+            "UPDATE jobs SET delivered_at = ? WHERE id = ? AND state IN ('failed', 'cancelled')",
+            (self._clock(), job_id),
+        )
+
+    async def note_start(self, job_id: str) -> None:
+        """Count one more start of a running job that goes on after the process ended."""
+        await self._database.write(
+            "UPDATE jobs SET attempts = attempts + 1 WHERE id = ? AND state = 'running'", (job_id,)
+        )
+
+    async def note_progress(self, job_id: str, step: int) -> None:
+        """Note the step that a checkpoint holds: earlier starts of the job no longer count against it."""
+        await self._database.write(
+            "UPDATE jobs SET step = ?, attempts = 0 WHERE id = ? AND state = 'running'", (step, job_id)
+        )
+
+    async def note_orderly_end(self) -> None:
+        """Hold no start against the running jobs: the process ends as it should."""
+        await self._database.write("UPDATE jobs SET attempts = 0 WHERE state = 'running'")
+
+    async def note_steer(self, job_id: str, prompts: tuple[Prompt, ...], text: str) -> PaintingSpec | None:
+        """Give an unfinished job other prompts; return its new spec, or None when it is too late."""
+        async with self._database.transaction():
+            rows = await self._database.read(
+                f"SELECT spec FROM jobs WHERE id = ? AND state IN {_UNFINISHED}", (job_id,)
+            )
+            if not rows:
+                return None
+            spec = PaintingSpec.from_json(rows[0]["spec"]).but(prompts=prompts)
+            await self._database.read(
+                "UPDATE jobs SET spec = ?, prompt = ? WHERE id = ?", (spec.to_json(), text, job_id)
+            )
+            return spec
+
+    async def note_smaller(self, job_id: str, width: int, height: int, notices: Iterable[str]) -> None:
+        """Note that a running job is painted at another size, from its first step on."""
+        async with self._database.transaction():
+            rows = await self._database.read("SELECT spec FROM jobs WHERE id = ? AND state = 'running'", (job_id,))
+            if rows:
+                spec = PaintingSpec.from_json(rows[0]["spec"]).but(width=width, height=height)
+                await self._database.read(
+                    "UPDATE jobs SET spec = ?, look = ?, notices = ?, step = 0 WHERE id = ?",
+                    (spec.to_json(), look_of(spec), json.dumps(list(notices)), job_id),
+                )
+
+    async def forget_before(self, moment: float, kept: Iterable[str]) -> int:
+        """Delete the jobs whose end was told before `moment` (unix seconds) and is not in `kept`; count them."""
+        rows = await self._database.write(
+            "DELETE FROM jobs WHERE state IN ('delivered', 'cancelled', 'failed') AND delivered_at < ?"
+            " AND id NOT IN (SELECT value FROM json_each(?)) RETURNING id",
+            (moment, json.dumps(list(kept))),
+        )
+        return len(rows)
+
+    # The queue
+
+    async def waiting(self) -> list[Waiting]:
+        """List what the scheduler needs to know of the queued jobs, oldest first."""
+        rows = await self._database.read(
+            "SELECT id, user_id, guild_id, kind, steps, look FROM jobs WHERE state = 'queued' ORDER BY seq"
+        )
+        return [Waiting(*row) for row in rows]
+
+    async def served(self) -> dict[int, int]:
+        """Tell each user's latest turn; a higher number is later."""
+        return {row["user_id"]: row["turn"] for row in await self._database.read("SELECT * FROM served")}
+
+    async def paces(self) -> dict[str, float]:
+        """Tell the seconds per step measured so far, by `look_of`."""
+        return {row["look"]: row["seconds"] for row in await self._database.read("SELECT * FROM paces")}
+
+    async def note_pace(self, look: str, seconds: float) -> None:
+        """Remember the seconds per step of paintings with this `look_of`."""
+        await self._database.write("INSERT OR REPLACE INTO paces VALUES (?, ?)", (look, seconds))
+
+    # Preferences
+
+    async def guild_settings(self, guild_id: int) -> GuildSettings:
+        """Return a guild's overrides."""
+        rows = await self._database.read("SELECT settings FROM guild_settings WHERE guild_id = ?", (guild_id,))
+        return GuildSettings.model_validate_json(rows[0][0]) if rows else GuildSettings()
+
+    async def all_guild_settings(self) -> dict[int, GuildSettings]:
+        """Return every guild's overrides."""
+        rows = await self._database.read("SELECT guild_id, settings FROM guild_settings")
+        return {guild_id: GuildSettings.model_validate_json(settings) for guild_id, settings in rows}
+
+    async def save_guild_settings(self, guild_id: int, settings: GuildSettings) -> None:
+        """Replace a guild's overrides."""
+        await self._database.write(
+            "INSERT OR REPLACE INTO guild_settings VALUES (?, ?)", (guild_id, settings.model_dump_json())
+        )
+
+    async def user_settings(self, user_id: int) -> UserSettings:
+        """Return a person's defaults."""
+        rows = await self._database.read("SELECT settings FROM user_settings WHERE user_id = ?", (user_id,))
+        return UserSettings.model_validate_json(rows[0][0]) if rows else UserSettings()
+
+    async def save_user_settings(self, user_id: int, settings: UserSettings) -> None:
+        """Replace a person's defaults."""
+        await self._database.write(
+            "INSERT OR REPLACE INTO user_settings VALUES (?, ?)", (user_id, settings.model_dump_json())
+        )
+
+    async def check_writable(self) -> None:
+        """Write and take back a row; raise `sqlite3.Error` when the ledger cannot be written."""
+        async with self._database.transaction():
+            await self._database.read("INSERT INTO served VALUES (-1, 0)")
+            await self._database.read("DELETE FROM served WHERE user_id = -1")
+
+    async def _one(self, sql: str, *parameters: Any) -> Job | None:
+        return next(iter(await self._many(sql, *parameters)), None)
+
+    async def _many(self, sql: str, *parameters: Any) -> list[Job]:
+        """Return the jobs that this version can read."""
+        jobs = []
+        for row in await self._database.read(sql, parameters):
+            try:
+                jobs.append(_job(row))
+            except BadSpecError as error:
+                log.warning("Job %s was written by another version and is left out: %s", row["id"], error)
+        return jobs
+
+
+def _job(row: sqlite3.Row) -> Job:
+    values: dict[str, Any] = {field: row[field] for field in _FIELDS}
+    values["spec"] = PaintingSpec.from_json(row["spec"])
+    values["state"] = JobState(row["state"])
+    values["notify"] = bool(row["notify"])
+    values["notices"] = tuple(json.loads(row["notices"]))
+    return Job(**values)

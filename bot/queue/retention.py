@@ -1,0 +1,21 @@
+"""Letting go of what is older than it has to be kept."""
+
+import asyncio
+import logging
+import time
+
+from bot.jobs import JobState
+from bot.queue.files import Files, Needed
+from bot.queue.ledger import Ledger
+from bot.settings import StorageSettings
+
+log = logging.getLogger(__name__)
+
+
+async def let_go(ledger: Ledger, files: Files, storage: StorageSettings) -> None:
+    """Delete old files, then what the ledger says of old jobs that have no picture; nothing that is still needed."""
+    needed = Needed.by(await ledger.in_state(JobState.QUEUED, JobState.RUNNING, JobState.RENDERED))
+    await asyncio.to_thread(files.prune, needed, storage.keep_days, storage.keep_gigabytes * 1e9)
+    kept = await asyncio.to_thread(files.with_pictures) | needed.job_ids
+    if count := await ledger.forget_before(time.time() - storage.ledger_days * 86400, kept):
+        log.info("The ledger let go of %d jobs that ended more than %g days ago", count, storage.ledger_days)

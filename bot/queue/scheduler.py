@@ -1,0 +1,111 @@
+"""Whose turn is it? Pure functions over what waits."""
+
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.jobs import Job, look_of
+from bot.queue.preferences import WHOLE_PROCESS
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Hold what decides a queued job's turn."""
+
+    job_id: str
+    user_id: int
+    guild_id: int | None
+    kind: str
+    steps: int
+    look: str
+
+
+def fair_order(waiting: Sequence[Waiting], served: Mapping[int, int]) -> list[Waiting]:
+    """Order the queue: always the oldest job of the user whose last turn lies farthest back.
+
+    `waiting` is in order of arrival, `served` holds each user's last turn (higher is later; absent: never). Among users
+    who were never served the one who has waited longest goes first.
+    """
+    jobs: defaultdict[int, deque[tuple[int, Waiting]]] = defaultdict(deque)
+    for arrival, job in enumerate(waiting):
+        jobs[job.user_id].append((arrival, job))
+    turn = max(served.values(), default=0)
+    users = [(served.get(user, -1), own[0][0], user) for user, own in jobs.items()]
+    heapq.heapify(users)
+    order = []
+    while users:
+        _, _, user = heapq.heappop(users)
+        order.append(jobs[user].popleft()[1])
+        turn += 1
+        if jobs[user]:
+            heapq.heappush(users, (turn, jobs[user][0][0], user))
+    return order
+
+
+def startable(waiting: Iterable[Waiting], paused: Container[int]) -> list[Waiting]:
+    """Leave out what may not start now; `paused` holds guild ids, `WHOLE_PROCESS` for all."""
+    if WHOLE_PROCESS in paused:
+        return []
+    return [job for job in waiting if job.guild_id is None or job.guild_id not in paused]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Say when a job's turn comes."""
+
+    position: int
+    """0: it is being painted; 1: it is next."""
+    seconds: float | None
+    """Until it starts; None: not known yet."""
+    painting: float | None
+    """How long the painting takes, or has left; None: not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Hold one line of the queue."""
+
+    job_id: str
+    user_id: int
+    guild_id: int | None
+    outlook: Outlook
+
+
+def places(
+    running: Job | None, seconds_left: float | None, ordered: Sequence[Waiting], paces: Mapping[str, float]
+) -> list[Place]:
+    """Give each job its place; `ordered` is in fair order, `paces` holds seconds per step by look.
+
+    Films are made beside the paintings and keep nobody waiting.
+    """
+    lines: list[Place] = []
+    ahead: float | None = 0.0
+    if running is not None:
+        if seconds_left is None:
+            seconds_left = _duration(running.spec.steps - running.step, look_of(running.spec), paces)
+        lines.append(Place(running.id, running.user_id, running.guild_id, Outlook(0, 0.0, seconds_left)))
+        ahead = seconds_left
+    for position, job in enumerate(ordered, start=1):
+        duration = 0.0 if job.kind == "timelapse" else _duration(job.steps, job.look, paces)
+        lines.append(Place(job.job_id, job.user_id, job.guild_id, Outlook(position, ahead, duration)))
+        ahead = None if ahead is None or duration is None else ahead + duration
+    return lines
+
+
+def _duration(steps: int, look: str, paces: Mapping[str, float]) -> float | None:
+    """Guess how long `steps` take: from paintings alike, else from the same generator's, by cutouts or pixels."""
+    if look in paces:
+        return steps * paces[look]
+    generator, size, _, cutouts = look.rsplit(" ", 3)
+    guesses = []
+    for other, seconds in paces.items():
+        of_generator, of_size, _, of_cutouts = other.rsplit(" ", 3)
+        if of_generator == generator:
+            guesses.append(seconds * max(_pixels(size) / _pixels(of_size), int(cutouts) / int(of_cutouts)))
+    return steps * sum(guesses) / len(guesses) if guesses else None
+
+
+def _pixels(size: str) -> int:
+    width, height = size.split("x")
+    return int(width) * int(height)

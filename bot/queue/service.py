@@ -1,0 +1,390 @@
+"""What the cogs talk to: requests come in, events go out; ledger, scheduler, worker and files behind one door."""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import filelock
+
+from bot import logs
+from bot.background import spawn
+from bot.jobs import Asker, Job, JobState, Request, look_of
+from bot.queue.admission import cap_per_user, refusal_by_limits, refusal_by_moderation
+from bot.queue.event_writer import RETRY_SECONDS, Inbox
+from bot.queue.files import Files, StorageError
+from bot.queue.films import film
+from bot.queue.ledger import Ledger
+from bot.queue.preferences import WHOLE_PROCESS, GuildSettings
+from bot.queue.retention import let_go
+from bot.queue.scheduler import Outlook, Place, fair_order, places, startable
+from bot.refusals import Refusal
+from bot.settings import Settings
+from bot.worker.events import Checkpointed, Event, Failed, Progress, Rendered, Shrunk, Started, Stopped
+from bot.worker.process import ChildWorker
+from bot.worker.thread import Worker
+from engine.prompts import Prompt, format_prompts
+
+log = logging.getLogger(__name__)
+
+_PRUNE_SECONDS = 600.0
+_NOT_NOTED = "The bot cannot take anything down right now; try again in a few minutes."
+_CRASHED = "Painting this ended in a crash {} times, so it was given up; try a smaller size or other settings."
+_NO_FILM = "The time-lapse could not be made; the bot's owner finds the cause in the log."
+
+
+class Studio:
+    """Run the jobs. All methods belong to the loop, and none blocks it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.files = Files(settings.storage.folder)
+        self._lock = filelock.FileLock(self.files.lock, timeout=0)
+        self._inbox = Inbox(self._note, self._spawn)
+        self._worker = (
+            ChildWorker(settings, self.files, self._inbox.put, self._pump, self._lose)
+            if settings.worker.isolation == "process"
+            else Worker(settings, self.files, self._inbox.put, self._pump, self._lose_device)
+        )
+        self.device_lost = asyncio.Event()
+        """Nothing more can be painted in this process. Its job is kept, and counts this start as one in vain."""
+        self._subscribers: list[Callable[[Event], None]] = []
+        self._left_over: deque[Job] = deque()
+        self._to_finish: set[str] = set()
+        self._progress: dict[str, Progress] = {}
+        self._caps: dict[tuple[int, int | None], int] = {}  # by user and guild, from the latest look at their roles
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pumping = self._pump_again = self._filming = self._closing = False
+        self._pruned_at = -_PRUNE_SECONDS
+
+    async def start(self) -> None:
+        """Open everything and take up what an earlier process left.
+
+        Raises `StorageError`, `LedgerError` or `BadDeviceError`, each one sentence for the owner.
+        """
+        await asyncio.to_thread(self.files.prepare)
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise StorageError(
+                f"storage.folder: another process works in {self.files.folder}; stop it or choose another folder."
+            ) from None
+        try:
+            await asyncio.to_thread(self.files.clear_scraps)
+            self.ledger = await Ledger.open(self.files.ledger)
+            await self._worker.start()
+        except BaseException:
+            await self.close()
+            raise
+        await self._take_up()
+
+    async def close(self, seconds: float = 8.0) -> None:
+        """Take no more jobs, checkpoint the running one within `seconds`, and close everything; again does nothing."""
+        if self._closing:
+            return
+        self._closing = True
+        self._inbox.close()
+        await self._worker.close(seconds)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=1.0)
+            for task in late:
+                task.cancel()
+        if hasattr(self, "ledger"):
+            if not self.device_lost.is_set():
+                await self.ledger.note_orderly_end()
+            await self.ledger.close()
+        self._lock.release()
+
+    async def _take_up(self) -> None:
+        await self.ledger.fail_unreadable()
+        for job in await self.ledger.in_state(JobState.RUNNING):
+            await self._try_again(job)
+        self._pump()
+
+    async def _try_again(self, job: Job) -> None:
+        """Let a job go on whose painter died, unless that happens to it again and again."""
+        if job.attempts >= self.settings.worker.attempts:
+            await self._end(Failed(job.id, _CRASHED.format(job.attempts)))
+            await asyncio.to_thread(self.files.forget, job)
+        else:
+            self._left_over.append(job)
+
+    def _lose_device(self, job_id: str) -> None:
+        log.error("Job %s was being painted when the device was lost; it goes on in the next process", job_id)
+        self.device_lost.set()
+
+    def _lose(self, job_id: str) -> None:
+        """Take a job back from a painting process that died."""
+        self._spawn(self._take_back(job_id), f"take back {job_id}")
+
+    async def _take_back(self, job_id: str) -> None:
+        job = await self.ledger.job(job_id)
+        if job is not None and job.state is JobState.RUNNING:
+            await self._try_again(job)
+            self._pump()
+
+    def subscribe(self, callback: Callable[[Event], None]) -> None:
+        """Have `callback` called on the loop with every event, once the ledger holds what it says."""
+        self._subscribers.append(callback)
+
+    # Requests
+
+    async def refusal(self, asker: Asker, prompt: str = "") -> str | None:
+        """Say in one sentence why this may not be asked for now, or None."""
+        guild = await self.guild_settings(asker.guild_id)
+        if self._closing:
+            return "The bot is about to restart; try again in a minute."
+        if guild.draining:
+            return "No new paintings are taken right now; try again later."
+        self._caps[asker.user_id, asker.guild_id] = cap_per_user(asker, guild, self.settings.limits)
+        return refusal_by_moderation(asker, prompt, guild, self.settings.moderation) or refusal_by_limits(
+            asker,
+            guild,
+            self.settings.limits,
+            of_user=await self.ledger.unfinished(user_id=asker.user_id),
+            of_guild=0 if asker.guild_id is None else await self.ledger.unfinished(guild_id=asker.guild_id),
+            in_all=await self.ledger.unfinished(),
+        )
+
+    async def guild_settings(self, guild_id: int | None) -> GuildSettings:
+        """Return what holds in a guild, or in direct messages (None), under the whole process's pause and drain."""
+        whole = await self.ledger.guild_settings(WHOLE_PROCESS)
+        own = GuildSettings() if guild_id is None else await self.ledger.guild_settings(guild_id)
+        return own.model_copy(update={"paused": own.paused or whole.paused, "draining": own.draining or whole.draining})
+
+    async def change_guild(self, guild_id: int, **changes: object) -> GuildSettings:
+        """Change some of a guild's own settings (of `WHOLE_PROCESS`: pause and drain for all); return them all.
+
+        Raises `pydantic.ValidationError` for values that cannot be.
+        """
+        own = await self.ledger.guild_settings(guild_id)
+        own = GuildSettings.model_validate({**own.model_dump(), **changes})
+        await self.ledger.save_guild_settings(guild_id, own)
+        self._pump()
+        return own
+
+    async def submit(self, request: Request) -> Job:
+        """Queue a request, once per interaction.
+
+        Raises `Refusal` when many at once went over the requester's cap, or the ledger cannot be written.
+        """
+        try:
+            job, new = await self.ledger.add(request, self._caps.get((request.user_id, request.guild_id)))
+        except sqlite3.Error:
+            log.exception("The ledger cannot be written; a request was refused")
+            raise Refusal(_NOT_NOTED) from None
+        if new:
+            with logs.of_job(job.id):
+                log.info("Job %s: %s by %d", job.id, job.kind, job.user_id)
+            self._pump()
+        return job
+
+    async def attach_message(self, job_id: str, channel_id: int, message_id: int, *, current: bool = True) -> None:
+        """Note that a message shows the job; `current`: it is the one that is edited from now on."""
+        await self.ledger.attach_message(job_id, channel_id, message_id, current=current)
+
+    async def mark_delivered(self, job_id: str, message_id: int | None = None, channel_id: int | None = None) -> bool:
+        """Note that a job's end is to be seen, in the message named if any; return whether a picture was delivered."""
+        job = await self.ledger.job(job_id)
+        if job is not None and message_id is not None:
+            await self.ledger.attach_message(job_id, channel_id or job.channel_id, message_id)
+        await self.ledger.told(job_id)
+        return await self.ledger.transition(job_id, JobState.DELIVERED)
+
+    # Running jobs
+
+    async def stop(self, job_id: str) -> bool:
+        """End a running job with the picture it has, a waiting one without; return whether it was unfinished."""
+        job = await self.ledger.job(job_id)
+        if self._worker.job_id == job_id:
+            self._worker.finish_early(job_id)
+        elif job is not None and job.state is JobState.RUNNING and job.step:
+            self._to_finish.add(job_id)  # painted so far by an earlier process: the worker is about to take it up
+        else:
+            return await self.cancel(job_id)
+        return True
+
+    async def cancel(self, job_id: str) -> bool:
+        """Call a job off, whatever it has painted; return whether it was unfinished."""
+        if not await self._end(Stopped(job_id)):
+            return False
+        self._worker.give_up(job_id)
+        return True
+
+    async def steer(self, job_id: str, prompts: tuple[Prompt, ...]) -> bool:
+        """Turn an unfinished job towards other prompts; return False when it is too late. Raises `BadSpecError`."""
+        if await self.ledger.note_steer(job_id, prompts, format_prompts(prompts)) is None:
+            return False
+        self._worker.steer(job_id, prompts)
+        return True
+
+    async def delete(self, job_id: str) -> None:
+        """Call a job off if it is unfinished, and delete its files."""
+        await self.cancel(job_id)
+        if (job := await self.ledger.job(job_id)) is not None:
+            await asyncio.to_thread(self.files.forget, job)
+
+    def want_preview(self, job_id: str) -> None:
+        """Ask for a picture with the next `Progress` of a job. The first comes unasked."""
+        self._worker.want_preview(job_id)
+
+    async def queue(self) -> list[Place]:
+        """List the running job and then all that wait, in the order in which they will be painted."""
+        paces = await self.ledger.paces()
+        running = None if self._worker.job_id is None else await self.ledger.job(self._worker.job_id)
+        waiting = fair_order(await self.ledger.waiting(), await self.ledger.served())
+        progress = self._progress.get(running.id) if running else None
+        return places(running, progress.seconds_left if progress else None, waiting, paces)
+
+    async def outlook(self, job_id: str) -> Outlook | None:
+        """Tell when a job's turn comes; None when it neither runs nor waits."""
+        return next((place.outlook for place in await self.queue() if place.job_id == job_id), None)
+
+    @property
+    def device(self) -> str:
+        """The device's name, for people."""
+        return str(self._worker.device)
+
+    @property
+    def running(self) -> str | None:
+        """The id of the job being painted, if any."""
+        return self._worker.job_id
+
+    @property
+    def worker_alive(self) -> bool:
+        """Tell whether the painting thread lives."""
+        return self._worker.alive
+
+    # Whose turn
+
+    def _pump(self) -> None:
+        """Start what can be started. Called whenever something may have become startable; cheap when nothing has."""
+        self._pump_again = True
+        if not self._pumping and not self._closing:
+            self._pumping = True
+            self._spawn(self._start_jobs(), "start jobs")
+
+    async def _start_jobs(self) -> None:
+        try:
+            while self._pump_again and not self._closing:
+                self._pump_again = False
+                await self._start_film()
+                await self._start_painting()
+        except sqlite3.Error:
+            log.exception("The ledger does not answer; jobs are started again in %g s", RETRY_SECONDS)
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._pump)
+        finally:
+            self._pumping = False
+
+    async def _next(self, *, films: bool) -> Job | None:
+        """Claim the next painting, or film: what an earlier process left first, then by fair order."""
+        for job in self._left_over:
+            if (job.kind == "timelapse") == films:
+                self._left_over.remove(job)
+                await self.ledger.note_start(job.id)
+                return await self.ledger.job(job.id)
+        paused = {guild for guild, own in (await self.ledger.all_guild_settings()).items() if own.paused}
+        waiting = [job for job in await self.ledger.waiting() if (job.kind == "timelapse") == films]
+        for job in fair_order(startable(waiting, paused), await self.ledger.served()):
+            if await self.ledger.claim(job.job_id):
+                return await self.ledger.job(job.job_id)
+        return None
+
+    async def _start_painting(self) -> None:
+        if self._worker.free and (job := await self._next(films=False)) is not None and self._is_wanted(job):
+            self._worker.paint(job)
+            if job.id in self._to_finish:
+                self._to_finish.remove(job.id)
+                self._worker.finish_early(job.id)
+
+    async def _start_film(self) -> None:
+        if not self._filming and (job := await self._next(films=True)) is not None and self._is_wanted(job):
+            self._filming = True
+            self._spawn(self._film(job), f"film {job.id}")
+
+    def _is_wanted(self, job: Job) -> bool:
+        """Tell whether a job is still to be done: it may have been cancelled between the claim and now."""
+        if self._closing or job.state is not JobState.RUNNING:
+            self._pump_again = True
+            return False
+        return True
+
+    async def _film(self, job: Job) -> None:
+        logs.about(job.id)
+        try:
+            self._inbox.put(Started(job.id, 0, 1))
+            self._inbox.put(await asyncio.to_thread(film, job, self.files, self.settings))
+        except Exception:
+            log.exception("The film of job %s failed", job.id)
+            self._inbox.put(Failed(job.id, _NO_FILM))
+        finally:
+            self._filming = False
+            self._pump()
+
+    # Events
+
+    async def _note(self, event: Event) -> None:
+        """Let the ledger know first, then everybody else."""
+        if isinstance(event, Progress):
+            self._progress[event.job_id] = event
+        elif isinstance(event, Checkpointed):
+            await self.ledger.note_progress(event.job_id, event.step)
+        elif isinstance(event, Shrunk):
+            await self.ledger.note_smaller(event.job_id, event.width, event.height, event.notices)
+        elif isinstance(event, Rendered | Failed) or (isinstance(event, Stopped) and not event.back_soon):
+            await self._end(event)
+            self._spawn(self._clear_up(event), f"clear up {event.job_id}")
+            return
+        self._publish(event)
+
+    async def _end(self, event: Rendered | Failed | Stopped) -> bool:
+        """Make the end of a job durable, then known; return whether it was the first end to come."""
+        match event:
+            case Rendered():
+                happened = await self.ledger.transition(
+                    event.job_id, JobState.RENDERED, step=event.step, seconds=event.seconds, notices=event.notices
+                )
+            case Failed():
+                happened = await self.ledger.transition(event.job_id, JobState.FAILED, error=event.sentence)
+            case Stopped():
+                happened = await self.ledger.transition(event.job_id, JobState.CANCELLED)
+        self._progress.pop(event.job_id, None)
+        if happened:
+            self._publish(event)
+            await self._sum_up(event.job_id)
+        return happened
+
+    async def _sum_up(self, job_id: str) -> None:
+        if (job := await self.ledger.job(job_id)) is not None:
+            with logs.of_job(job_id):
+                sentence, costs = logs.end_of(job)
+                log.info("%s", sentence, extra=costs)
+
+    async def _clear_up(self, event: Rendered | Failed | Stopped) -> None:
+        """Delete what the worker leaves behind, now that it is done with a job: all, unless there is a picture."""
+        logs.about(event.job_id)
+        job = await self.ledger.job(event.job_id)
+        if job is None:
+            return
+        unwanted = job.state in {JobState.CANCELLED, JobState.FAILED}
+        await asyncio.to_thread(self.files.forget if unwanted else self.files.drop_checkpoint, job)
+        if isinstance(event, Rendered) and job.kind != "timelapse" and event.step and event.seconds:
+            await self.ledger.note_pace(look_of(job.spec), event.seconds / event.step)
+        if time.monotonic() - self._pruned_at >= _PRUNE_SECONDS:
+            self._pruned_at = time.monotonic()
+            await let_go(self.ledger, self.files, self.settings.storage)
+
+    def _publish(self, event: Event) -> None:
+        for callback in self._subscribers:
+            try:
+                callback(event)
+            except Exception:
+                log.exception("A subscriber failed on %s", type(event).__name__)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = spawn(work, name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,1 @@
+"""Where painting happens."""

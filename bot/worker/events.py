@@ -1,0 +1,82 @@
+"""What the worker tells the loop, and the studio tells its subscribers: small frozen records."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+VEILED = "This picture may not be for everybody: it shows when you click it."
+"""The notice under a picture that the check found wanting; what carries it is hidden as a spoiler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A job is being painted; `step` is above 0 when it goes on from a checkpoint."""
+
+    job_id: str
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Some steps are done. Sent a few times a second at most."""
+
+    job_id: str
+    step: int
+    steps: int
+    per_second: float
+    """Steps per second, lately."""
+    seconds_left: float
+    loss: float
+    preview: bytes | None = None
+    """A JPEG, only when one was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """The painting up to `step` would survive the process."""
+
+    job_id: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """Memory ran out: the painting begins again at another size."""
+
+    job_id: str
+    width: int
+    height: int
+    notices: tuple[str, ...]
+    """All that the requester is to know so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The final picture, or the film, lies on disk."""
+
+    job_id: str
+    picture: Path
+    seconds: float
+    step: int
+    """The last step painted: fewer than asked for when somebody stopped it."""
+    notices: tuple[str, ...] = ()
+    """Sentences for the requester: words cut off, memory that had to be saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job ended without a picture; `sentence` says why, for the requester."""
+
+    job_id: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The job was called off; or, with `back_soon`, the process ends and the job goes on at the next start."""
+
+    job_id: str
+    back_soon: bool = False
+
+
+Event = Started | Progress | Checkpointed | Shrunk | Rendered | Failed | Stopped

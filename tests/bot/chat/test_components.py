@@ -1,0 +1,94 @@
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import discord
+import pytest
+
+from bot.chat import content
+from bot.chat.components import JobButton, PageButton, SteerForm, form_of, layout, note
+from tests.bot.conftest import make_job
+
+NOTHING: Any = None
+"""The interaction and the item, which no button looks at."""
+
+
+@pytest.fixture
+def job(ask):
+    return make_job(ask(), step=6, seconds=1.0)
+
+
+def test_every_button_has_the_job_in_its_id_and_fits(job):
+    for look in (
+        content.queued(job, 1, None),
+        content.starting(job),
+        content.finished(job),
+        content.cancelled(job),
+    ):
+        view = layout(look, job.id, None)
+        ids = [item.custom_id for item in view.walk_children() if isinstance(item, JobButton)]
+        assert ids == [f"job:{action}:{job.id}" for action in look.buttons]
+        assert view.timeout is None
+        assert view.has_components_v2()
+
+
+@pytest.mark.parametrize("custom_id", ["job:rerun:abcdefgh", "job:some-later-one:a2345672"])
+async def test_buttons_of_older_and_newer_versions_are_recognised(custom_id):
+    match = JobButton.__discord_ui_compiled_template__.fullmatch(custom_id)
+    assert match is not None
+    button = await JobButton.from_custom_id(NOTHING, NOTHING, match)
+    assert button.custom_id == custom_id
+    assert len(button.item.label or "") <= 80
+
+
+@pytest.mark.parametrize("custom_id", ["job:rerun:ABCDEFGH", "job:rerun:abc", "job::abcdefgh", "xjob:rerun:abcdefgh"])
+def test_other_ids_are_none_of_ours(custom_id):
+    assert JobButton.__discord_ui_compiled_template__.fullmatch(custom_id) is None
+
+
+async def test_pages_come_back_from_their_id():
+    match = PageButton.__discord_ui_compiled_template__.fullmatch("history:123:4:o")
+    assert match is not None
+    button = await PageButton.from_custom_id(NOTHING, NOTHING, match)
+    assert (button.user_id, button.page, button.custom_id) == (123, 4, "history:123:4:o")
+
+
+def test_the_picture_is_in_a_gallery_with_alternative_text(job):
+    view = layout(content.finished(job), job.id, "painting-x.png")
+    payload = view.to_components()
+    gallery = next(part for part in payload[0]["components"] if part["type"] == 12)
+    assert gallery["items"][0]["media"]["url"] == "attachment://painting-x.png"
+    assert gallery["items"][0]["description"] == "a red apple"
+
+
+def test_the_longest_message_fits(job):
+    from dataclasses import replace
+
+    long = replace(job, prompt="_" * 5000, notices=("_" * 900,) * 2)
+    text = "".join(re.findall(r"'content': '(.*?)'", str(layout(content.finished(long), job.id, None).to_components())))
+    assert len(text) < 4000
+
+
+def test_a_note_has_a_heading_and_its_lines():
+    texts = [part["content"] for part in note("Title", ["one", "two"], 1).to_components()[0]["components"]]
+    assert texts == ["### Title", "one\ntwo"]
+
+
+def sent(custom_id: str, components: list[dict[str, Any]], kind=discord.InteractionType.modal_submit) -> Any:
+    return SimpleNamespace(type=kind, data={"custom_id": custom_id, "components": components})
+
+
+async def test_a_form_is_read_by_whichever_process_gets_it():
+    form = SteerForm("abcdefgh", "x" * 5000)
+    assert form.custom_id == "form:steer:abcdefgh"
+    assert form.is_finished()  # discord.py keeps none of it
+    field = {"type": 4, "custom_id": "prompt", "value": "a blue fish"}
+    labelled, in_a_row = [{"type": 18, "component": field}], [{"type": 1, "components": [field]}]
+    for components in (labelled, in_a_row):
+        assert form_of(sent(form.custom_id, components)) == ("steer", "abcdefgh", {"prompt": "a blue fish"})
+
+
+@pytest.mark.parametrize("custom_id", ["form:steer", "form:steer:", "form:Steer:abc", "job:stop:abcdefgh", "5f0c"])
+def test_other_forms_are_none_of_ours(custom_id):
+    assert form_of(sent(custom_id, [])) is None
+    assert form_of(sent("form:steer:abcdefgh", [], discord.InteractionType.component)) is None

@@ -1,0 +1,116 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.chat import content
+from bot.escaping import bare, plain
+from bot.jobs import JobState
+from bot.worker.events import Progress
+from tests.bot.conftest import make_job
+
+
+@pytest.fixture
+def job(ask):
+    return make_job(ask(), step=6, seconds=12.4, state=JobState.RENDERED)
+
+
+def test_a_waiting_job_says_its_place_and_a_stamp_that_counts_down(job):
+    assert content.queued(job, 1, 1000.7).status == "⏳ Next in line, starts <t:1000:R>"
+    assert content.queued(job, 3, None).status == "⏳ Number 3 in line"
+
+
+def test_progress_shows_bar_step_speed_and_time_left(job):
+    look = content.painting(job, Progress(job.id, 3, 6, 2.5, 4.0, 0.9), now=100.0)
+    assert "▰" * 10 + "▱" * 10 + " **50%**" in look.status
+    assert "step 3 of 6 · 2.5 it/s · ready <t:104:R>" in look.status
+    assert look.buttons == ("steer", "stop")
+
+
+def test_the_last_step_promises_nothing_more(job):
+    assert "ready" not in content.painting(job, Progress(job.id, 6, 6, 2.5, 0.0, 0.9), now=100.0).status
+
+
+@pytest.mark.parametrize(("speed", "text"), [(2.54, "2.5 it/s"), (1, "1.0 it/s"), (0.25, "4.0 s/it")])
+def test_speed_is_written_as_usual(speed, text):
+    assert content.speed(speed) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (60, "1 min"), (125, "2 min 5 s"), (3780, "1 h 3 min")]
+)
+def test_durations(seconds, text):
+    assert content.duration(seconds) == text
+
+
+@pytest.mark.parametrize("share", [-1, 0, 0.001, 0.5, 0.999, 1, 7])
+def test_the_bar_has_one_length(share):
+    assert len(content.bar(share)) == 20
+
+
+def test_the_end_shows_seed_settings_time_and_notices(job):
+    look = content.finished(replace(job, notices=("The words 'x y' were cut off.",)))
+    assert look.status == "🖼️ Painted in 12 s"
+    assert any("were cut off" in line for line in look.small)
+    assert "-# paper · 32 × 32 · 6 steps · seed 7 · embedded" in look.small
+    assert look.alt == "a red apple"
+    assert look.buttons == ("rerun", "vary", "refine", "timelapse", "delete")
+
+
+def test_a_stopped_one_says_where(job):
+    assert content.finished(replace(job, step=4)).status == "⏹️ Stopped at step 4 of 6, after 12 s"
+
+
+def test_a_film_is_no_picture(job):
+    look = content.finished(replace(job, kind="timelapse", parent_id="zzzzzzzz", step=3))
+    assert look.buttons == ("delete",)
+    assert any("film of `zzzzzzzz`" in line for line in look.small)
+
+
+def test_a_long_prompt_is_cut_in_the_title_and_in_the_alternative_text(job):
+    look = content.finished(replace(job, prompt="wide " * 500))
+    assert len(look.title) < 1300
+    assert len(look.alt) <= content.ALT_LIMIT
+    assert look.alt.endswith("…")
+
+
+def test_a_failure_is_one_plain_sentence(job):
+    assert content.failed(job, "**Out** of\nmemory.").status == "⚠️ \\*\\*Out\\*\\* of memory."
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a **bold** _thing_", r"a \*\*bold\*\* \_thing\_"),
+        ("@everyone <@123> <#5>", "@\u200beveryone \\<@\u200b123\\> \\<\\#5\\>"),
+        ("[free](https://evil.example)", "\\[free\\]\\(https:\u200b//evil.example\\)"),
+        ("```\nrm -rf\n```", r"\`\`\` rm \-rf \`\`\`"),
+        ("a\u202ecba", "acba"),
+        ("nul\0l\x1b[31m", r"nul l \[31m"),
+        ("family 👨‍👩‍👧 ❤️", "family 👨‍👩‍👧 ❤️"),
+        ("z" + "\u0301" * 50, "ź\u0301\u0301\u0301"),
+        ("> quote\n# head\n- item", r"\> quote \# head \- item"),
+        ("||spoiler|| ~~gone~~", r"\|\|spoiler\|\| \~\~gone\~\~"),
+    ],
+)
+def test_other_peoples_words_are_plain(text, shown):
+    assert plain(text) == shown
+
+
+@given(st.text(max_size=300))
+def test_nothing_in_plain_text_starts_markup(text):
+    line = plain(text)
+    assert "\n" not in line
+    assert "://" not in line
+    assert "@everyone" not in line
+    unescaped = line.replace("\\\\", "").replace("\\", "\0")
+    for sign in "*_~`|<>[]()#":
+        for at, letter in enumerate(unescaped):
+            if letter == sign:
+                assert unescaped[at - 1] == "\0", (sign, line)
+
+
+@given(st.text(max_size=300), st.integers(2, 50))
+def test_cut_text_keeps_its_limit(text, limit):
+    assert len(bare(text, limit)) <= limit

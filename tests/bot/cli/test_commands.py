@@ -1,0 +1,323 @@
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops, ImageStat
+from typer.testing import CliRunner, Result
+
+from bot.cli.commands import app
+from engine.models import ModelStore
+from engine.pictures import read_picture, spec_of
+
+ROOT = Path(__file__).parents[3]
+SMALL = ["--size=64x32", "--steps=4", "--start=noise", '--set=cutouts={"count": 4}', "--set=coarse=0"]
+WITH_TINY_MODELS = """
+import signal
+import sys
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests with & has it ignored
+from engine.models import ModelStore
+ModelStore.__init__.__defaults__ = (Path(sys.argv.pop(1)),)
+from bot.cli.commands import main
+main()
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, no token, and the tiny pair in place of the embedded one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DISCORD_TOKEN", raising=False)
+    monkeypatch.setattr(ModelStore.__init__, "__defaults__", (tiny_models,))
+    return tmp_path
+
+
+def bot(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+def refused(*words: str) -> str:
+    """Run what must fail as bad input; return what it says, which is short and no traceback."""
+    result = bot(*words)
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    return result.stderr
+
+
+def same_pixels(a: Path, b: Path) -> bool:
+    return ImageChops.difference(read_picture(a), read_picture(b)).getbbox() is None
+
+
+def picture(folder: Path, colour: str = "red") -> Path:
+    path = folder / f"{colour}.png"
+    Image.new("RGB", (96, 48), colour).save(path)
+    return path
+
+
+def test_imagine_paints_a_png_that_carries_its_spec(folder: Path) -> None:
+    result = bot("imagine", "a red apple | grey:0.5 --no fog", "--seed=5", *SMALL, "-o", "new/apple.png")
+    assert (result.exit_code, result.stdout) == (0, "new/apple.png\n")
+    assert "seed 5" in result.stderr
+    assert "4/4 loss" in result.stderr
+    assert "it/s" in result.stderr
+    spec = spec_of(folder / "new/apple.png")
+    assert [(p.content, p.weight) for p in spec.prompts] == [("a red apple", 1), ("grey", 0.5), ("fog", -0.5)]
+    assert read_picture(folder / "new/apple.png").size == (64, 32)
+    assert [file.name for file in (folder / "new").iterdir()] == ["apple.png"]
+
+
+def test_the_picture_is_named_after_its_prompt_and_saved_on_the_way(folder: Path) -> None:
+    for _ in range(2):
+        assert bot("imagine", "A red apple!", *SMALL, "--save-every=2").exit_code == 0
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "a-red-apple-00002.png",
+        "a-red-apple-2-00002.png",
+        "a-red-apple-2.png",
+        "a-red-apple.png",
+    ]
+    assert spec_of(folder / "a-red-apple.png").seed != spec_of(folder / "a-red-apple-2.png").seed
+
+
+def test_words_that_the_model_does_not_read_are_told(folder: Path) -> None:
+    result = bot("imagine", "a red apple on grey " * 4 + "[bold]lighthouse", *SMALL)
+    assert result.exit_code == 0
+    assert result.stderr.index("[bold]lighthouse") < result.stderr.index("Painting 64x32")
+
+
+def repainted(original: Path) -> Path:
+    """Run the command that `show` prints."""
+    shown = bot("show", str(original))
+    assert shown.exit_code == 0
+    command = shlex.split(shown.stdout.splitlines()[-1])
+    assert command[1:3] == ["-m", "bot"]
+    assert Path(shutil.which(command[0]) or "").samefile(sys.executable)
+    again = bot(*command[3:])
+    assert again.exit_code == 0, again.stderr
+    return Path(again.stdout.strip())
+
+
+def test_show_prints_the_command_that_paints_the_same_picture(folder: Path) -> None:
+    apple = folder / "apple.png"
+    bot("imagine", "a red apple", "--negative=grey", *SMALL, f"--image-prompt={picture(folder)}:0.3", "-o", str(apple))
+    again = repainted(apple)
+    assert spec_of(again) == spec_of(apple)
+    assert again.read_bytes() == apple.read_bytes()
+
+
+def test_an_edit_is_repainted_too_and_black_stays(folder: Path) -> None:
+    mask = Image.new("L", (96, 48), 0)
+    mask.paste(255, (0, 0, 48, 48))
+    mask.save("mask.png")
+    edit = ["edit", str(picture(folder)), "a grey apple", "--from=a red apple", "--mask=mask.png", "--strength=1"]
+    assert bot(*edit, *[word for word in SMALL if "start" not in word], "-o", "edited.png").exit_code == 0
+    edited = folder / "edited.png"
+    assert same_pixels(repainted(edited), edited)
+    image = read_picture(edited)
+    assert image.getpixel((60, 16)) == (255, 0, 0)
+    assert image.getpixel((8, 16)) != (255, 0, 0)
+
+
+def test_show_prints_every_number_and_names_what_is_missing(folder: Path) -> None:
+    red = picture(folder)
+    bot("imagine", "a red apple", *SMALL, f"--image-prompt={red}", "-o", "a.png")
+    red.unlink()
+    shown = bot("show", "a.png").stdout
+    assert 'cutouts: {"method": "crops", "count": 4' in shown
+    assert "seed: " in shown
+    assert f"{red} is missing" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["imagine", ""], "Write what the picture should show."),
+        (["imagine", ":0.5"], "The weight ':0.5' needs words before it."),
+        (["imagine", "a:1e309"], "The weight '1e309' must be from -100 to 100."),
+        (["imagine", "a", "--no-such-option"], "No such option"),
+        (["imagine"], "Missing argument"),
+        (["imagine", "a", "--steps=many"], "valid integer"),
+        (["imagine", "a", "--steps=0"], "steps must be at least 1, not 0."),
+        (["imagine", "a", "--size=huge"], "Write the size as 512x384"),
+        (["imagine", "a", "--save-every=0"], "save-every"),
+        (["imagine", "a", "--preset=best"], "There is no preset 'best'"),
+        (["imagine", "a", "--start=noise", "--perceptor=CLIP"], "There is no perceptor 'CLIP'"),
+        (["imagine", "a", "--start=noise", "--generator=DALL-E"], "There is no generator 'DALL-E'"),
+        (["imagine", "a", "--image-prompt=none.png"], "There is no file"),
+        (["imagine", "a", "-o", "a.jpg"], "call it a.png"),
+        (["imagine", "a", "-o", "/proc/none/a.png"], "/proc/none"),
+        (["edit", "none.png", "a"], "There is no file none.png."),
+        (["edit", "red.png", "a", "--mask=m.png", "--mask-text=sky"], "not both"),
+        (["edit", "red.png", "a", "--mask=none.png"], "There is no file"),
+        (["edit", "torn.png", "a"], "damaged or cut short"),
+        (["edit", "line.png", "a"], "1x20000 pixels"),
+        (["show", "none.png"], "There is no file none.png."),
+        (["show", "red.png"], "carries no painting"),
+        (["--config=none.yaml", "imagine", "a"], "none.yaml: expected a readable text file."),
+        (["--config=bad.yaml", "run"], "glitter: there is no such setting"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(words: list[str], sentence: str, folder: Path) -> None:
+    picture(folder)
+    Image.new("RGB", (1, 20000)).save("line.png")
+    Image.effect_noise((64, 64), 50).save("torn.png")
+    (folder / "torn.png").write_bytes((folder / "torn.png").read_bytes()[:900])
+    (folder / "bad.yaml").write_text("glitter: 1\n")
+    before = sorted(folder.iterdir())
+    assert sentence in refused(*words)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_token_file_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISCORD_TOKEN_FILE", "/none")
+    assert refused("run") == "DISCORD_TOKEN_FILE: expected a readable text file, found /none.\n"
+
+
+def test_numbers_that_grow_without_bound_are_told(folder: Path) -> None:
+    words = ["imagine", "a red apple", *SMALL, "--steps=30", "--set=clamp_latent=false", "--set=learning_rate=10"]
+    penalty = '--set=penalties=[{"weight": 1e60}]'
+    result = bot(*words, penalty, "-o", "a.png")
+    assert result.exit_code == 1
+    assert "The painting was lost" in result.stderr
+    assert not (folder / "a.png").exists()
+
+
+def test_models_are_listed_with_what_is_here(folder: Path) -> None:
+    (folder / "data/models").mkdir(parents=True)
+    (folder / "data/models/RN50.safetensors").touch()
+    lines = bot("models", "list").stdout.splitlines()
+    assert {"embedded", "imagenet-16384", "openimages-8192", "ViT-B/32"} <= {line.split()[0] for line in lines}
+    assert [line.split()[0] for line in lines if " yes " in line] == ["embedded", "RN50"]
+    assert lines[-1] == "When nobody says otherwise: embedded."
+
+
+def test_fetching_without_a_network_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "There is no model 'DALL-E'; there are embedded, imagenet-16384" in refused("models", "fetch", "DALL-E")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setattr("engine.catalog._PAUSE", 0)
+    result = bot("models", "fetch", "RN50")
+    assert result.exit_code == 1
+    assert "the server cannot be reached" in result.stderr
+    assert "into data/models as RN50.pt" in result.stderr
+    assert "data/models" in refused("imagine", "a red apple", *SMALL, "--perceptor=RN50")
+
+
+def start(tiny_models: Path, *words: str, before: str = "") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", before + WITH_TINY_MODELS, str(tiny_models), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+WITH_LITTLE_MEMORY = """
+import resource
+import engine.painting
+pages = int(open("/proc/self/statm").read().split()[0])
+most = pages * resource.getpagesize() + 300 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+"""
+
+
+def test_too_large_a_picture_is_told(tiny_models: Path) -> None:
+    words = ["imagine", "a red apple", *SMALL, "--size=2048x2048"]
+    process = start(tiny_models, *words, before=WITH_LITTLE_MEMORY)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert "There is not enough memory for 2048x2048 pixels." in err
+    assert "Traceback" not in err
+
+
+def test_ctrl_c_keeps_the_picture_so_far(folder: Path, tiny_models: Path) -> None:
+    words = ["imagine", "a red apple", *SMALL, "--steps=10000", "--save-every=1", "-o", "a.png"]
+    process = start(tiny_models, *words)
+    deadline = time.monotonic() + 60
+    while not (folder / "a-00003.png").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "a.png\n")
+    assert "the picture so far is saved" in err
+    assert "Traceback" not in err
+    assert spec_of(folder / "a.png").steps == 10000
+    assert read_picture(folder / "a.png").size == (64, 32)
+
+
+def test_ctrl_c_before_the_first_step_saves_nothing(folder: Path, tiny_models: Path) -> None:
+    fifo = folder / "slow.yaml"
+    os.mkfifo(fifo)  # the settings never come, so that this is still the time before the first step
+    process = start(tiny_models, "--config=slow.yaml", "imagine", "a red apple", *SMALL)
+    with fifo.open("w"):
+        time.sleep(0.5)  # it reads by now: a signal between opening and reading would leave it reading
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped; nothing was saved." in err
+    assert "Traceback" not in err
+
+
+def test_run_without_a_token_opens_the_local_page(tiny_models: Path) -> None:
+    process = start(tiny_models, "run")
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert line.startswith("Open http://127.0.0.1:")
+    assert "no DISCORD_TOKEN" in err
+    assert "Traceback" not in err
+
+
+def test_help_and_show_need_no_torch(folder: Path) -> None:
+    bot("imagine", "a red apple", *SMALL, "-o", "a.png")
+    for words in (["--help"], ["imagine", "--help"], ["show", "a.png"]):
+        code = (
+            "import sys; from bot.cli.commands import app; app(standalone_mode=False); sys.exit('torch' in sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_fresh_checkout_paints_with_what_it_ships(folder: Path) -> None:
+    words = ["imagine", "a red apple", "--steps=2", "--seed=1", "-o", "apple.png"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", *words],
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "apple.png\n"), done.stderr
+    spec = spec_of(folder / "apple.png")
+    assert (spec.generator, spec.start) == ("embedded", "prior")
+    red, green, blue = ImageStat.Stat(read_picture(folder / "apple.png")).mean
+    assert red > green
+    assert red > blue
+
+
+def test_the_module_is_the_command(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", "imagine", ""],
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "Write what the picture should show.\n")

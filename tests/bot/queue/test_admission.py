@@ -1,0 +1,112 @@
+"""Blocked words however they are spelt, and nothing else; caps on unfinished jobs."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.jobs import Asker
+from bot.queue.admission import blocked_word, cap_per_user, refusal_by_limits, refusal_by_moderation
+from bot.queue.preferences import GuildSettings
+from bot.settings import LimitSettings, ModerationSettings
+
+WORDS = frozenset({"pickle", "bad cat", "ass", "résumé", "1488", "C++"})
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("a PICKLE on a plate", "pickle"),
+        ("píçklë", "pickle"),
+        ("pi\u200bck\u00adle", "pickle"),
+        ("p1ckl3!", "pickle"),
+        ("p i c k l e", "pickle"),
+        ("p.i-c_k*l.e", "pickle"),
+        ("piiiickle", "pickle"),
+        ("рickle", "pickle"),  # a Cyrillic er
+        ("𝓹𝓲𝓬𝓴𝓵𝓮", "pickle"),
+        ("ｐｉｃｋｌｅ", "pickle"),
+        ("a bad  cat", "bad cat"),
+        ("bad_cat", "bad cat"),
+        ("a$$", "ass"),
+        ("RESUME", "résumé"),
+        ("the year 1488", "1488"),
+        ("written in c++", "C++"),
+    ],
+)
+def test_a_blocked_word_is_found(text, word):
+    assert blocked_word(text, WORDS) == word
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a class of grass",
+        "pickled",
+        "455 apples",
+        "bad, that cat",
+        "a s",
+        "picle",
+        "14880",
+        "a red apple::2 | fog::-0.5",
+    ],
+)
+def test_other_words_are_not(text):
+    assert blocked_word(text, WORDS) is None
+
+
+@given(st.text(max_size=300))
+def test_any_text_can_be_looked_at(text):
+    blocked_word(text, WORDS)
+    assert blocked_word(f"{text} pickle", WORDS) is not None
+
+
+@given(st.text(max_size=20), st.text(max_size=50))
+def test_any_word_can_be_blocked(word, text):
+    blocked_word(text, [word])
+
+
+def test_long_prompts_are_quick():
+    assert blocked_word("a " * 3000 + "p" * 3000, WORDS) is None
+
+
+@pytest.mark.parametrize(
+    ("guild", "settings", "expected"),
+    [
+        (GuildSettings(), ModerationSettings(), None),
+        (GuildSettings(blocked_users=frozenset({1})), ModerationSettings(), "may not use"),
+        (GuildSettings(), ModerationSettings(blocked_users=(1,)), "may not use"),
+        (GuildSettings(blocked_words=frozenset({"apple"})), ModerationSettings(), "not allowed here"),
+        (GuildSettings(), ModerationSettings(blocked_words=("apple",)), "not allowed here"),
+        (GuildSettings(channels_denied=frozenset({6})), ModerationSettings(), "this channel"),
+        (GuildSettings(channels_allowed=frozenset({7})), ModerationSettings(), "this channel"),
+        (GuildSettings(channels_allowed=frozenset({6})), ModerationSettings(), None),
+    ],
+)
+def test_who_where_and_what_is_refused(guild, settings, expected):
+    refusal = refusal_by_moderation(Asker(1, 5, 6), "a red apple", guild, settings)
+    assert refusal is None if expected is None else expected in (refusal or "")
+    assert "apple" not in (refusal or "")
+
+
+def test_the_best_role_decides_then_the_guild_then_the_configuration():
+    limits = LimitSettings(per_user=3, per_role={70: 7})
+    plain, member = Asker(1, 5, 6), Asker(1, 5, 6, (50, 60, 70))
+    assert cap_per_user(plain, GuildSettings(), limits) == 3
+    assert cap_per_user(plain, GuildSettings(per_user=2), limits) == 2
+    assert cap_per_user(member, GuildSettings(per_user=2), limits) == 7
+    assert cap_per_user(member, GuildSettings(per_user=2, per_role={50: 1, 60: 5}), limits) == 5
+
+
+def refusal(guild=None, of_user=0, of_guild=0, in_all=0, guild_id: int | None = 5) -> str:
+    asker, guild = Asker(1, guild_id, 6), guild or GuildSettings()
+    return refusal_by_limits(asker, guild, LimitSettings(), of_user=of_user, of_guild=of_guild, in_all=in_all) or ""
+
+
+def test_each_cap_is_named_in_its_refusal():
+    assert refusal(of_user=2, of_guild=49, in_all=999) == ""
+    assert "3 of 3 paintings under way" in refusal(of_user=3)
+    assert "1 of 1 painting under way" in refusal(GuildSettings(per_user=1), of_user=1)
+    assert "may not paint here" in refusal(GuildSettings(per_user=0))
+    assert "server has 50 of 50" in refusal(of_guild=50)
+    assert refusal(of_guild=50, guild_id=None) == ""
+    assert "queue is full" in refusal(in_all=1000)

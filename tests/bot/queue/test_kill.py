@@ -1,0 +1,73 @@
+"""kill -9 in the middle of a painting: it goes on, and there is one picture in the end."""
+
+import asyncio
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.jobs import JobState
+from engine.pictures import spec_of
+
+
+@pytest.fixture
+def paint(tmp_path, tiny_models):
+    """Start the process that paints what the ledger holds."""
+    running = []
+
+    def start():
+        command = [sys.executable, "-m", "tests.bot.paint_until_killed", str(tmp_path), str(tiny_models)]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+async def lines_until(process, wanted):
+    """Read the process's lines up to the first that starts with `wanted`; all of them when it ends before."""
+    lines = []
+    while line := await asyncio.to_thread(process.stdout.readline):
+        lines.append(line.split())
+        if line.startswith(wanted):
+            break
+    return lines
+
+
+async def test_a_killed_painting_goes_on_from_its_checkpoint(ledger, tmp_path, paint, ask, spec):
+    job, _ = await ledger.add(ask(spec=spec.but(steps=120)))
+    process = paint()
+    checkpoint = (await lines_until(process, "Checkpointed"))[-1]
+    process.kill()
+    process.wait()
+    [killed] = await ledger.in_state(JobState.RUNNING)
+    assert killed.id == job.id
+    lines = await lines_until(paint(), "nothing")
+    [started] = [line for line in lines if line[0] == "Started"]
+    assert int(started[2]) >= int(checkpoint[2]) > 0
+    assert [line[0] for line in lines].count("Rendered") == 1
+    [rendered] = await ledger.in_state(JobState.RENDERED)
+    assert rendered.step == 120
+    assert spec_of(tmp_path / "pictures" / f"{job.id}.png") == job.spec
+
+
+async def test_random_kills_lose_nothing_and_paint_nothing_twice(ledger, tmp_path, paint, ask, spec):
+    jobs = [(await ledger.add(ask(user_id=user, spec=spec.but(steps=25))))[0] for user in (1, 1, 2, 3)]
+    chance, rendered = random.Random(4), []
+    for _ in range(3):
+        process = paint()
+        await lines_until(process, "Started")
+        await asyncio.sleep(chance.uniform(0, 0.8))
+        process.kill()
+        rendered += [line[1] for line in await lines_until(process, "nothing") if line[0] == "Rendered"]
+        process.wait()
+    rendered += [line[1] for line in await lines_until(paint(), "nothing") if line[0] == "Rendered"]
+    assert len(rendered) == len(set(rendered))
+    done = await ledger.in_state(JobState.RENDERED)
+    assert {job.id for job in done} == {job.id for job in jobs}
+    assert {path.stem for path in (tmp_path / "pictures").iterdir()} == {job.id for job in jobs}
+    assert not list((tmp_path / "checkpoints").iterdir())

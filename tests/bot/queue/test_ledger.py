@@ -1,0 +1,244 @@
+"""The ledger on real files: what is written stays, and terminal states stay what they are."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from bot.jobs import COMES_FROM, TERMINAL, JobState
+from bot.queue.database import LedgerError
+from bot.queue.ledger import Ledger
+from bot.queue.preferences import GuildSettings, UserSettings
+from engine.prompts import parse_prompts
+from tests.bot.conftest import row
+
+PATHS = {
+    JobState.QUEUED: (),
+    JobState.RUNNING: (JobState.RUNNING,),
+    JobState.RENDERED: (JobState.RUNNING, JobState.RENDERED),
+    JobState.DELIVERED: (JobState.RUNNING, JobState.RENDERED, JobState.DELIVERED),
+    JobState.CANCELLED: (JobState.CANCELLED,),
+    JobState.FAILED: (JobState.FAILED,),
+}
+
+
+@pytest.mark.parametrize("target", [state for state in JobState if state is not JobState.QUEUED])
+@pytest.mark.parametrize("source", JobState)
+async def test_only_allowed_transitions_happen(ledger, ask, source, target):
+    job, _ = await ledger.add(ask())
+    for state in PATHS[source]:
+        assert await ledger.transition(job.id, state)
+    allowed = source in COMES_FROM[target]
+    assert await ledger.transition(job.id, target) is allowed
+    assert (await row(ledger, job.id)).state is (target if allowed else source)
+    assert not (allowed and source in TERMINAL)
+
+
+async def test_a_job_comes_back_as_it_was_added(ledger, ask):
+    request = ask(notify=True, prompt="naïve 🍎 'quoted'; DROP TABLE jobs", guild_id=None)
+    job, new = await ledger.add(request)
+    assert new
+    assert await row(ledger, job.id) == job
+    assert (job.spec, job.prompt, job.notify, job.guild_id) == (request.spec, request.prompt, True, None)
+    assert await ledger.job("nothing0") is None
+
+
+async def test_an_interaction_is_added_once_even_at_the_same_moment(ledger, ask):
+    request = ask()
+    added = await asyncio.gather(*(ledger.add(request) for _ in range(10)))
+    assert len({job.id for job, _ in added}) == 1
+    assert sum(new for _, new in added) == 1
+
+
+async def test_once_means_once_while_unfinished(ledger, ask):
+    parent, _ = await ledger.add(ask())
+    press = {"kind": "rerun", "parent_id": parent.id, "once": True}
+    first, _ = await ledger.add(ask(**press))
+    assert await ledger.add(ask(**press)) == (first, False)
+    assert (await ledger.add(ask(user_id=2, **press)))[1]
+    await ledger.transition(first.id, JobState.CANCELLED)
+    assert (await ledger.add(ask(**press)))[1]
+
+
+async def test_one_claim_of_many_wins(tmp_path, ask):
+    ledgers = [await Ledger.open(tmp_path / "ledger.sqlite3") for _ in range(4)]
+    job, _ = await ledgers[0].add(ask())
+    claims = await asyncio.gather(*(ledger.claim(job.id) for ledger in ledgers for _ in range(5)))
+    assert sum(claims) == 1
+    assert (await row(ledgers[0], job.id)).attempts == 1
+    assert await ledgers[0].served() == {1: 1}
+    for ledger in ledgers:
+        await ledger.close()
+
+
+async def test_turns_count_up_whatever_the_clock_says(tmp_path, ask):
+    ledger = await Ledger.open(tmp_path / "ledger.sqlite3")
+    ledger._clock = iter([9e9, 5.0, 1e9, 2.0, 3.0, 4.0]).__next__
+    jobs = [(await ledger.add(ask(user_id=user)))[0] for user in (1, 2)]
+    for job in jobs:
+        await ledger.claim(job.id)
+    assert await ledger.served() == {1: 1, 2: 2}
+    await ledger.close()
+
+
+async def test_progress_forgives_earlier_starts(ledger, ask):
+    job, _ = await ledger.add(ask())
+    await ledger.claim(job.id)
+    await ledger.note_start(job.id)
+    assert (await row(ledger, job.id)).attempts == 2
+    await ledger.note_progress(job.id, 40)
+    await ledger.note_start(job.id)
+    resumed = await row(ledger, job.id)
+    assert (resumed.attempts, resumed.step) == (1, 40)
+
+
+async def test_a_job_may_have_several_messages(ledger, ask):
+    job, _ = await ledger.add(ask())
+    await ledger.attach_message(job.id, 6, 100)
+    await ledger.attach_message(job.id, 7, 101, current=False)
+    for message in (100, 101):
+        assert (await ledger.by_message(message)).id == job.id
+    assert (await row(ledger, job.id)).message_id == 100
+    assert await ledger.by_message(102) is None
+
+
+async def test_ends_that_nobody_has_seen_are_listed_until_told(ledger, ask):
+    jobs = [(await ledger.add(ask()))[0] for _ in range(4)]
+    await ledger.transition(jobs[0].id, JobState.FAILED, error="No.")
+    await ledger.transition(jobs[1].id, JobState.CANCELLED)
+    await ledger.claim(jobs[2].id)
+    await ledger.transition(jobs[2].id, JobState.RENDERED, seconds=2.5, step=6, notices=["Words were cut off."])
+    untold = await ledger.untold()
+    assert [job.id for job in untold] == [job.id for job in jobs[:3]]
+    assert (untold[0].error, untold[2].seconds, untold[2].notices) == ("No.", 2.5, ("Words were cut off.",))
+    for job in jobs:
+        await ledger.told(job.id)
+        await ledger.transition(job.id, JobState.DELIVERED)
+    assert await ledger.untold() == []
+    assert (await ledger.counts())[JobState.QUEUED] == 1
+
+
+async def test_steering_stops_with_the_painting(ledger, ask):
+    job, _ = await ledger.add(ask())
+    prompts = parse_prompts("a green apple")
+    assert (await ledger.note_steer(job.id, prompts, "a green apple")).prompts == prompts
+    assert (await row(ledger, job.id)).prompt == "a green apple"
+    await ledger.transition(job.id, JobState.CANCELLED)
+    assert await ledger.note_steer(job.id, prompts, "later") is None
+
+
+async def test_counting_the_unfinished(ledger, ask):
+    for user, guild in ((1, 5), (1, 8), (2, 5), (2, None)):
+        last, _ = await ledger.add(ask(user_id=user, guild_id=guild))
+    await ledger.transition(last.id, JobState.CANCELLED)
+    assert (await ledger.unfinished(), await ledger.unfinished(user_id=1), await ledger.unfinished(guild_id=5)) == (
+        3,
+        2,
+        2,
+    )
+
+
+async def test_history_is_ones_own_newest_first(ledger, ask):
+    jobs = [(await ledger.add(ask(user_id=user)))[0].id for user in (1, 2, 1, 1)]
+    assert [job.id for job in await ledger.history(1, limit=2)] == [jobs[3], jobs[2]]
+    assert [job.id for job in await ledger.history(1, limit=2, offset=2)] == [jobs[0]]
+
+
+async def test_preferences_survive_a_reopening(tmp_path):
+    path = tmp_path / "ledger.sqlite3"
+    ledger = await Ledger.open(path)
+    guild = GuildSettings(paused=True, per_role={5: 2}, blocked_words=frozenset({"spam"}))
+    await ledger.save_guild_settings(5, guild)
+    await ledger.save_user_settings(1, UserSettings(suffix="oil on canvas"))
+    await ledger.close()
+    ledger = await Ledger.open(path)
+    assert await ledger.guild_settings(5) == guild
+    assert await ledger.all_guild_settings() == {5: guild}
+    assert (await ledger.user_settings(1)).suffix == "oil on canvas"
+    assert await ledger.guild_settings(6) == GuildSettings()
+    await ledger.check_writable()
+    assert await ledger.served() == {}
+    await ledger.close()
+
+
+async def test_a_failed_transaction_leaves_nothing(ledger, ask):
+    job, _ = await ledger.add(ask())
+
+    async def half():
+        async with ledger._database.transaction():
+            await ledger._database.read("UPDATE jobs SET prompt = 'other' WHERE id = ?", (job.id,))
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        await half()
+    assert (await row(ledger, job.id)).prompt == job.prompt
+    assert await ledger.transition(job.id, JobState.RUNNING)
+
+
+async def test_every_commit_is_synced(ledger):
+    assert [tuple(row) for row in await ledger._database.read("PRAGMA synchronous")] == [(2,)]
+    assert [tuple(row) for row in await ledger._database.read("PRAGMA journal_mode")] == [("wal",)]
+
+
+@pytest.mark.parametrize("damage", ["header", "middle"])
+async def test_a_damaged_ledger_is_moved_aside(tmp_path, ask, caplog, damage):
+    path = tmp_path / "ledger.sqlite3"
+    ledger = await Ledger.open(path)
+    for _ in range(200):
+        await ledger.add(ask())
+    await ledger.close()
+    content = bytearray(path.read_bytes())
+    start = 0 if damage == "header" else len(content) // 2
+    content[start : start + 9000] = b"\xa5" * 9000
+    path.write_bytes(content)
+    ledger = await Ledger.open(path)
+    assert await ledger.unfinished() == 0
+    await ledger.close()
+    aside = [file for file in tmp_path.iterdir() if "damaged" in file.name]
+    assert aside[0].read_bytes() == bytes(content)
+    assert "moved to" in caplog.text
+
+
+async def test_a_ledger_of_a_later_version_is_left_alone(tmp_path):
+    path = tmp_path / "ledger.sqlite3"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(LedgerError, match="later version"):
+        await Ledger.open(path)
+
+
+async def test_what_another_version_wrote_is_failed_and_left_out(ledger, ask):
+    job, _ = await ledger.add(ask())
+    other, _ = await ledger.add(ask())
+    await ledger._database.write("UPDATE jobs SET spec = '{\"version\": 2}' WHERE id = ?", (job.id,))
+    await ledger.fail_unreadable()
+    assert await ledger.job(job.id) is None
+    assert [job.id for job in await ledger.history(1)] == [other.id]
+    assert [waiting.job_id for waiting in await ledger.waiting()] == [other.id]
+    assert (await ledger.counts())[JobState.FAILED] == 1
+
+
+async def test_an_orderly_end_is_held_against_nobody(ledger, ask):
+    job, _ = await ledger.add(ask())
+    await ledger.claim(job.id)
+    await ledger.note_orderly_end()
+    assert (await row(ledger, job.id)).attempts == 0
+
+
+async def test_old_jobs_are_let_go_and_nothing_else(ledger, ask):
+    now = 100.0
+    ledger._clock = lambda: now
+    parent, child, recent, waiting, untold, shown = [(await ledger.add(ask()))[0] for _ in range(6)]
+    await ledger._database.write("UPDATE jobs SET parent_id = ? WHERE id = ?", (parent.id, recent.id))
+    await ledger.attach_message(parent.id, 6, 100)
+    for job in (parent, child, shown, untold, recent):
+        now = 900.0 if job is recent else 100.0
+        for state in (JobState.RUNNING, JobState.RENDERED, *(() if job is untold else (JobState.DELIVERED,))):
+            assert await ledger.transition(job.id, state)
+    assert await ledger.forget_before(500.0, kept=[shown.id]) == 2
+    left = [job.id for job in await ledger.history(1)]
+    assert sorted(left) == sorted(job.id for job in (recent, waiting, untold, shown))
+    assert (await row(ledger, recent.id)).parent_id is None
+    assert await ledger.by_message(100) is None
+    assert await ledger.forget_before(500.0, kept=[]) == 1

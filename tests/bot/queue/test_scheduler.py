@@ -1,0 +1,81 @@
+"""Whose turn it is, and what waiting costs."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.queue.preferences import WHOLE_PROCESS
+from bot.queue.scheduler import Waiting, fair_order, places, startable
+from tests.bot.conftest import make_job
+
+LOOK = "embedded 128x128 embedded 8"
+
+
+def waiting(*names, guild_id: int | None = 5, kind="imagine", steps=100, look=LOOK):
+    return [Waiting(name, ord(name[0]), guild_id, kind, steps, look) for name in names]
+
+
+def test_users_take_turns_by_their_oldest_job():
+    order = fair_order(waiting("A1", "A2", "B1", "C1", "C2", "A3"), {})
+    assert [job.job_id for job in order] == ["A1", "B1", "C1", "A2", "C2", "A3"]
+
+
+def test_who_was_served_last_waits_longest():
+    order = fair_order(waiting("A1", "A2", "B1", "C1"), {ord("A"): 9, ord("B"): 8})
+    assert [job.job_id for job in order] == ["C1", "B1", "A1", "A2"]
+
+
+queues = st.lists(st.sampled_from("ABCDE"), max_size=40).map(
+    lambda users: waiting(*(f"{user}{n:02}" for n, user in enumerate(users)))
+)
+
+
+@given(queues, st.dictionaries(st.sampled_from([ord(user) for user in "ABCDE"]), st.integers(0, 20)))
+def test_nobody_is_served_twice_while_another_waits(queue, served):
+    order = fair_order(queue, served)
+    assert Counter(job.job_id for job in order) == Counter(job.job_id for job in queue)
+    for user in "ABCDE":
+        own = [job.job_id for job in order if job.job_id[0] == user]
+        assert own == sorted(own)
+    for place, job in enumerate(order):
+        later = {other.user_id for other in order[place:]}
+        since = next((i for i in range(place - 1, -1, -1) if order[i].user_id == job.user_id), None)
+        if since is not None:
+            between = {other.user_id for other in order[since + 1 : place]}
+            assert later - {job.user_id} <= between
+
+
+@given(queues, st.integers(0, 40))
+def test_the_order_does_not_change_while_it_is_followed(queue, count):
+    order = fair_order(queue, {})
+    served, rest = {}, list(queue)
+    for turn, job in enumerate(order[:count]):
+        served[job.user_id] = turn
+        rest.remove(job)
+    assert fair_order(rest, served) == order[count:]
+
+
+def test_paused_guilds_wait():
+    queue = waiting("A1") + waiting("B1", guild_id=6) + waiting("C1", guild_id=None)
+    assert [job.job_id for job in startable(queue, {5})] == ["B1", "C1"]
+    assert startable(queue, {WHOLE_PROCESS}) == []
+
+
+def test_waiting_times_add_up_and_films_keep_nobody_waiting(ask):
+    running = make_job(ask())
+    queue = waiting("A1") + waiting("B1", kind="timelapse") + waiting("C1")
+    lines = places(running, 30.0, queue, {LOOK: 0.5})
+    assert [(line.outlook.position, line.outlook.seconds) for line in lines] == [
+        (0, 0.0),
+        (1, 30.0),
+        (2, 80.0),
+        (3, 80.0),
+    ]
+
+
+def test_an_unmeasured_size_is_guessed_from_its_generators_others():
+    larger = waiting("A1", look="embedded 256x256 embedded 8")
+    assert places(None, None, larger, {LOOK: 0.5})[0].outlook.painting == 100 * 0.5 * 4
+    other = waiting("A1", look="imagenet-16384 128x128 embedded 8")
+    assert places(None, None, other, {LOOK: 0.5})[0].outlook.painting is None

@@ -1,0 +1,144 @@
+"""What CLIP sees in a picture, and what becomes of the picture then."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bot.settings import ModerationSettings, Settings, load_settings
+from bot.worker.events import VEILED, Failed, Progress, Rendered, Started
+from bot.worker.picture_check import REFUSED, PictureCheck, concept_shares
+from bot.worker.runner import Controls, Easel
+from engine.models import ModelStore
+from tests.atelier import at_work, quick_settings, shown
+from tests.bot.conftest import make_job
+
+SHIPPED = Path(__file__).parents[3] / "config.yaml"
+CONCEPTS = ("a red apple", "a lighthouse")
+ALL, NONE = 1e-9, 1.0
+"""Thresholds above which every picture lies, and none."""
+
+
+@pytest.fixture
+def models(tmp_path, cpu, tiny_models):
+    return ModelStore(tmp_path, cpu, embedded=tiny_models)
+
+
+@pytest.fixture
+def paint(settings, files, models):
+    def run(job, pictures, threshold):
+        events = []
+        moderation = ModerationSettings(pictures=pictures, concepts=CONCEPTS, picture_threshold=threshold)
+
+        def tell(event):
+            events.append(event)
+
+        Easel(settings.worker, models, files, tell, moderation).paint(job, Controls())
+        return events
+
+    return run
+
+
+def noise():
+    return Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+
+
+def test_shares_are_clips_zero_shot_probabilities(models):
+    perceptor = models.perceptor("embedded")
+    shares = concept_shares(perceptor, noise(), CONCEPTS)
+    assert list(shares) == list(CONCEPTS)
+    assert 0 < sum(shares.values()) < 1
+    alone = concept_shares(perceptor, noise(), CONCEPTS[:1])
+    # Softmax: leaving one word out divides the others' shares by the same number.
+    rest, rest_alone = 1 - sum(shares.values()), 1 - sum(alone.values())
+    assert shares["a red apple"] / rest == pytest.approx(alone["a red apple"] / rest_alone, rel=1e-4)
+    # A concept said twice is seen twice, equally.
+    twice = concept_shares(perceptor, noise(), ("a red apple", "a red apple "))
+    assert twice["a red apple"] == pytest.approx(twice["a red apple "], rel=1e-4)
+
+
+def test_the_share_of_all_concepts_decides(models, spec):
+    perceptor = models.perceptor("embedded")
+    share = sum(concept_shares(perceptor, noise(), CONCEPTS).values())
+    for threshold, hidden in ((share * 0.99, True), (min(1.0, share * 1.01), False)):
+        settings = ModerationSettings(pictures="spoiler", concepts=CONCEPTS, picture_threshold=threshold)
+        assert PictureCheck(settings, models).hides(noise(), spec) is hidden
+
+
+@pytest.mark.parametrize(("pictures", "threshold", "concepts"), [("show", ALL, CONCEPTS), ("refuse", ALL, ())])
+def test_nothing_is_looked_at_unless_asked_for(spec, tmp_path, cpu, pictures, threshold, concepts):
+    settings = ModerationSettings(pictures=pictures, concepts=concepts, picture_threshold=threshold)
+    no_models = ModelStore(tmp_path, cpu, embedded=tmp_path)
+    assert PictureCheck(settings, no_models).notices(noise(), spec) == ()
+
+
+def test_it_is_off_by_default_and_the_shipped_config_says_the_same():
+    assert Settings().moderation.pictures == "show"
+    assert load_settings(SHIPPED).moderation == Settings().moderation
+
+
+def test_a_harmless_picture_is_shown_as_ever(paint, files, ask):
+    for pictures in ("spoiler", "refuse"):
+        job = make_job(ask(), id=f"{pictures[:6]:a<8}")
+        events = paint(job, pictures, NONE)
+        assert isinstance(events[-1], Rendered)
+        assert events[-1].notices == ()
+        assert any(event.preview for event in events if isinstance(event, Progress))
+        assert files.frames(job.id)
+
+
+def test_spoiler_keeps_the_picture_and_shows_nothing_of_it_on_the_way(paint, files, ask):
+    job = make_job(ask())
+    events = paint(job, "spoiler", ALL)
+    assert events[-1].notices == (VEILED,)
+    assert files.result_path(job).is_file()
+    assert not any(event.preview for event in events if isinstance(event, Progress))
+    assert not files.frames(job.id)
+
+
+def test_refuse_keeps_nothing(paint, files, ask):
+    job = make_job(ask())
+    events = paint(job, "refuse", ALL)
+    assert events[-1] == Failed(job.id, REFUSED)
+    assert not any(event.preview for event in events if isinstance(event, Progress))
+    assert not files.result_path(job).exists()
+    assert not files.latent_path(job.id).exists()
+    assert not files.frames(job.id)
+
+
+@pytest.mark.parametrize(("pictures", "end"), [("spoiler", Rendered), ("refuse", Failed)])
+def test_a_picture_that_an_earlier_process_finished_is_looked_at_too(paint, ask, pictures, end):
+    job = make_job(ask())
+    assert isinstance(paint(job, "show", ALL)[-1], Rendered)
+    events = paint(job, pictures, ALL)
+    assert isinstance(events[-1], end)
+    assert not any(isinstance(event, Started) for event in events)
+
+
+async def test_a_veiled_picture_is_a_spoiler_wherever_it_is_shown(tmp_path, quick_start):
+    moderation = ModerationSettings(pictures="spoiler", concepts=CONCEPTS, picture_threshold=ALL)
+    settings = quick_settings(tmp_path).model_copy(update={"moderation": moderation})
+    async with at_work(settings) as world:
+        job = await world.ended(await world.imagine(world.alice))
+        message = world.message(job.message_id)
+        assert spoilers(message.components) == [True]
+        assert "may not be for everybody" in shown(message)
+        for result in (
+            await world.bob.slash(world.channel, "show", job=job.id),
+            await world.alice.slash(world.channel, "history"),
+        ):
+            assert result.response is not None
+            assert spoilers(result.response.components) == [True]
+
+
+def spoilers(components):
+    """Tell of every picture in a message whether it is hidden, however deep it is."""
+    found = []
+    for component in components:
+        data = component if isinstance(component, dict) else component.to_dict()
+        found += [item["spoiler"] for item in data.get("items", [])]
+        accessory = data.get("accessory")
+        found += [accessory["spoiler"]] if accessory and accessory["type"] == 11 else []
+        found += spoilers(data.get("components", []))
+    return found

@@ -1,0 +1,43 @@
+"""The painting process's main function with the tiny networks, and with a fault when one is asked for."""
+
+import functools
+import os
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+
+import bot.worker.process
+import bot.worker.runner
+import bot.worker.thread
+from bot.settings import Settings
+from engine.models import ModelStore
+from engine.painting import Iterate, Painting
+
+run = bot.worker.process.live
+
+
+class Faulty(Painting):
+    """Hang once and lose the device once: files in $FAULTS tell the next process what has happened already."""
+
+    def __next__(self) -> Iterate:
+        if self.step == 30 and self._is_new("hang"):
+            time.sleep(600)
+        if self.step == 35 and self._is_new("device"):
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return super().__next__()
+
+    def _is_new(self, fault: str) -> bool:
+        mark = Path(os.environ["FAULTS"], fault)
+        if mark.exists():
+            return False
+        mark.touch()
+        return True
+
+
+def live(pipe: Connection, settings: Settings) -> None:
+    bot.worker.thread.ModelStore = functools.partial(ModelStore, embedded=Path(os.environ["TINY_MODELS"]))  # type: ignore[misc]
+    if "FAULTS" in os.environ:
+        bot.worker.runner.Painting = Faulty  # type: ignore[misc]
+    run(pipe, settings)

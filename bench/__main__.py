@@ -77,8 +77,8 @@ def ways_command(size: Size = _USUAL.size, cutouts: Count = _USUAL.cutouts, roun
 
 @app.command("together")
 def together_command(size: Size = _USUAL.size, cutouts: Count = _USUAL.cutouts, rounds: int = 3) -> None:
-    """Measure several paintings as one batch against one at a time."""
-    _print(both_pairs(Setting(size, cutouts), (1, 2, 4, 8), rounds))
+    """Measure several pictures as one batch against one at a time."""
+    _print(both_pairs(Setting(size, cutouts), (1, 2, 4), rounds))
 
 
 @app.command("memory")
@@ -107,7 +107,7 @@ def gpu_command(
     compiler: Annotated[list[str] | None, typer.Option(help="Paint the whole picture also with this compiler.")] = None,
     patience: Annotated[float, typer.Option(help="Seconds that a side of the race may load.")] = Scale.patience,
     most: Annotated[float, typer.Option(help="Seconds after which the race takes no further turn.")] = Scale.race,
-    batch: Annotated[list[int] | None, typer.Option(help="Step this many paintings as one batch.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Paint so many pictures as one batch, at most 4.")] = None,
     peer: Peers = None,
 ) -> None:
     """Measure everything there is to know about this machine, as Markdown for bench/RESULTS.md."""

@@ -13,7 +13,7 @@ from torch import nn
 
 from engine import third_party
 from engine.devices import Device
-from engine.generators import Generator, build_generator
+from engine.generators import VQGAN, build_vqgan
 from engine.models import ModelStore
 from engine.perceptors import Perceptor, build_perceptor
 
@@ -32,12 +32,12 @@ F16 = {
 GUMBEL_F8 = {**F16, "ch_mult": [1, 1, 2, 4], "attn_resolutions": [32]}
 """CompVis/taming-transformers, configs of vqgan_imagenet_f16_16384 and vqgan_gumbel_f8."""
 TINY = {**F16, "z_channels": 32, "resolution": 32, "ch": 128, "ch_mult": [1, 1], "num_res_blocks": 1}
-VQGAN: dict[str, dict[str, Any]] = {
+VQGANS: dict[str, dict[str, Any]] = {
     "imagenet-16384": {"kind": "vqgan", "embed_dim": 256, "n_embed": 16384, "ddconfig": F16},
     "imagenet-1024": {"kind": "vqgan", "embed_dim": 256, "n_embed": 1024, "ddconfig": F16},
     "tiny": {"kind": "vqgan", "embed_dim": 32, "n_embed": 32, "ddconfig": TINY},
 }
-CLIP: dict[str, dict[str, Any]] = {
+CLIPS: dict[str, dict[str, Any]] = {
     "ViT-B/32": {"image_resolution": 224, "vision_layers": 12, "vision_width": 768, "vision_patch_size": 32},
     "ViT-B/16": {"image_resolution": 224, "vision_layers": 12, "vision_width": 768, "vision_patch_size": 16},
     "RN50": {
@@ -71,7 +71,7 @@ _TEXT = {
 def random_vqgan(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Return the config and random tensors of a published VQGAN, named as in its checkpoint."""
     torch.manual_seed(0)
-    config = VQGAN[name]
+    config = VQGANS[name]
     with contextlib.redirect_stdout(io.StringIO()), torch.device(_quick()):
         parts = {
             "encoder": third_party.Encoder(**config["ddconfig"]),
@@ -85,7 +85,7 @@ def random_vqgan(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 def clip_config(name: str) -> dict[str, Any]:
     """Return the arguments of CLIP's class for a published CLIP."""
-    return {**_TEXT, **CLIP[name]}
+    return {**_TEXT, **CLIPS[name]}
 
 
 def random_clip(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -107,8 +107,8 @@ class RandomModels(ModelStore):
     def __init__(self, device: Device) -> None:
         super().__init__(Path(), device)
 
-    def _load_generator(self, name: str) -> Generator:
-        return build_generator(*random_vqgan(name), self.device) if name in VQGAN else super()._load_generator(name)
+    def _load_generator(self, name: str) -> VQGAN:
+        return build_vqgan(*random_vqgan(name), self.device) if name in VQGANS else super()._load_generator(name)
 
     def _load_perceptor(self, name: str) -> Perceptor:
-        return build_perceptor(*random_clip(name), self.device) if name in CLIP else super()._load_perceptor(name)
+        return build_perceptor(*random_clip(name), self.device) if name in CLIPS else super()._load_perceptor(name)

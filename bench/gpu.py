@@ -40,7 +40,7 @@ class Scale:
     """Of a race, ten steps each on a GPU."""
     picture: int = 400
     """Steps of the whole picture."""
-    batches: tuple[int, ...] = (1, 2, 4, 8, 16)
+    batches: tuple[int, ...] = (1, 2, 4)
     rounds: int = 10
     parts: tuple[str, ...] = PARTS
     sides: tuple[str, ...] = SIDES
@@ -66,7 +66,7 @@ def everything(scale: Scale, peers: Sequence[Path]) -> Iterator[str]:
         "stages": ("Stages", lambda: [stages(setting)]),
         "kernels": ("Kernels", lambda: kernels(setting)),
         "ways": ("Ways", lambda: ways(setting, scale.rounds)),
-        "together": ("Several paintings as one batch", lambda: both_pairs(setting, scale.batches, scale.rounds)),
+        "together": ("Several pictures as one batch", lambda: both_pairs(setting, scale.batches, scale.rounds)),
         "memory": ("Memory, counted", lambda: memory_table([setting])),
     }
     for name, measure in (parts[part] for part in scale.parts):

@@ -18,9 +18,10 @@ from torch.utils._pytree import tree_map_only
 
 from bench.architectures import RandomModels
 from bench.setting import Setting
-from engine import cutouts, gpu_norms, layers
+from engine import devices, gpu_norms, layers
+from engine.cutouts import sampling
 from engine.devices import Device
-from engine.painting import Painting, step_together
+from engine.painting import Painting
 
 
 class Alive(TorchDispatchMode):
@@ -70,34 +71,34 @@ class Need:
 
 
 def count(setting: Setting, like: Literal["gpu", "cpu"], dtype: torch.dtype, together: int = 1) -> Need:
-    """Count what a step of some paintings needs, taken the way that a GPU or a CPU takes; nothing is computed."""
+    """Count what a step of some pictures needs, taken the way that a GPU or a CPU takes; nothing is computed."""
     device = Device(torch.device("cpu"), dtype, like)
     models = RandomModels(device)
     spec = setting.spec()
     perceptors = [models.perceptor(choice.name) for choice in spec.perceptors]
     for perceptor in perceptors:
-        perceptor.embed_text([prompt.content for prompt in spec.prompts])  # looks at values; remembered from here on
+        perceptor.encode_text([prompt.content for prompt in spec.prompts])  # looks at values; remembered from here on
     networks = [models.generator(spec.generator), *perceptors]
     weights = [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
     with (
         FakeTensorMode(allow_non_fake_inputs=True) as fake,
         Alive([fake.from_tensor(tensor) for tensor in weights]) as alive,
-        mock.patch.object(cutouts, "constant", cutouts.constant.__wrapped__),  # what has no values is not to be kept
+        mock.patch.object(devices, "_constant", devices._constant.__wrapped__),  # what has no values is not to be kept
         mock.patch.object(layers, "on_gpu", return_value=like == "gpu"),
-        mock.patch.object(cutouts, "on_gpu", return_value=like == "gpu"),
+        mock.patch.object(sampling, "on_gpu", return_value=like == "gpu"),
         mock.patch.object(gpu_norms, "HAS_TRITON", new=True),
     ):
-        paintings = [Painting(spec.but(seed=seed), models) for seed in range(together)]
-        for view in (view for painting in paintings for view in painting._views):
-            view.fits = setting.cutouts * together
+        painting = Painting(spec.but(count=together), models)
+        for guide in painting._guides:
+            guide.at_once = setting.cutouts * together
         for _ in range(2):  # Adam's moments are there from the second on
-            step_together(paintings)
+            next(painting)
     return Need(sum(tensor.nbytes for tensor in weights), alive.peak)
 
 
 def table(settings: Sequence[Setting]) -> Iterator[str]:
-    """Count at several sizes, alone and four together; yield the rows of a Markdown table."""
-    yield "| picture | precision | paintings | weights, GiB | step on a GPU, GiB | counted for a CPU, GiB |"
+    """Count at several sizes, one picture and four; yield the rows of a Markdown table."""
+    yield "| picture | precision | pictures | weights, GiB | step on a GPU, GiB | counted for a CPU, GiB |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for setting in settings:
         for dtype, together in ((torch.bfloat16, 1), (torch.bfloat16, 4), (torch.float32, 1)):

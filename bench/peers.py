@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from bench.architectures import random_clip, random_vqgan
 from bench.reference import sigmoid_times
 from bench.setting import ENDLESS, PROMPT, Setting
-from engine import starts, third_party
+from engine import third_party
 from engine.perceptors import tokenise
+from engine.tensors import image_of
 
 
 def run(checkout: Path, setting: Setting, device: torch.device, taken: Callable[[], None]) -> None:
@@ -98,9 +99,7 @@ def _stand_in(setting: Setting, device: torch.device, taken: Callable[[], None])
         load=lambda name, **_: (_clip(name, device), None),
         tokenize=lambda text: tokenise(text, 77)[None],
     )
-    functional = _module(
-        "torchvision.transforms.functional", to_pil_image=lambda picture: starts.image_of(picture[None])
-    )
+    functional = _module("torchvision.transforms.functional", to_pil_image=image_of)
     transforms = _module("torchvision.transforms", functional=functional, Normalize=_normalise)
     _module("torchvision", transforms=transforms)
     _module("CLIP", clip=clip)

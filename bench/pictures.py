@@ -2,21 +2,20 @@
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from engine.cutouts import Cutter
+from bench.kornia_cutouts import use_kornia
 from engine.devices import pick_device
-from engine.kornia_cutouts import KorniaCutter
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 from engine.spec import PaintingSpec
-from engine.starts import tensor_of
-from engine.views import CutterType
+from engine.tensors import tensor_of
 
 PROMPTS = (
     "a red apple on a blue background",
@@ -60,22 +59,22 @@ def similarity(models: ModelStore, painting: Painting, prompt: str) -> float:
     perceptor = models.perceptor(painting.spec.perceptors[0].name)
     picture = painting.picture().resize((perceptor.size, perceptor.size))
     with torch.no_grad():
-        seen = perceptor.embed_pictures(tensor_of(picture, models.device.torch_device))
-    return float((seen @ perceptor.embed_text([prompt]).T).item())
+        seen = perceptor.encode_image(tensor_of(picture, models.device.torch_device))
+    return float((seen @ perceptor.encode_text([prompt]).T).item())
 
 
 def compare_quality(seeds: int, preset: str, generator: str, folder: Path) -> str:
     """Paint every prompt in turn with the fast path and with the plain one, at equal seeds; return a Markdown table."""
-    paths: dict[str, tuple[CutterType, ModelStore]] = {
-        "fast (one look-up, device's precision)": (Cutter, ModelStore(folder, pick_device())),
-        "plain (kornia, fp32)": (KorniaCutter, ModelStore(folder, pick_device(precision="fp32"))),
+    paths: dict[str, tuple[Callable[[Painting], Painting], ModelStore]] = {
+        "fast (one look-up, device's precision)": (lambda painting: painting, ModelStore(folder, pick_device())),
+        "plain (kornia, fp32)": (use_kornia, ModelStore(folder, pick_device(precision="fp32"))),
     }
     scores: dict[str, list[float]] = {name: [] for name in paths}
     for seed in range(seeds):
         prompt = PROMPTS[seed % len(PROMPTS)]
         spec = spec_from_preset((Prompt(content=prompt),), preset, generator, seed=seed)
-        for name, (cutter, models) in paths.items():
-            painting = Painting(spec, models, cutter)
+        for name, (cut, models) in paths.items():
+            painting = cut(Painting(spec, models))
             for _ in painting:
                 pass
             scores[name].append(similarity(models, painting, prompt))

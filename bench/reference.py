@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from bench.architectures import random_clip, random_vqgan
 from bench.setting import PROMPT, Setting
 from engine import third_party
-from engine.perceptors import DEVIATION, MEAN, tokenise
+from engine.perceptors import MEAN, STD, tokenise
 
 NOISE = 0.1
 
@@ -98,7 +98,7 @@ class ReferenceLoop:
             tokens = tokenise(PROMPT, config["context_length"])[None].to(self.device)
             self.target = F.normalize(self.clip.encode_text(tokens).float(), dim=-1)
         self.side = config["image_resolution"]
-        self.mean, self.deviation = (torch.tensor(v, device=self.device)[:, None, None] for v in (MEAN, DEVIATION))
+        self.mean, self.std = (torch.tensor(v, device=self.device)[:, None, None] for v in (MEAN, STD))
 
     def _quantise(self, z: Tensor) -> Tensor:
         x = z.movedim(1, 3)
@@ -119,7 +119,7 @@ class ReferenceLoop:
         self.adam.zero_grad(set_to_none=True)
         decoded = self.decoder(self.post_quant_conv(self._quantise(self.z)))
         picture = _ClampWithGrad.apply((decoded + 1) / 2)
-        seen = self.clip.encode_image((self._cut(picture) - self.mean) / self.deviation).float()
+        seen = self.clip.encode_image((self._cut(picture) - self.mean) / self.std).float()
         distance = (F.normalize(seen[:, None], dim=2) - self.target[None]).norm(dim=2)
         loss = distance.div(2).arcsin().pow(2).mul(2).mean()
         loss.backward()

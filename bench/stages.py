@@ -89,13 +89,13 @@ def stages(setting: Setting) -> str:
     cells = size // vqgan.factor
     z = torch.randn(1, vqgan.channels, cells, cells, generator=rng, device=rng.device)
     picture = vqgan.decode(vqgan.quantise(z)).clamp(0, 1).detach()
-    draw = cutter.draw(size, size, rng)
-    seen = cutter.cut(picture, draw)
+    draw = cutter.draw(size, size, [rng])
+    seen = cutter.cut(picture, draw)[0]
     parts = [
         stage("quantise", device, vqgan.quantise, z),
         stage("decode", device, vqgan.decode, vqgan.quantise(z)),
-        stage("cutouts", device, lambda p: cutter.cut(p, cutter.draw(size, size, rng)), picture),
-        stage("perceptor", device, clip.embed_pictures, seen),
+        stage("cutouts", device, lambda p: cutter.cut(p, cutter.draw(size, size, [rng])), picture),
+        stage("perceptor", device, clip.encode_image, seen),
     ]
     whole = {"whole step": step_seconds(Painting(spec, models))}
     if device.is_cuda:

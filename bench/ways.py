@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.architectures import RandomModels, random_clip, random_vqgan
+from bench.kornia_cutouts import KorniaCutter
 from bench.setting import PROMPT, Setting
 from bench.stages import busy, timed
-from engine import cutouts, gpu_norms, third_party
-from engine.cutouts import Cutter
+from engine import gpu_norms, third_party
+from engine.cutouts import Cutter, sampling
 from engine.devices import Device, pick_device
-from engine.generators import Generator
-from engine.kornia_cutouts import KorniaCutter
+from engine.generators import VQGAN
 from engine.layers import AttentionPool, NormSilu, VisionTower, place, plain_layer_norm, swap
 from engine.painting import Painting
 from engine.pictures import preview_jpeg
@@ -77,7 +77,7 @@ def of_cutouts(device: Device, setting: Setting) -> Iterator[Way]:
 
     def cut(cutter: Any) -> Run:
         rng = torch.Generator(device.torch_device).manual_seed(0)
-        return there_and_back(lambda p: cutter.cut(p, cutter.draw(size, size, rng)), picture)
+        return there_and_back(lambda p: cutter.cut(p, cutter.draw(size, size, [rng])), picture)
 
     plain, fast = (kind(spec.cutouts, spec.augmentations, side) for kind in (KorniaCutter, Cutter))
     yield Way("cutouts: one look-up and one colour matrix for kornia's chain", cut(plain), cut(fast))
@@ -130,9 +130,9 @@ def of_gpu(device: Device, setting: Setting) -> Iterator[Way]:
     padded = there_and_back(lambda x: F.conv2d(x, wide, None, padding=1)[:, :3], feature)
     yield Way("the last convolution: to 3 channels, to 8 of which 3 are used", there_and_back(last, feature), padded)
     cutter = Cutter(setting.spec().cutouts, setting.spec().augmentations, 224)
-    draw = cutter.draw(size, size, torch.Generator(device.torch_device).manual_seed(0))
+    draw = cutter.draw(size, size, [torch.Generator(device.torch_device).manual_seed(0)])
     cut = there_and_back(lambda p: cutter.cut(p, draw), torch.rand(1, 3, size, size, device=device.torch_device))
-    yield Way("cutouts: a look-up for each to one for all", _with(cutouts, "on_gpu", lambda _: False, cut), cut)
+    yield Way("cutouts: a look-up for each to one for all", _with(sampling, "on_gpu", lambda _: False, cut), cut)
 
 
 def _with(module: Any, name: str, value: Any, run: Run) -> Run:
@@ -181,13 +181,13 @@ def _with_weights(device: Device, setting: Setting, z: Tensor, *, frozen: bool) 
     return lambda: torch.autograd.grad(decoder(given).float().square().mean(), wanted)
 
 
-def _one_hot(vqgan: Generator, z: Tensor) -> Tensor:
+def _one_hot(vqgan: VQGAN, z: Tensor) -> Tensor:
     x = z.movedim(1, 3)
     distances = x.pow(2).sum(-1, keepdim=True) + vqgan.codebook.pow(2).sum(1) - 2 * x @ vqgan.codebook.T
     return F.one_hot(distances.argmin(-1), len(vqgan.codebook)).to(x.dtype) @ vqgan.codebook
 
 
-def _four_times(vqgan: Generator, z: Tensor) -> Run:
+def _four_times(vqgan: VQGAN, z: Tensor) -> Run:
     """Go back through the decoder after each of four chunks of cutouts."""
     given = z.detach().requires_grad_()
 
@@ -203,9 +203,9 @@ def of_perceptor(device: Device, setting: Setting) -> Iterator[Way]:
     """Compare what CLIP's tower does with what openai's code would do."""
     clip, count = RandomModels(device).perceptor(setting.perceptor), setting.cutouts
     seen = torch.rand(count, 3, clip.size, clip.size, device=device.torch_device)
-    fast = there_and_back(clip.embed_pictures, seen)
+    fast = there_and_back(clip.encode_image, seen)
     fp32 = RandomModels(replace(device, dtype=torch.float32)).perceptor(setting.perceptor)
-    yield Way("perceptor: fp32 to the device's precision", there_and_back(fp32.embed_pictures, seen), fast)
+    yield Way("perceptor: fp32 to the device's precision", there_and_back(fp32.encode_image, seen), fast)
     tower = _openai_tower(device, setting)
     normed = seen.to(device.dtype)
     yield Way(

@@ -95,9 +95,20 @@ def on_gpu(x: Tensor) -> bool:
     return x.is_cuda
 
 
-def even(count: int, most: int) -> int:
-    """Return the size of chunks of at most `most` that deal `count` pieces out evenly."""
-    return math.ceil(count / math.ceil(count / most))
+Numbers = tuple[float, ...] | tuple[tuple[float, ...], ...]
+
+
+def constant(values: Numbers, device: torch.device) -> Tensor:
+    """Put fixed numbers on a device once, in fp32: a GPU that is handed them anew is waited for each time.
+
+    They stay for good: a recorded step reads them where they are.
+    """
+    return _constant(values, device)
+
+
+@cache
+def _constant(values: Numbers, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def pick_device(name: str = "auto", precision: Precision = "auto") -> Device:

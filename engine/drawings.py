@@ -25,11 +25,11 @@ def _luma(pictures: Tensor) -> Tensor:
 
 
 def _blur(pictures: Tensor, radius: float) -> Tensor:
-    """Blur by a Gaussian whose deviation is `radius` hundredths of the side."""
-    deviation = max(0.3, radius * pictures.shape[-1] / 100)
-    reach = min(pictures.shape[-1] - 1, max(1, round(2.5 * deviation)))
+    """Blur by a Gaussian whose standard deviation is `radius` hundredths of the side."""
+    std = max(0.3, radius * pictures.shape[-1] / 100)
+    reach = min(pictures.shape[-1] - 1, max(1, round(2.5 * std)))
     x = torch.arange(-reach, reach + 1, device=pictures.device)
-    kernel = torch.exp(-0.5 * (x / deviation).square())
+    kernel = torch.exp(-0.5 * (x / std).square())
     kernel = (kernel / kernel.sum()).to(pictures.dtype).expand(pictures.shape[1], 1, -1)
     padded = F.pad(pictures, (reach, reach, reach, reach), mode="reflect")
     across = F.conv2d(padded, kernel[:, :, None], groups=pictures.shape[1])
@@ -38,7 +38,7 @@ def _blur(pictures: Tensor, radius: float) -> Tensor:
 
 @cache
 def _grain(side: int) -> Tensor:
-    """Return the same even noise every time, (1, 1, side, side), deviation 1."""
+    """Return the same even noise every time, (1, 1, side, side), standard deviation 1."""
     return torch.randn(1, 1, side, side, generator=torch.Generator().manual_seed(11))
 
 

@@ -16,7 +16,7 @@ from engine.layers import Attention, NormSilu, Residual, place, swap
 _SCORES_AT_ONCE = 2**24  # distances between tokens and codes held at a time: 64 MiB
 
 
-class Generator(nn.Module):
+class VQGAN(nn.Module):
     """Turn latents into pictures and back.
 
     A latent z is (b, channels, h / factor, w / factor) in the codebook's space, fp32. The networks run in the
@@ -113,20 +113,20 @@ class _StraightThrough(torch.autograd.Function):
         return None, grads[0]
 
 
-def build_generator(config: Mapping[str, Any], tensors: Mapping[str, Tensor], device: Device) -> Generator:
+def build_vqgan(config: Mapping[str, Any], tensors: Mapping[str, Tensor], device: Device) -> VQGAN:
     """Build a frozen generator of `config` (kind, embed_dim, n_embed, ddconfig) from tensors under taming's names.
 
     Raise `KeyError` or `RuntimeError` when a tensor is missing, left over or of another shape.
     """
     with torch.device("meta"):  # no time spent on random values that are about to be replaced
-        generator = Generator(config)
+        generator = VQGAN(config)
     names = {"quantize.embedding.weight": "embedding.weight", "quantize.embed.weight": "embedding.weight"}
     renamed = {names.get(name, name.removeprefix("quantize.")): tensor for name, tensor in tensors.items()}
     generator.load_state_dict(renamed, strict=True, assign=True)
     swap(generator, third_party.AttnBlock, Attention)
     swap(generator, third_party.ResnetBlock, Residual)
     decoder: Any = generator.decoder
-    decoder.norm_out = NormSilu(decoder.norm_out)  # which `Generator.decode` calls, as of `give_pre_end`
+    decoder.norm_out = NormSilu(decoder.norm_out)  # which `VQGAN.decode` calls, as of `give_pre_end`
     codebook = generator.embedding.weight.detach().float()
     place(generator, device, device.dtype)
     # The nearest codeword is decided in fp32: rounding the codebook would change which one that is.

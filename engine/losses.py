@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from engine.spec import Penalty
 
@@ -22,7 +21,7 @@ def spherical_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Target:
+class PromptLoss:
     """Pull pictures towards (or, with a negative weight, away from) the embeddings of one prompt."""
 
     embeddings: Tensor
@@ -31,16 +30,16 @@ class Target:
     stop: float | None = None
 
     def __call__(self, cutouts: Tensor) -> Tensor:
-        """Return the prompt's loss for embedded cutouts (n, d): `weight` times the mean distance over all pairs.
+        """Return the prompt's loss for embedded cutouts (…, n, d), (…): `weight` times the mean over all pairs.
 
         Pairs already past `stop` (nearer to a wanted prompt, farther from an unwanted one) still count in the value but
         have no gradient, as in Crowson's z+quantize notebook.
         """
-        distances = spherical_distance(cutouts[:, None], self.embeddings[None])
+        distances = spherical_distance(cutouts[..., None, :], self.embeddings)
         if self.stop is not None:
             done = distances < self.stop if self.weight > 0 else distances > self.stop
             distances = torch.where(done, distances.detach(), distances)
-        return self.weight * distances.mean()
+        return self.weight * distances.mean((-2, -1))
 
 
 def penalty_weight(penalty: Penalty, step: int, steps: int) -> float:
@@ -55,15 +54,15 @@ def penalty_weight(penalty: Penalty, step: int, steps: int) -> float:
 
 
 def total_variation(picture: Tensor) -> Tensor:
-    """Return the mean squared difference of neighbouring pixels of (b, 3, h, w)."""
-    across = (picture[..., :, 1:] - picture[..., :, :-1]).square().mean()
-    down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean()
+    """Return the mean squared difference of neighbouring pixels of each of (b, 3, h, w), (b,)."""
+    across = (picture[..., :, 1:] - picture[..., :, :-1]).square().mean((1, 2, 3))
+    down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean((1, 2, 3))
     return across + down
 
 
 def latent_penalty(z: Tensor, target: Tensor | None) -> Tensor:
-    """Return `mean((z - target)^2)` (target None: zero), paper section 2.4."""
-    return z.square().mean() if target is None else F.mse_loss(z, target)
+    """Return `mean((z - target)^2)` of each latent (b, c, h, w), (b,); target None: zero. Paper section 2.4."""
+    return (z if target is None else z - target).square().mean((1, 2, 3))
 
 
 class _ClampWithGrad(torch.autograd.Function):

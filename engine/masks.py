@@ -34,7 +34,7 @@ def to_latent(mask: Tensor, size: tuple[int, int]) -> Tensor:
 def share_inside(mask: Tensor, boxes: Tensor) -> Tensor:
     """Return how much of each box (n, 4: left, top, width, height in whole pixels) a mask (1, 1, h, w) lets change."""
     corner = F.pad(mask[0, 0].cumsum(0).cumsum(1), (1, 0, 1, 0))  # the sum of all that is above and to the left
-    left, top, width, height = boxes.long().unbind(1)
+    left, top, width, height = boxes.long().unbind(-1)
     right, bottom = left + width, top + height
     inside = corner[bottom, right] - corner[top, right] - corner[bottom, left] + corner[top, left]
     return inside / (width * height)
@@ -49,13 +49,13 @@ def find_region(picture: Tensor, words: str, perceptors: Sequence[Perceptor], ge
     """
     total = torch.zeros_like(picture[:, :1])
     for perceptor in perceptors:
-        text = perceptor.embed_text([words])
+        text = perceptor.encode_text([words])
         heat, seen = torch.zeros_like(total), torch.zeros_like(total)
         for done in range(0, CROPS, BATCH):
             share = WIDEST + (NARROWEST - WIDEST) * done / CROPS
             boxes = _draw_squares(picture.shape[-2:], share, generator)
             crops = [_resize(picture[..., y : y + s, x : x + s], perceptor.size) for x, y, s in boxes]
-            likeness = (perceptor.embed_pictures(torch.cat(crops)) @ text.T)[:, 0] * perceptor.logit_scale
+            likeness = (perceptor.encode_image(torch.cat(crops)) @ text.T)[:, 0] * perceptor.logit_scale
             for (x, y, s), value in zip(boxes, likeness.exp(), strict=True):
                 heat[..., y : y + s, x : x + s] += value
                 seen[..., y : y + s, x : x + s] += 1

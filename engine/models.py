@@ -5,7 +5,7 @@ from pathlib import Path
 from engine import catalog
 from engine.checkpoints import Checkpoint, converted, read_clip, read_safetensors, read_vqgan
 from engine.devices import Device
-from engine.generators import Generator, build_generator
+from engine.generators import VQGAN, build_vqgan
 from engine.perceptors import Perceptor, build_perceptor, config_of, whole_vocabulary
 from engine.priors import Prior, load_prior
 
@@ -19,11 +19,11 @@ class ModelStore:
         self.folder = folder
         self.device = device
         self.embedded = embedded
-        self._generators: dict[str, Generator] = {}
+        self._generators: dict[str, VQGAN] = {}
         self._perceptors: dict[str, Perceptor] = {}
         self._priors: dict[str, Prior] = {}
 
-    def generator(self, name: str) -> Generator:
+    def generator(self, name: str) -> VQGAN:
         """Return the generator `name`; raise `UnknownModelError`, `ModelMissingError` or `BadCheckpointError`."""
         if name not in self._generators:
             self._generators[name] = self._load_generator(name)
@@ -42,12 +42,12 @@ class ModelStore:
             self._priors[name] = load_prior(path, self.device.torch_device)
         return self._priors.get(name)
 
-    def _load_generator(self, name: str) -> Generator:
+    def _load_generator(self, name: str) -> VQGAN:
         if name == "embedded":
             config, tensors = read_safetensors(self.embedded / "embedded-generator.safetensors")
         else:
             config, tensors = self._published(catalog.find(name, "generator"))
-        return build_generator(config, tensors, self.device)
+        return build_vqgan(config, tensors, self.device)
 
     def _load_perceptor(self, name: str) -> Perceptor:
         if name == "embedded":

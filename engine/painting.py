@@ -3,9 +3,8 @@
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,38 +12,38 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional as F
 
-from engine import starts
-from engine.cutouts import Cutter
-from engine.generators import Generator
+from engine.edit import Edit, read_edit
+from engine.guides import Guide
 from engine.losses import STAIR, clamp_with_grad, latent_penalty, penalty_weight, total_variation
-from engine.masks import feather, find_region, to_latent
 from engine.models import ModelStore
-from engine.perceptors import Perceptor
-from engine.priors import Proposals
 from engine.prompts import Prompt
 from engine.recording import Recorder
-from engine.spec import BadSpecError, PaintingSpec
-from engine.views import CutterType, View, look_together, saved_bytes
+from engine.seeds import derive_seed, generators
+from engine.spec import PaintingSpec
+from engine.start import first_latent, fit, replace_cells
+from engine.tensors import image_of
 
 BETAS = (0.9, 0.999)  # paper, section 2
 LAST_RATE = 0.1  # of the learning rate, at the end of a cosine schedule
 CHECK_EVERY = 10  # steps between looks for NaN: each look makes a GPU wait
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class LostError(RuntimeError):
-    """The latents of some paintings hold NaN or infinity; start them again from their last good state."""
+    """The latent holds NaN or infinity; start again from the last good state."""
 
-    def __init__(self, paintings: "Sequence[Painting]") -> None:
+    def __init__(self) -> None:
         super().__init__("The painting was lost: its numbers grew without bound. Try a lower learning rate.")
-        self.paintings = tuple(paintings)
+
+
+class BadStateError(RuntimeError):
+    """A saved state that does not fit the painting; nothing of it was taken."""
 
 
 @dataclass(frozen=True)
 class Iterate:
-    """Report one step. Its numbers and picture are fetched from the device only when asked for."""
+    """Report one step. Its numbers and pictures are fetched from the device only when asked for."""
 
     step: int
     """From 1."""
@@ -52,37 +51,33 @@ class Iterate:
     seconds: float
     """Since this process began to paint it."""
     _losses: Tensor
-    _picture: Tensor
+    """(count, prompts + 1)"""
+    _pictures: Tensor
+    """(count, 3, h, w)"""
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """Return the loss of each prompt, in the spec's order, then the sum of everything else."""
-        return tuple(self._losses.tolist())
+        """Return the loss of each prompt, in the spec's order, then of everything else; means over the pictures."""
+        return tuple(self._losses.mean(0).tolist())
 
     @property
     def loss(self) -> float:
-        """Return the whole loss."""
-        return float(self._losses.sum())
+        """Return the whole loss, the mean over the pictures."""
+        return float(self._losses.sum(1).mean())
 
-    def picture(self) -> Image.Image:
-        """Return the picture that this step looked at; it is already decoded."""
-        return starts.image_of(self._picture)
+    def picture(self, index: int = 0) -> Image.Image:
+        """Return a picture that this step looked at; it is already decoded."""
+        return image_of(self._pictures[index])
 
-
-@dataclass(frozen=True)
-class Kind:
-    """Say what a step asks of the networks; paintings whose steps are of one kind can take them together."""
-
-    generator: Generator
-    perceptors: tuple[Perceptor, ...]
-    shape: torch.Size
-    """Of the latent."""
+    def pictures(self) -> list[Image.Image]:
+        """Return all pictures that this step looked at."""
+        return [image_of(picture) for picture in self._pictures]
 
 
 class Painting:
-    """Paint what a spec describes, step by step; equal specs on equal devices paint equal pictures."""
+    """Paint what a spec describes, step by step: its pictures are one batch, each with its own seed."""
 
-    def __init__(self, spec: PaintingSpec, models: ModelStore, cutter: CutterType = Cutter) -> None:
+    def __init__(self, spec: PaintingSpec, models: ModelStore) -> None:
         self.spec = spec
         self.step = 0
         self._models = models
@@ -90,15 +85,15 @@ class Painting:
         self._vqgan = models.generator(spec.generator)
         self._grid = (max(1, spec.height // self._vqgan.factor), max(1, spec.width // self._vqgan.factor))
         whole = sum(choice.weight for choice in spec.perceptors)
-        self._views = [
-            View(models.perceptor(choice.name), choice.weight / whole, spec, cutter, models.device)
+        self._guides = [
+            Guide(models.perceptor(choice.name), choice.weight / whole, spec, models.device)
             for choice in spec.perceptors
         ]
-        self._rng = self._fresh_rng("steps")
-        self._recorder = Recorder(self._rng)
-        self._weights = [torch.zeros((), device=self._device) for _ in spec.penalties]
-        self._original, self._mask = self._picture_to_edit()
-        self._look_for(spec.prompts)
+        self._rngs = generators(spec.seeds, "steps", self._device)
+        self._recorder = Recorder(self._rngs)
+        self._penalty_weights = [torch.zeros((), device=self._device) for _ in spec.penalties]
+        self._edit = self._read_edit()
+        self._set_prompts(spec.prompts)
         self._z: Tensor | None = None
         self._began = 0.0
 
@@ -106,75 +101,68 @@ class Painting:
         return self
 
     def __next__(self) -> Iterate:
+        """Take one step; raise `LostError` where a latent is found to hold NaN."""
         if self.is_finished:
             raise StopIteration
-        return step_together([self])[0]
-
-    def prepare(self) -> Kind:
-        """Make ready for the next step; return which networks it asks, and for what size."""
-        if self._z is None:
-            self._set_latent(self._start())
         self._began = self._began or time.monotonic()
-        self._change_stage()
         self._follow_schedules()
-        return Kind(self._vqgan, tuple(view.perceptor for view in self._views), self._latent.shape)
-
-    # The step, whose work in the networks `step_together` does
-
-    def _compose(self, picture: Tensor) -> Tensor:
-        """Put the picture to edit back where the mask is black."""
-        if self._mask is None or self._original is None:
-            return picture
-        height, width = picture.shape[-2:]
-        mask, original = (F.interpolate(t, (height, width), mode="area") for t in (self._mask, self._original))
-        return original + mask * (picture - original)
-
-    def _other_losses(self, seen: Tensor) -> Tensor:
-        """Add the gradients of all losses but the prompts', to `seen.grad` and to z's; return their sum."""
-        rest = self.spec.total_variation * total_variation(seen)
-        if self.spec.total_variation:
-            rest.backward()
-        pull = self._pull(self._latent)
-        if pull.requires_grad:
-            pull.backward()
-        return (rest + pull).detach()
-
-    def _pull(self, z: Tensor) -> Tensor:
-        """Sum what keeps z small or near its start (paper section 2.4)."""
-        total = z.new_zeros(())
-        for penalty, weight in zip(self.spec.penalties, self._weights, strict=True):
-            target = self._first_z if penalty.target == "start" else None
-            total = total + weight * latent_penalty(z, target)
-        if self.spec.strength < 1:  # in units of the codebook's own spread, so that it means the same for every model
-            looseness = self.spec.strength / (1 - self.spec.strength)
-            total = total + latent_penalty(z, self._first_z) / (looseness * self._vqgan.codebook.var())
-        return total
-
-    def _descend(self) -> None:
-        z = self._latent
-        assert z.grad is not None
-        if self._mask is not None:
-            z.grad *= to_latent(self._mask, (z.shape[-2], z.shape[-1]))
-        self._adam.step()
-        self._adam.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            if self.spec.clamp_latent:
-                low, high = self._vqgan.range()
-                z.copy_(z.maximum(low).minimum(high))
-            self._average.lerp_(z, 1 - self.spec.average)
-
-    def _report(self, losses: Tensor, seen: Tensor) -> Iterate:
+        losses, pictures = self._recorder.run(self._update) if self._models.device.records else self._update()
         self.step += 1
-        return Iterate(self.step, self.spec.steps, time.monotonic() - self._began, losses, seen)
+        if self.step % CHECK_EVERY == 0:
+            self._check()
+        return Iterate(self.step, self.spec.steps, time.monotonic() - self._began, losses, pictures)
+
+    # The step
 
     def _follow_schedules(self) -> None:
-        """Put the numbers that change from step to step where the step reads them."""
-        for penalty, weight in zip(self.spec.penalties, self._weights, strict=True):
+        """Put what changes from step to step where the device reads it."""
+        self._change_stage()
+        for penalty, weight in zip(self.spec.penalties, self._penalty_weights, strict=True):
             value = penalty_weight(penalty, self.step, self.spec.steps)
             weight.fill_(value if value <= torch.finfo(weight.dtype).max else math.inf)
         rate = self._learning_rate()
         for group in self._adam.param_groups:
             group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
+        for rng, seed in zip(self._rngs, self.spec.seeds, strict=True):
+            rng.manual_seed(derive_seed(seed, "steps", self.step))  # so that a state needs none, nor the same device
+
+    def _update(self) -> tuple[Tensor, Tensor]:
+        """Take z one step down; return the losses (count, prompts + 1), and the pictures that they are of."""
+        z = self.z
+        self._adam.zero_grad(set_to_none=True)
+        pictures = self._synthesise(z)
+        # Gradients gather at the pictures, chunk of cutouts by chunk, and go through the decoder once: the loss is a
+        # mean over cutouts, so this is exact, and needs memory for one chunk only.
+        seen = pictures.detach().requires_grad_()
+        losses = torch.stack([guide.backward(seen, self._rngs) for guide in self._guides]).sum(0)
+        if self.spec.total_variation:
+            losses[:, -1] += _backward(self.spec.total_variation * total_variation(seen))
+        pictures.backward(seen.grad)
+        for regulariser in self._regularisers(z):
+            losses[:, -1] += _backward(regulariser)
+        assert z.grad is not None
+        if self._edit is not None:
+            self._edit.confine_(z.grad)
+        self._adam.step()
+        with torch.no_grad():
+            if self.spec.clamp_latent:
+                low, high = self._vqgan.range()
+                z.copy_(z.maximum(low).minimum(high))
+            self._ema.lerp_(z, 1 - self.spec.ema_decay)
+        return losses, seen.detach()
+
+    def _synthesise(self, z: Tensor) -> Tensor:
+        """Map latents (b, c, rows, columns) to pictures in [0, 1], the picture to edit where nothing may change."""
+        pictures = clamp_with_grad(self._vqgan.decode(self._vqgan.quantise(z)))
+        return pictures if self._edit is None else self._edit.put_back(pictures)
+
+    def _regularisers(self, z: Tensor) -> Iterator[Tensor]:
+        """Yield what keeps each z small or near its start (paper section 2.4), (count,)."""
+        for penalty, weight in zip(self.spec.penalties, self._penalty_weights, strict=True):
+            yield weight * latent_penalty(z, self._z_orig if penalty.target == "start" else None)
+        if self.spec.strength < 1:  # in units of the codebook's own spread, so that it means the same for every model
+            looseness = self.spec.strength / (1 - self.spec.strength)
+            yield latent_penalty(z, self._z_orig) / (looseness * self._vqgan.codebook.var())
 
     def _learning_rate(self) -> float:
         if self.spec.learning_rate_schedule == "constant":
@@ -184,9 +172,9 @@ class Painting:
 
     def _change_stage(self) -> None:
         """Go from half to full size when the coarse steps are done; renew Adam at each stair (`mse`)."""
-        if self._latent.shape[-2:] != self._grid and self.step >= self._coarse_steps:
+        if self.z.shape[-2:] != self._grid and self.step >= self._coarse_steps:
             with torch.no_grad():
-                self._set_latent(starts.fit(self._average, self._vqgan, self._grid))
+                self._set_latent(fit(self._ema, self._vqgan, self._grid))
         stairs = any(penalty.schedule == "staircase" for penalty in self.spec.penalties)
         if stairs and self.step and self.step % STAIR == 0:
             self._renew_adam()
@@ -194,139 +182,65 @@ class Painting:
     # The start
 
     @property
+    def z(self) -> Tensor:
+        """Return the latents, (count, channels, rows, columns); the first time, they are drawn from the seeds."""
+        if self._z is None:
+            self._set_latent(self._start())
+        assert self._z is not None
+        return self._z
+
+    def _set_latent(self, z: Tensor) -> None:
+        self._z = z.detach().clone().requires_grad_()
+        self._z_orig, self._ema = z.detach().clone(), z.detach().clone()
+        self._renew_adam()
+
+    def _renew_adam(self) -> None:
+        self._adam = torch.optim.Adam([self.z], betas=BETAS, **self._models.device.adam(self.spec.learning_rate))
+        self._recorder.forget()
+
+    @torch.no_grad()
+    def _start(self) -> Tensor:
+        spec, rngs = self.spec, generators(self.spec.seeds, "start", self._device)
+        if self._edit is not None:
+            z = self._vqgan.encode(self._edit.original).expand(spec.count, -1, -1, -1)
+        else:
+            grid = (self._grid[0] // 2, self._grid[1] // 2) if self._coarse_steps else self._grid
+            prior = self._models.prior(spec.generator) if spec.start == "prior" else None
+            z = first_latent(spec, self._vqgan, grid, rngs, self._score, prior)
+        return replace_cells(z, spec.init_noise, self._vqgan, rngs) if spec.init_noise else z
+
+    @property
     def _coarse_steps(self) -> int:
         from_nothing = self.spec.init_image is None and self.spec.init_latent is None
         return round(self.spec.coarse * self.spec.steps) if from_nothing and min(self._grid) > 1 else 0
 
-    @torch.no_grad()
-    def _start(self) -> Tensor:
-        """Return the first latent, all chance in it drawn from the seed."""
-        spec, rng = self.spec, self._fresh_rng("start")
-        grid = (self._grid[0] // 2, self._grid[1] // 2) if self._coarse_steps else self._grid
-        if self._original is not None:
-            z = self._vqgan.encode(self._original)
-        elif spec.init_latent is not None:
-            z = starts.from_latent_file(spec.init_latent, self._vqgan, grid)
-        elif spec.start == "best-of":
-            z = starts.best_of(spec.candidates, self._vqgan, grid, rng, self._score)
-        elif spec.start == "prior":
-            z = starts.from_proposals(self._propose(rng), self._vqgan, grid, self._score)
-        else:
-            z = starts.PLAIN[spec.start](self._vqgan, grid, rng)
-        return starts.replace_cells(z, spec.init_noise, self._vqgan, rng) if spec.init_noise else z
+    def _score(self, pictures: Tensor) -> Tensor:
+        """Judge one candidate start of each picture, every one by the same cutouts."""
+        rngs = generators(self.spec.seeds, "score", self._device)
+        return torch.stack([guide.judge(pictures, rngs) for guide in self._guides]).sum(0)
 
-    def _propose(self, rng: torch.Generator) -> Proposals:
-        prior = self._models.prior(self.spec.generator)
-        if prior is None:
-            raise BadSpecError(f"The generator '{self.spec.generator}' has no prior; choose another start.")
-        wanted = [p for p in self.spec.prompts if p.kind == "text" and p.weight > 0]
-        text = ", ".join(p.content for p in wanted)
-        return prior.propose(text, self.spec.candidates, rng)
+    def _read_edit(self) -> Edit | None:
+        height, width = (cells * self._vqgan.factor for cells in self._grid)
+        return read_edit(self.spec, height, width, [guide.perceptor for guide in self._guides], self._device)
 
-    def _score(self, picture: Tensor) -> float:
-        """Judge a candidate start, every one by the same cutouts."""
-        rng = self._fresh_rng("score")
-        return sum(view.judge(picture, rng) for view in self._views)
-
-    def _picture_to_edit(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the picture to edit, (1, 3, h, w), and its mask (1, 1, h, w), where there are any."""
-        spec, (rows, columns) = self.spec, self._grid
-        if spec.init_image is None:
-            return None, None
-        height, width = rows * self._vqgan.factor, columns * self._vqgan.factor
-        original = starts.picture_tensor(spec.init_image, height, width, self._device)
-        words = spec.mask_text or (spec.edit_from if spec.mask is None else None)
-        if spec.mask is not None:
-            mask = starts.mask_tensor(spec.mask, height, width, self._device)
-        elif words:
-            perceptors = [view.perceptor for view in self._views]
-            mask = find_region(original, words, perceptors, self._fresh_rng("mask"))
-        else:
-            return original, None
-        return original, feather(mask)
-
-    def _set_latent(self, z: Tensor) -> None:
-        self._z = z.detach().clone().requires_grad_()
-        self._first_z, self._average = z.detach().clone(), z.detach().clone()
-        self._renew_adam()
-
-    def _renew_adam(self) -> None:
-        self._adam = torch.optim.Adam([self._latent], betas=BETAS, **self._models.device.adam(self.spec.learning_rate))
-        self._recorder.forget()
-
-    def _fresh_rng(self, purpose: str) -> torch.Generator:
-        """Return a generator of its own for each purpose, so that none disturbs another and each can be had again."""
-        salt = ("steps", "start", "score", "mask", "prompts").index(purpose)
-        return torch.Generator(self._device).manual_seed(self.spec.seed * 8 + salt)
-
-    # While it runs, and after
-
-    @property
-    def _latent(self) -> Tensor:
-        assert self._z is not None
-        return self._z
-
-    @property
-    def notices(self) -> list[str]:
-        """Return what the person who asked should know: words not read, memory that ran short."""
-        return list(dict.fromkeys(notice for view in self._views for notice in view.notices))
+    # While it runs
 
     def steer(self, prompts: tuple[Prompt, ...]) -> None:
         """Go on from here towards other prompts."""
         self.spec = self.spec.but(prompts=prompts)
-        self._look_for(prompts)
+        self._set_prompts(prompts)
 
-    def _look_for(self, prompts: tuple[Prompt, ...]) -> None:
+    def _set_prompts(self, prompts: tuple[Prompt, ...]) -> None:
         self._recorder.forget()
-        for view in self._views:
-            view.look_for(prompts, self._fresh_rng("prompts"))
-            if self._original is not None and self.spec.edit_from:
-                view.move_away_from(self.spec.edit_from, self._original, self._mask)
+        for guide in self._guides:
+            guide.set_prompts(prompts)
+            if self._edit is not None and self.spec.edit_from:
+                guide.set_direction(self.spec.edit_from, self._edit)
 
-    @torch.no_grad()
-    def picture(self) -> Image.Image:
-        """Return the picture as it stands after the last step: the moving average's, where the spec has one."""
-        if self._z is None:
-            self._set_latent(self._start())
-        self._check()
-        z = self._average if self.spec.average else self._latent
-        return starts.image_of(self._compose(_decode(self._vqgan, z)))
-
-    def save_latent(self, path: Path) -> None:
-        """Write the latent that `picture` shows, for `PaintingSpec.init_latent`."""
-        z = self._average if self.spec.average else self._latent
-        save_file({"z": z.detach().cpu().contiguous()}, path)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Copy all that is needed to go on exactly from here, as plain tensors, numbers and strings."""
-        self._check()
-        return {
-            "version": STATE_VERSION,
-            "spec": self.spec.to_json(),
-            "step": self.step,
-            "z": self._latent.detach().clone(),
-            "first_z": self._first_z.clone(),
-            "average": self._average.clone(),
-            "adam": copy.deepcopy(self._adam.state_dict()),
-            "rng": self._rng.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> Self:
-        """Go on from a state of this painting, steered or not."""
-        steered = PaintingSpec.from_json(state["spec"])
-        if steered.prompts != self.spec.prompts:
-            self.steer(steered.prompts)
-        self._set_latent(state["z"].to(self._device))
-        self._first_z, self._average = (state[name].to(self._device) for name in ("first_z", "average"))
-        moments = state["adam"]["state"]  # how this device steps is not the state's to say
-        self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
-        self._rng.set_state(state["rng"])
-        self.step = state["step"]
-        return self
-
-    def _check(self) -> None:
-        if self.is_lost:
-            raise LostError([self])
+    @property
+    def notices(self) -> list[str]:
+        """Return what the person who asked should know: words not read, memory that ran short."""
+        return list(dict.fromkeys(notice for guide in self._guides for notice in guide.notices))
 
     @property
     def is_finished(self) -> bool:
@@ -335,66 +249,68 @@ class Painting:
 
     @property
     def is_lost(self) -> bool:
-        """Tell whether its latent holds NaN or infinity; a GPU is waited for."""
+        """Tell whether a latent holds NaN or infinity; a GPU is waited for."""
         return self._z is not None and not bool(self._z.isfinite().all())
 
+    def _check(self) -> None:
+        if self.is_lost:
+            raise LostError
 
-def step_together(paintings: Sequence[Painting]) -> list[Iterate]:
-    """Take one step of paintings that `prepare` alike, what the networks do for them as one batch.
+    # What comes of it
 
-    Each has its own prompts, seed, Adam and number of steps, and becomes what it would become alone, but for the
-    rounding of a batch of another size. They join by being given and leave by not being given any more.
-    Raise `ValueError` where their steps are not alike, and `LostError`, after the step, for those that are lost.
-    """
-    steps = [painting.prepare() for painting in paintings]
-    if any(step != steps[0] for step in steps):
-        raise ValueError("Only paintings of one size, with the same models, can be stepped together.")
-    take, first = partial(_take_step, steps[0].generator, paintings), paintings[0]
-    recorded = len(paintings) == 1 and first._models.device.records
-    results = first._recorder.run(take) if recorded else take()
-    iterates = [painting._report(*result) for painting, result in zip(paintings, results, strict=True)]
-    due = [painting for painting in paintings if painting.step % CHECK_EVERY == 0]
-    if lost := [painting for painting in due if painting.is_lost]:
-        raise LostError(lost)
-    return iterates
+    def picture(self, index: int = 0) -> Image.Image:
+        """Return a picture as it stands after the last step: the moving average's, where the spec has one."""
+        return self.pictures()[index]
 
+    @torch.no_grad()
+    def pictures(self) -> list[Image.Image]:
+        """Return all pictures as they stand after the last step."""
+        self._check()
+        return [image_of(picture) for picture in self._synthesise(self._shown())]
 
-def _take_step(vqgan: Generator, paintings: Sequence[Painting]) -> list[tuple[Tensor, Tensor]]:
-    """Do a step's work on the device; return each painting's losses and the picture that it looked at."""
-    decoded = _decode(vqgan, torch.cat([painting._latent for painting in paintings])).split(1)
-    pictures = [painting._compose(picture) for painting, picture in zip(paintings, decoded, strict=True)]
-    # The cutouts go back to the pictures chunk by chunk, the pictures through the decoder once: the loss is a mean over
-    # cutouts, so this is exact and needs memory for one chunk only.
-    seen = [picture.detach().requires_grad_() for picture in pictures]
-    losses = _look(paintings, seen)
-    for painting, picture, total in zip(paintings, seen, losses, strict=True):
-        total[-1] += painting._other_losses(picture)
-    torch.autograd.backward(pictures, [picture.grad for picture in seen])
-    for painting in paintings:
-        painting._descend()
-    return [(total, picture.detach()) for total, picture in zip(losses, seen, strict=True)]
+    def save_latent(self, path: Path, index: int = 0) -> None:
+        """Write the latent that `picture` shows, for `PaintingSpec.init_latent`."""
+        save_file({"z": self._shown()[index : index + 1].detach().cpu().contiguous()}, path)
 
+    def _shown(self) -> Tensor:
+        z = self.z
+        return self._ema if self.spec.ema_decay else z
 
-def most_together(painting: Painting) -> int:
-    """Return how many paintings like this fit into memory as one batch, by what the decoder keeps of one picture."""
-    kind = painting.prepare()
-    z = torch.zeros(kind.shape, device=painting._device, requires_grad=True)
-    each = saved_bytes(lambda: _decode(kind.generator, z), kind.generator.parameters())
-    return painting._models.device.fits(2 * each)  # as much again passes through
+    def state_dict(self) -> dict[str, Any]:
+        """Copy all that is needed to go on exactly from here, as plain tensors, numbers and strings."""
+        self._check()
+        return {
+            "version": STATE_VERSION,
+            "spec": self.spec.to_json(),
+            "step": self.step,
+            "z": self.z.detach().clone(),
+            "z_orig": self._z_orig.clone(),
+            "ema": self._ema.clone(),
+            "adam": copy.deepcopy(self._adam.state_dict()),
+        }
 
+    def load_state_dict(self, state: dict[str, Any]) -> Self:
+        """Go on from a state of this painting, steered or not, saved on this kind of device or another.
 
-def _look(paintings: Sequence[Painting], pictures: Sequence[Tensor]) -> list[Tensor]:
-    """Let each perceptor see the cutouts of all pictures, whose `grad` they add to; return each painting's losses."""
-    by_perceptor = zip(*(painting._views for painting in paintings), strict=True)
-    losses = [
-        look_together(
-            [view.glance(picture, p._rng) for view, picture, p in zip(views, pictures, paintings, strict=True)]
-        )
-        for views in by_perceptor
-    ]
-    return [torch.stack(own).sum(0) for own in zip(*losses, strict=True)]
+        Raise `BadStateError`, and change nothing, where it does not fit.
+        """
+        latents = {new: state[new if new in state else old] for new, old in _RENAMED.items()}
+        steered = PaintingSpec.from_json(state["spec"])
+        if steered.prompts != self.spec.prompts:
+            self.steer(steered.prompts)
+        self._set_latent(latents["z"].to(self._device))
+        self._z_orig, self._ema = latents["z_orig"].to(self._device), latents["ema"].to(self._device)
+        moments = state["adam"]["state"]  # how this device steps is not the state's to say
+        self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
+        self.step = state["step"]
+        return self
 
 
-def _decode(vqgan: Generator, z: Tensor) -> Tensor:
-    """Map latents (b, c, h, w) to pictures in [0, 1]."""
-    return clamp_with_grad(vqgan.decode(vqgan.quantise(z)))
+_RENAMED = {"z": "z", "z_orig": "first_z", "ema": "average"}
+"""What states call the latents, now and in version 1."""
+
+
+def _backward(losses: Tensor) -> Tensor:
+    """Add the gradient of some losses, (count,), to what they are of; return them."""
+    losses.sum().backward()
+    return losses.detach()

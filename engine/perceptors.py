@@ -14,7 +14,7 @@ from engine.layers import AttentionPool, VisionTower, fold_batch_norms, place, p
 
 # openai/CLIP clip.py, `_transform`.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
-DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+STD = (0.26862954, 0.26130258, 0.27577711)
 
 _TEXTS_REMEMBERED = 1024
 
@@ -27,7 +27,7 @@ class Perceptor(nn.Module):
     """
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
     def __init__(self, clip: Any) -> None:
         super().__init__()
@@ -36,20 +36,20 @@ class Perceptor(nn.Module):
         self.context: int = clip.context_length
         self.logit_scale: float = clip.logit_scale.exp().item()
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
         self._embed_one = lru_cache(_TEXTS_REMEMBERED)(self._embed_one_text)
 
-    def embed_pictures(self, cutouts: Tensor) -> Tensor:
+    def encode_image(self, cutouts: Tensor) -> Tensor:
         """Map cutouts (n, 3, size, size) in [0, 1] to unit vectors (n, d), fp32; differentiable."""
         dtype = self.clip.visual.conv1.weight.dtype
-        normed = ((cutouts - self.mean) / self.deviation).to(dtype, memory_format=torch.channels_last)
+        normed = ((cutouts - self.mean) / self.std).to(dtype, memory_format=torch.channels_last)
         return F.normalize(self.see(normed).float(), dim=-1)
 
     def see(self, normed: Tensor) -> Tensor:
-        """Do the tower's part of `embed_pictures`, in its own precision."""
+        """Do the tower's part of `encode_image`, in its own precision."""
         return self.clip.visual(normed)
 
-    def embed_text(self, texts: Sequence[str]) -> Tensor:
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Map texts to unit vectors (n, d), fp32; what lies beyond the context is not seen (`cut_off` names it)."""
         return torch.stack([self._embed_one(text) for text in texts])
 

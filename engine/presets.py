@@ -73,7 +73,7 @@ OURS: Mapping[str, Mapping[str, Any]] = {
         "augmentations": _NOTEBOOK_AUGMENTATIONS,
         "penalties": (Penalty(weight=0.2, schedule="linear", rate=0.2),),
         "learning_rate_schedule": "cosine",
-        "average": 0.9,
+        "ema_decay": 0.9,
     },
     "normal": {
         "steps": 300,
@@ -82,7 +82,7 @@ OURS: Mapping[str, Mapping[str, Any]] = {
         "augmentations": _NOTEBOOK_AUGMENTATIONS,
         "penalties": (Penalty(weight=0.2, schedule="linear", rate=0.2),),
         "learning_rate_schedule": "cosine",
-        "average": 0.95,
+        "ema_decay": 0.95,
         "start": "best-of",
         "candidates": 16,
         "coarse": 0.3,
@@ -94,7 +94,7 @@ OURS: Mapping[str, Mapping[str, Any]] = {
         "augmentations": _NOTEBOOK_AUGMENTATIONS,
         "penalties": (Penalty(weight=0.2, schedule="linear", rate=0.2),),
         "learning_rate_schedule": "cosine",
-        "average": 0.97,
+        "ema_decay": 0.97,
         "start": "best-of",
         "candidates": 32,
         "coarse": 0.3,
@@ -111,7 +111,7 @@ _FROM_PRIOR: Mapping[str, Any] = {
     "learning_rate": 0.15,
     "cutouts": Cutouts(count=16, overview=6),
     "penalties": (Penalty(target="start", weight=0.3),),
-    "average": 0.8,
+    "ema_decay": 0.8,
     "coarse": 0.0,
 }
 EMBEDDED: Mapping[str, Mapping[str, Any]] = {
@@ -128,7 +128,7 @@ _EMBEDDED_AFAR: Mapping[str, Any] = {
     "learning_rate": 0.4,
     "cutouts": Cutouts(count=24, overview=18),
     "penalties": (Penalty(weight=0.03, schedule="linear", rate=0.03),),
-    "average": 0.9,
+    "ema_decay": 0.9,
     "coarse": 0.7,
 }
 _LONGER_FROM_AFAR = 3

@@ -167,7 +167,7 @@ class Painter(nn.Module):
         return seen
 
     def forward(self, conditions: Conditions) -> torch.Tensor:
-        """Return latents (batch, cells, 4, code_width), in units of the codebook's deviation."""
+        """Return latents (batch, cells, 4, code_width), in units of the codebook's standard deviation."""
         common = self.ground(conditions.ground) + self.layout(conditions.layout)
         slots = self.tint(conditions.tints) + common[:, None]
         slots = slots + self.condition(slots)

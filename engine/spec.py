@@ -8,6 +8,7 @@ from engine.prompts import Prompt
 
 Start = Literal["noise", "pixels", "gradient", "best-of", "prior"]
 LARGEST_SEED = 2**32 - 1
+MOST_PICTURES = 4
 
 
 class BadSpecError(ValueError):
@@ -49,7 +50,7 @@ class Augmentations(_Numbers):
     erasing: float = Field(default=0.0, ge=0, le=1)
     """Probability of one random box, the same in every cutout of a step."""
     noise: float = Field(default=0.1, ge=0, le=1)
-    """Gaussian noise; its deviation is drawn per cutout from 0 to this."""
+    """Gaussian noise; its standard deviation is drawn per cutout from 0 to this."""
 
 
 class Cutouts(_Numbers):
@@ -76,7 +77,7 @@ class Penalty(_Numbers):
 
 
 class PaintingSpec(_Numbers):
-    """Describe one painting completely: equal specs on equal devices give equal pictures."""
+    """Describe one painting completely."""
 
     version: Literal[1] = 1
     prompts: tuple[Prompt, ...] = Field(min_length=1, max_length=32)
@@ -85,6 +86,8 @@ class PaintingSpec(_Numbers):
     """Asked for, in pixels; the picture is this, rounded down to whole latent cells."""
     steps: int = Field(default=400, ge=1, le=10_000)
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+    count: int = Field(default=1, ge=1, le=MOST_PICTURES)
+    """How many pictures are painted at once, as one batch; each has a seed of its own (`seeds`)."""
     preset: str = "paper"
     generator: str = "embedded"
     perceptors: tuple[PerceptorChoice, ...] = Field(default=(PerceptorChoice(name="embedded"),), min_length=1)
@@ -115,10 +118,27 @@ class PaintingSpec(_Numbers):
     total_variation: float = Field(default=0.0, ge=0)
     clamp_latent: bool = True
     """Keep z inside the codebook's range, channel by channel, after each step."""
-    average: float = Field(default=0.0, ge=0, lt=1)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Decay of the moving average of z whose picture is shown; 0 shows z itself."""
     coarse: float = Field(default=0.0, ge=0, lt=1)
     """Share of the steps painted at half size first."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seed of each picture: `seed`, `seed + 1` and so on."""
+        return tuple((self.seed + index) % (LARGEST_SEED + 1) for index in range(self.count))
+
+    def alone(self, index: int) -> Self:
+        """Return the spec that paints one of its pictures, by itself; the same up to rounding."""
+        return self.but(seed=self.seeds[index], count=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_names(cls, fields: Any) -> Any:
+        """Read specs saved before `ema_decay` was called so."""
+        if isinstance(fields, dict) and "average" in fields and "ema_decay" not in fields:
+            return {("ema_decay" if name == "average" else name): value for name, value in fields.items()}
+        return fields
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine import third_party
 from engine.devices import Device, pick_device
-from engine.generators import Generator
+from engine.generators import VQGAN
 from engine.models import ModelStore
 from engine.presets import EMBEDDED
 from engine.spec import Cutouts
@@ -77,7 +77,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        generator = Generator(TINY_GENERATOR).state_dict()
+        generator = VQGAN(TINY_GENERATOR).state_dict()
         clip = third_party.CLIP(**TINY_PERCEPTOR).state_dict()
     generator["quantize.embedding.weight"] = generator.pop("embedding.weight")
     rows = torch.tensor(

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.networks import ClipShape, build_clip, read_weights
-from training.perceptor import DEVIATION, MEAN
+from training.perceptor import MEAN, STD
 
 
 class Features(nn.Module):
@@ -23,7 +23,7 @@ class Features(nn.Module):
         self.tower.load_state_dict(kept)
         self.tower.to(torch.bfloat16, memory_format=torch.channels_last).eval().requires_grad_(False)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None])
+        self.register_buffer("deviation", torch.tensor(STD)[:, None, None])
 
     def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
         """Map pictures in -1..1 to maps of the stem and the first two levels, each position of unit length."""

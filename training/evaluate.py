@@ -58,9 +58,9 @@ def retrieval(data: Path, models: ModelStore) -> dict[str, float]:
     bank = SpriteBank.read(data, UNTRAINED)
     pictures, concepts = pictures_of(bank, 0)
     texts = [names[0] for names in bank.names()]
-    words = perceptor.embed_text([f"{'an' if text[0] in 'aeiou' else 'a'} {text}" for text in texts])
+    words = perceptor.encode_text([f"{'an' if text[0] in 'aeiou' else 'a'} {text}" for text in texts])
     small = torch.nn.functional.interpolate(pictures, (perceptor.size, perceptor.size), mode="area")
-    seen = torch.cat([perceptor.embed_pictures(part) for part in small.split(64)])
+    seen = torch.cat([perceptor.encode_image(part) for part in small.split(64)])
     order = (seen @ words.T).argsort(1, descending=True)
     rank = (order == concepts[:, None]).float().argmax(1)
     return {

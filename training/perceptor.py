@@ -24,7 +24,7 @@ from training.stages import Figures, Trainer, command_line, keep, kept, repeatab
 from training.texts import Texts
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
-DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+STD = (0.26862954, 0.26130258, 0.27577711)
 MIX = Mix(loose=True, pair=0.08, copies=0.05, tinted=0.15, drawn=0.15)
 READER_CONTEXT = 32  # of the prior's reader, which knows the same tokens
 
@@ -127,7 +127,7 @@ class PerceptorTrainer(Trainer):
         self.optimiser = MasterAdamW([*parameters, *self.head.parameters()], run.lr, betas=(0.9, 0.98), decay=0.05)
         self.scale = torch.tensor(2.7, device=device)
         self.mean = torch.tensor(MEAN, device=device)[:, None, None]
-        self.deviation = torch.tensor(DEVIATION, device=device)[:, None, None]
+        self.std = torch.tensor(STD, device=device)[:, None, None]
         self.pool, self.failures = Shelf(run.remembered), Shelf(run.remembered)
         self.practice: Practice | None = None
         self.look_again()
@@ -175,7 +175,7 @@ class PerceptorTrainer(Trainer):
 
     def embed(self, pictures: torch.Tensor) -> torch.Tensor:
         """Embed pictures in 0..1 of the tower's size."""
-        normal = ((pictures - self.mean) / self.deviation).to(torch.bfloat16)
+        normal = ((pictures - self.mean) / self.std).to(torch.bfloat16)
         return self.clip.visual(normal.contiguous(memory_format=torch.channels_last))
 
     def losses(

@@ -11,11 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bot.settings import Settings
 from engine.devices import pick_device
+from engine.memory import out_of_memory
 from engine.models import ModelStore
 from engine.painting import Iterate, Painting
 from engine.pictures import save_png
 from engine.spec import PaintingSpec
-from engine.views import out_of_memory
 
 _LOOK_SECONDS = 0.1  # between two looks at the loss, each of which makes a GPU wait
 

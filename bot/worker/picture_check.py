@@ -14,7 +14,7 @@ from bot.worker.events import VEILED
 from engine.models import ModelStore
 from engine.perceptors import Perceptor
 from engine.spec import PaintingSpec
-from engine.starts import tensor_of
+from engine.tensors import tensor_of
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class PictureCheck:
 def concept_shares(perceptor: Perceptor, picture: Image.Image, concepts: tuple[str, ...]) -> dict[str, float]:
     """Return how much of its attention the perceptor gives each concept, from 0 to 1; the harmless rest is the rest."""
     small = picture.convert("RGB").resize((perceptor.size, perceptor.size), Image.Resampling.BICUBIC)
-    seen = perceptor.embed_pictures(tensor_of(small, perceptor.mean.device))
-    words = perceptor.embed_text((*concepts, *_HARMLESS))
+    seen = perceptor.encode_image(tensor_of(small, perceptor.mean.device))
+    words = perceptor.encode_text((*concepts, *_HARMLESS))
     shares = (perceptor.logit_scale * seen @ words.T).softmax(-1)[0].tolist()
     return dict(zip(concepts, shares[: len(concepts)], strict=True))

@@ -20,12 +20,12 @@ from bot.queue.files import FULL_DISK, GONE_BEFORE, Files, StorageError, is_full
 from bot.settings import ModerationSettings, WorkerSettings
 from bot.worker.events import Checkpointed, Event, Failed, Progress, Rendered, Shrunk, Started, Stopped
 from bot.worker.picture_check import PictureCheck
+from engine.memory import out_of_memory
 from engine.models import ModelStore
 from engine.painting import Iterate, LostError, Painting
 from engine.pictures import enlarged, preview_jpeg, save_png
 from engine.prompts import Prompt
 from engine.spec import BadSpecError, PaintingSpec
-from engine.views import out_of_memory
 
 log = logging.getLogger(__name__)
 

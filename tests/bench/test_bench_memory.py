@@ -49,10 +49,10 @@ def test_a_computed_step_needs_a_little_less(cpu):
     counted = count(TINY, "cpu", torch.float32)
     models, spec = RandomModels(cpu), TINY.spec()
     networks = [models.generator("tiny"), models.perceptor("tiny")]
-    models.perceptor("tiny").embed_text([PROMPT])
+    models.perceptor("tiny").encode_text([PROMPT])
     with Alive([tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]) as alive:
         painting = Painting(spec, models)
-        painting._views[0].fits = TINY.cutouts
+        painting._guides[0].at_once = TINY.cutouts
         for _ in range(2):
             next(painting)
     assert alive.peak <= counted.peak <= 1.2 * alive.peak

@@ -4,7 +4,7 @@ from bench.gpu import PARTS, Scale, everything
 from bench.setting import Setting
 from bench.ways import in_turn, of_gpu
 
-HEADINGS = ("A whole picture", "Stages", "Kernels", "Ways", "Several paintings", "Memory")
+HEADINGS = ("A whole picture", "Stages", "Kernels", "Ways", "Several pictures", "Memory")
 
 
 def test_every_part_measures_something():

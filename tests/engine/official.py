@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench import architectures
 from engine import third_party
-from engine.generators import Generator
+from engine.generators import VQGAN
 
 LOSS = {"target": "taming.modules.losses.vqperceptual.VQLPIPSWithDiscriminator", "params": {}}
 F16 = {
@@ -39,7 +39,7 @@ RN50 = architectures.clip_config("RN50")
 def random_vqgan(config: Mapping[str, Any], gumbel: bool) -> dict[str, Tensor]:
     """Return tensors under the names of taming's VQModel or GumbelVQ."""
     params = config["model"]["params"]
-    tensors = Generator({**params, "kind": "gumbel" if gumbel else "vqgan"}).state_dict()
+    tensors = VQGAN({**params, "kind": "gumbel" if gumbel else "vqgan"}).state_dict()
     codebook = tensors.pop("embedding.weight")
     if not gumbel:
         return {**tensors, "quantize.embedding.weight": codebook}

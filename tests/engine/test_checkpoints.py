@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from engine import third_party
 from engine.checkpoints import BadCheckpointError, converted, read_clip, read_safetensors, read_vqgan
-from engine.generators import build_generator
+from engine.generators import build_vqgan
 from engine.models import ModelStore
 from tests.engine import official
 
@@ -109,11 +109,11 @@ def test_clip(folder, cpu, name, file, config):
     )
     normed = (pictures - mean[:, None, None]) / deviation[:, None, None]
     wanted = F.normalize(theirs.encode_image(normed), dim=-1)
-    torch.testing.assert_close(perceptor.embed_pictures(pictures), wanted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(perceptor.encode_image(pictures), wanted, rtol=1e-5, atol=1e-5)
     tokens = torch.zeros(1, 77, dtype=torch.long)
     tokens[0, :5] = torch.tensor([49406, 320, 736, 3055, 49407])  # "a red apple", from clip.tokenize
     wanted = F.normalize(theirs.encode_text(tokens), dim=-1)
-    torch.testing.assert_close(perceptor.embed_text(["a red apple"]), wanted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(perceptor.encode_text(["a red apple"]), wanted, rtol=1e-5, atol=1e-5)
 
 
 class TestSmall:
@@ -182,7 +182,7 @@ assert converted(folder / "tiny.safetensors", read)[0]["kind"] == "vqgan"
         official.write_yaml(whole, tmp_path / "big.yaml")
         model, kept = read_vqgan(tmp_path / "big.ckpt", tmp_path / "big.yaml")
         assert kept.keys() == tensors.keys()
-        assert build_generator(model, kept, cpu).factor == 4
+        assert build_vqgan(model, kept, cpu).factor == 4
 
     def test_torchs_old_format_is_read(self, config, tmp_path):
         tensors = official.random_vqgan(config, gumbel=False)

@@ -25,7 +25,7 @@ def course(tiny_models, device):
     spec = spec_from_preset((Prompt(content="a red apple"),), "paper", width=48, height=32, seed=7, steps=3)
     painting = Painting(spec.but(cutouts=Cutouts(count=4)), ModelStore(tiny_models, device, embedded=tiny_models))
     losses = [iterate.loss for iterate in painting]
-    return losses, painting._latent.detach()
+    return losses, painting.z.detach()
 
 
 def test_recorded_networks_paint_the_same(tiny_models, cpu):

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from engine.cutouts import Cutter, Draw, colour_change, draw_boxes, homography_to_square
-from engine.kornia_cutouts import KorniaCutter, KorniaDraw, kornia_chain
+from bench.kornia_cutouts import KorniaCutter, KorniaParams, kornia_chain
+from engine.cutouts import CutoutParams, Cutter
+from engine.cutouts.colour import colour_change
+from engine.cutouts.geometry import draw_boxes, homography_to_square
 from engine.spec import Augmentations, Cutouts
-from engine.views import CutterType
 
 SIZE = 64
-CHAINS: tuple[CutterType, CutterType] = (Cutter, KorniaCutter)
+CHAINS: tuple[type[Cutter], type[KorniaCutter]] = (Cutter, KorniaCutter)
 STILL = Augmentations(flip=0, affine=0, perspective=0, jitter=0, noise=0)
 
 
@@ -27,8 +28,8 @@ def smooth_picture(height=96, width=128, seed=0):
 
 def still_draw(cutter, picture, **changes):
     """Draw nothing but whole pictures, changed only as given."""
-    draw = Cutter(cutter.cutouts, STILL, cutter.size).draw(picture.shape[-2], picture.shape[-1], rng())
-    return Draw(**{**vars(draw), **changes})
+    draw = Cutter(cutter.cutouts, STILL, cutter.size).draw(picture.shape[-2], picture.shape[-1], [rng()])
+    return CutoutParams(**{**vars(draw), **{name: values[None] for name, values in changes.items()}})
 
 
 def normalised(matrix, size):
@@ -47,7 +48,7 @@ def test_the_same_affine_gives_the_same_pixels(padding):
     theirs = chain(picture.expand(8, -1, -1, -1))
     cutter = Cutter(Cutouts(count=8), numbers, SIZE)
     draw = still_draw(cutter, picture, affine=normalised(chain.transform_matrix, SIZE))
-    ours = cutter.cut(picture, draw)
+    ours = cutter.cut(picture, draw)[0]
     assert (ours - theirs).abs().mean() < 0.01
 
 
@@ -59,7 +60,7 @@ def test_the_same_perspective_gives_the_same_pixels():
     theirs = chain(picture.expand(8, -1, -1, -1))
     cutter = Cutter(Cutouts(count=8), numbers, SIZE)
     draw = still_draw(cutter, picture, perspective=normalised(chain.transform_matrix, SIZE))
-    ours = cutter.cut(picture, draw)
+    ours = cutter.cut(picture, draw)[0]
     covered = lambda cut: (cut.sum(1) > 0).float().mean()  # noqa: E731
     assert (ours - theirs).abs().mean() < 0.01
     assert covered(ours).item() == pytest.approx(covered(theirs).item(), abs=0.02)  # theirs has soft edges
@@ -81,7 +82,7 @@ def test_the_same_jitter_gives_nearly_the_same_colours(amounts, apart):
         params["brightness_factor"], params["contrast_factor"], params["saturation_factor"], params["hue_factor"]
     )
     cutter = Cutter(Cutouts(count=8), numbers, SIZE)
-    ours = cutter.cut(picture, still_draw(cutter, picture, colour=colour, lift=lift))
+    ours = cutter.cut(picture, still_draw(cutter, picture, colour=colour, lift=lift))[0]
     assert (ours - theirs).abs().mean() < 0.02
     assert (ours - theirs).abs().mean() < apart * (theirs - picture).abs().mean()
     assert F.cosine_similarity((ours - picture).flatten(), (theirs - picture).flatten(), dim=0) > 0.7
@@ -89,16 +90,17 @@ def test_the_same_jitter_gives_nearly_the_same_colours(amounts, apart):
 
 def test_crops_alone_agree_with_plain_cropping_and_resizing():
     picture = smooth_picture(160, 200)
-    fast, plain = (kind(Cutouts(count=12, overview=2), STILL, SIZE) for kind in CHAINS)
-    draw = fast.draw(160, 200, rng(1))
-    same_boxes = KorniaDraw(boxes=draw.boxes, seed=0)
+    numbers = (Cutouts(count=12, overview=2), STILL, SIZE)
+    fast, plain = Cutter(*numbers), KorniaCutter(*numbers)
+    draw = fast.draw(160, 200, [rng(1)])
+    same_boxes = KorniaParams(boxes=draw.boxes, seed=0)
     assert (fast.cut(picture, draw) - plain.cut(picture, same_boxes)).abs().mean() < 0.01
 
 
 def test_fine_detail_is_averaged_away_not_aliased():
     stripes = (torch.arange(512) % 2).float().expand(1, 3, 512, 512)  # the finest there is
     cutter = Cutter(Cutouts(count=8, overview=8), STILL, SIZE)
-    cut = cutter.cut(stripes, cutter.draw(512, 512, rng()))
+    cut = cutter.cut(stripes, cutter.draw(512, 512, [rng()]))
     assert (cut - 0.5).abs().max() < 0.02
 
 
@@ -110,7 +112,7 @@ def test_both_chains_have_the_same_statistics(method):
     for kind in CHAINS:
         cutter = kind(Cutouts(method=method, count=128), numbers, SIZE)
         generator = rng(2)
-        cuts = torch.cat([cutter.cut(picture, cutter.draw(128, 128, generator)) for _ in range(6)])
+        cuts = torch.cat([cutter.cut(picture, cutter.draw(128, 128, [generator]))[0] for _ in range(6)])
         empty = (F.avg_pool2d(cuts.abs().amax(1, keepdim=True), 8) < 0.25).float().mean()
         results.append((cuts.mean(), cuts.std(), cuts.mean((0, 1)).std(), empty))
     for ours, theirs in zip(*results, strict=True):
@@ -127,7 +129,7 @@ def test_the_mean_of_the_gradients_agrees():
         cutter = kind(Cutouts(count=128), numbers, SIZE)
         generator = rng(7)
         for _ in range(6):
-            (cutter.cut(picture, cutter.draw(128, 128, generator)) * liked).mean().backward()
+            (cutter.cut(picture, cutter.draw(128, 128, [generator])) * liked).mean().backward()
         assert picture.grad is not None
         gradients.append(F.avg_pool2d(picture.grad, 16).flatten())
     assert F.cosine_similarity(*gradients, dim=0) > 0.95
@@ -163,10 +165,10 @@ def test_parts_are_the_whole_and_draws_come_from_the_generator_alone():
     picture = smooth_picture()
     cutter = Cutter(Cutouts(count=6), Augmentations(), SIZE)
     before = torch.get_rng_state()
-    draw = cutter.draw(96, 128, rng(5))
+    draw = cutter.draw(96, 128, [rng(5)])
     whole = cutter.cut(picture, draw)
-    parts = torch.cat([cutter.cut(picture, draw, part) for part in (slice(0, 4), slice(4, 6))])
-    again = cutter.cut(picture, cutter.draw(96, 128, rng(5)))
+    parts = torch.cat([cutter.cut(picture, draw, part) for part in (slice(0, 4), slice(4, 6))], 1)
+    again = cutter.cut(picture, cutter.draw(96, 128, [rng(5)]))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(whole, parts)
     assert torch.equal(whole, again)
@@ -175,13 +177,13 @@ def test_parts_are_the_whole_and_draws_come_from_the_generator_alone():
 def test_kornia_s_chain_leaves_the_global_generator_alone():
     cutter = KorniaCutter(Cutouts(count=2), Augmentations(), SIZE)
     before = torch.get_rng_state()
-    cutter.cut(smooth_picture(), cutter.draw(96, 128, rng()))
+    cutter.cut(smooth_picture(), cutter.draw(96, 128, [rng()]))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_erasing_takes_the_same_box_from_every_cutout():
     cutter = Cutter(Cutouts(count=4), STILL.model_copy(update={"erasing": 1.0}), SIZE)
-    cut = cutter.cut(torch.ones(1, 3, 64, 64), cutter.draw(64, 64, rng(1)))
+    cut = cutter.cut(torch.ones(1, 3, 64, 64), cutter.draw(64, 64, [rng(1)]))[0]
     erased = cut == 0
     assert 0.05 < erased.float().mean() < 0.45
     assert (erased == erased[:1]).all()
@@ -189,9 +191,9 @@ def test_erasing_takes_the_same_box_from_every_cutout():
 
 def test_a_gpu_s_one_look_up_sees_the_same(monkeypatch):
     cutter = Cutter(Cutouts(count=5), Augmentations(), SIZE)
-    draw, seen = cutter.draw(96, 128, rng(3)), []
+    draw, seen = cutter.draw(96, 128, [rng(3)]), []
     for tall in (False, True):
-        monkeypatch.setattr("engine.cutouts.on_gpu", lambda _, tall=tall: tall)
+        monkeypatch.setattr("engine.cutouts.sampling.on_gpu", lambda _, tall=tall: tall)
         picture = smooth_picture().requires_grad_()
         cut = cutter.cut(picture, draw, slice(1, 5))
         cut.square().sum().backward()

@@ -6,7 +6,8 @@ import re
 import pytest
 import torch
 
-from engine.devices import BadDeviceError, Device, even, pick_device
+from engine.devices import BadDeviceError, Device, pick_device
+from engine.memory import even_chunks
 
 
 def test_cpu_in_either_precision():
@@ -43,6 +44,6 @@ class _Small(Device):
 
 def test_chunks_are_even_and_fit():
     device = _Small(torch.device("cpu"), torch.float32, "small")
-    assert even(32, device.fits(bytes_each=1)) == 32
-    assert even(32, device.fits(bytes_each=25)) == 16  # 24 would fit, but leave a ragged rest
-    assert even(32, device.fits(bytes_each=10_000)) == 1
+    assert even_chunks(32, device.fits(bytes_each=1)) == [slice(0, 32)]
+    assert even_chunks(32, device.fits(bytes_each=25)) == [slice(0, 16), slice(16, 32)]  # 24 would leave a ragged rest
+    assert len(even_chunks(32, device.fits(bytes_each=10_000))) == 32

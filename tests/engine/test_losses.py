@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.losses import (
     STAIR,
-    Target,
+    PromptLoss,
     clamp_with_grad,
     latent_penalty,
     penalty_weight,
@@ -41,7 +41,7 @@ def test_spherical_distance_of_opposite_vectors_is_finite():
 def test_a_prompt_is_the_weighted_mean_over_all_pairs(weight):
     cutouts, targets = unit(5, 16, 2), unit(3, 16, 3)
     angles = np.arccos(np.clip(cutouts @ targets.T, -1, 1))
-    target = Target(torch.tensor(targets).float(), weight)
+    target = PromptLoss(torch.tensor(targets).float(), weight)
     assert float(target(torch.tensor(cutouts).float())) == pytest.approx(weight * (angles**2 / 2).mean(), abs=1e-5)
 
 
@@ -51,7 +51,7 @@ def test_beyond_its_stop_a_prompt_has_value_but_no_gradient(weight, still_pulled
     near, far = 0.3, 1.5  # radians from the target
     cutouts = torch.tensor([[math.cos(t), math.sin(t)] for t in (near, far)], requires_grad=True)
     stop = 0.5  # between near^2 / 2 and far^2 / 2
-    loss = Target(target, weight, stop)(cutouts)
+    loss = PromptLoss(target, weight, stop)(cutouts)
     loss.backward()
     assert loss.item() == pytest.approx(weight * (near**2 + far**2) / 4, abs=1e-5)
     assert cutouts.grad is not None
@@ -85,10 +85,9 @@ def test_a_penalty_never_pushes(weight, rate, step, schedule):
 
 def test_latent_penalty_is_the_mean_square():
     z, start = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
-    assert float(latent_penalty(z, None)) == pytest.approx((z.double() ** 2).mean().item(), abs=1e-6)
-    assert float(latent_penalty(z, start)) == pytest.approx(
-        ((z.double() - start.double()) ** 2).mean().item(), abs=1e-6
-    )
+    squares, apart = (z.double() ** 2).mean((1, 2, 3)), ((z.double() - start.double()) ** 2).mean((1, 2, 3))
+    assert latent_penalty(z, None).tolist() == pytest.approx(squares.tolist(), abs=1e-6)
+    assert latent_penalty(z, start).tolist() == pytest.approx(apart.tolist(), abs=1e-6)
 
 
 def test_total_variation_is_zero_only_on_flat_pictures():

@@ -51,11 +51,11 @@ class ColourPerceptor(Perceptor):
         self.size = 16
         self.logit_scale = 20.0
 
-    def embed_text(self, texts):
+    def encode_text(self, texts):
         colours = {"red": (1.0, 0, 0), "blue": (0, 0, 1.0)}
         return torch.tensor([colours[text] for text in texts])
 
-    def embed_pictures(self, cutouts):
+    def encode_image(self, cutouts):
         return F.normalize(cutouts.mean((2, 3)), dim=-1)
 
 

@@ -23,7 +23,7 @@ def test_the_embedded_pair_paints_and_looks(store):
     assert (generator.factor, generator.channels) == (4, TINY_GENERATOR["embed_dim"])
     picture = generator.decode(generator.quantise(torch.randn(1, 8, 8, 8)))
     assert picture.shape == (1, 3, 32, 32)
-    assert perceptor.embed_pictures(picture).shape == perceptor.embed_text(["a red apple"]).shape == (1, 16)
+    assert perceptor.encode_image(picture).shape == perceptor.encode_text(["a red apple"]).shape == (1, 16)
 
 
 def test_networks_are_frozen_and_in_eval_mode(store):
@@ -34,7 +34,7 @@ def test_networks_are_frozen_and_in_eval_mode(store):
 
 def test_words_the_pair_does_not_know_share_one_meaning(store):
     perceptor = store.perceptor("embedded")
-    castle, forest, apple = perceptor.embed_text(["castle", "forest", "apple"])
+    castle, forest, apple = perceptor.encode_text(["castle", "forest", "apple"])
     assert torch.equal(castle, forest)
     assert not torch.allclose(castle, apple)
 
@@ -69,7 +69,7 @@ def test_the_shipped_pair_loads_and_tells_a_text_from_its_opposite(cpu, tmp_path
     codes = generator.codebook[:256].view(1, 16, 16, -1).permute(0, 3, 1, 2)
     picture = generator.decode(codes)
     assert picture.isfinite().all()
-    red, apple, blue = perceptor.embed_text(["a red apple", "an apple, red", "a blue sky"])
+    red, apple, blue = perceptor.encode_text(["a red apple", "an apple, red", "a blue sky"])
     assert red @ apple > red @ blue
 
 

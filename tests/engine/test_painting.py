@@ -88,7 +88,6 @@ RESUME = """
 import sys, torch
 from pathlib import Path
 from engine.devices import pick_device
-from engine.devices import pick_device
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.spec import PaintingSpec
@@ -104,7 +103,7 @@ print(losses)
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"preset": "mse", "average": 0.9, "coarse": 0.5}, {"learning_rate_schedule": "cosine"}]
+    "changes", [{}, {"preset": "mse", "ema_decay": 0.9, "coarse": 0.5}, {"learning_rate_schedule": "cosine"}]
 )
 def test_a_new_process_goes_on_bit_exactly(store, tiny_models, tmp_path, changes):
     spec = spec_of(**{"steps": 8, **changes})
@@ -124,16 +123,16 @@ def test_a_new_process_goes_on_bit_exactly(store, tiny_models, tmp_path, changes
 
 def test_chunks_change_nothing_but_memory(store):
     whole, pieces = Painting(spec_of(), store), Painting(spec_of(), store)
-    pieces._views[0].fits = 4  # 6 cutouts: 4 and 2
+    pieces._guides[0].at_once = 4  # 6 cutouts: 4 and 2
     for one, other in zip(whole, pieces, strict=True):
         assert one.loss == pytest.approx(other.loss, abs=1e-4)
-    assert torch.allclose(whole._latent, pieces._latent, atol=1e-3)
+    assert torch.allclose(whole.z, pieces.z, atol=1e-3)
 
 
 def test_out_of_memory_halves_the_chunk_and_repeats_the_step(store, monkeypatch):
     _, losses = paint(spec_of(), store)
     perceptor = store.perceptor("embedded")
-    embed = perceptor.embed_pictures
+    embed = perceptor.encode_image
     tried = []
 
     def scarce(cutouts):
@@ -142,7 +141,7 @@ def test_out_of_memory_halves_the_chunk_and_repeats_the_step(store, monkeypatch)
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return embed(cutouts)
 
-    monkeypatch.setattr(perceptor, "embed_pictures", scarce)
+    monkeypatch.setattr(perceptor, "encode_image", scarce)
     painting, scarce_losses = paint(spec_of(), store)
     assert max(tried) == 6
     assert tried[-1] <= 2
@@ -156,7 +155,7 @@ def test_another_error_is_not_taken_for_lack_of_memory(store, monkeypatch):
     def broken(cutouts):
         raise RuntimeError("illegal memory access")
 
-    monkeypatch.setattr(perceptor, "embed_pictures", broken)
+    monkeypatch.setattr(perceptor, "encode_image", broken)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         next(Painting(spec_of(), store))
 
@@ -164,7 +163,7 @@ def test_another_error_is_not_taken_for_lack_of_memory(store, monkeypatch):
 def test_a_latent_gone_bad_is_reported_and_never_saved(store):
     painting = Painting(spec_of(), store)
     next(painting)
-    painting._latent.data[0, 0, 0, 0] = torch.nan
+    painting.z.data[0, 0, 0, 0] = torch.nan
     with pytest.raises(LostError, match="lower learning rate"):
         painting.state_dict()
     with pytest.raises(LostError):
@@ -188,14 +187,15 @@ def test_a_weak_edit_stays_nearer_to_its_picture(store, photo):
     for strength in (0.05, 1.0):
         painting = Painting(spec_of(init_image=photo, strength=strength, steps=15), store)
         list(painting)
-        moved[strength] = (painting._latent - painting._first_z).square().mean().item()
+        moved[strength] = (painting.z - painting._z_orig).square().mean().item()
     assert moved[0.05] < 0.5 * moved[1.0]
 
 
 def test_a_directional_edit_finds_its_own_region(store, photo):
     painting = Painting(spec_of(init_image=photo, edit_from="grey", steps=2), store)
-    assert painting._mask is not None
-    assert 0 < float(painting._mask.mean()) < 1
+    assert painting._edit is not None
+    assert painting._edit.mask is not None
+    assert 0 < float(painting._edit.mask.mean()) < 1
     losses = [iterate.losses for iterate in painting]
     assert all(len(values) == 2 for values in losses)
 
@@ -244,7 +244,7 @@ def test_a_generator_without_a_prior_says_so(store, monkeypatch):
 
 
 def test_a_saved_latent_starts_another_painting(store, tmp_path):
-    painting, _ = paint(spec_of(average=0.5), store)
+    painting, _ = paint(spec_of(ema_decay=0.5), store)
     painting.save_latent(tmp_path / "z.safetensors")
     twin = Painting(spec_of(init_latent=str(tmp_path / "z.safetensors")), store)
     varied = Painting(spec_of(init_latent=str(tmp_path / "z.safetensors"), init_noise=0.3), store)
@@ -266,13 +266,13 @@ def test_pictures_are_prompts_too(store, photo):
     prompts = (*APPLE, Prompt(kind="image", content=photo, weight=0.5))
     painting, losses = paint(spec_of().but(prompts=prompts), store)
     assert len(losses) == 4
-    assert painting._views[0]._targets[1].embeddings.shape[0] == 6  # one embedding per cutout
+    assert painting._guides[0]._prompts[1].embeddings.shape[0] == 6  # one embedding per cutout
 
 
 def test_an_ensemble_weighs_its_perceptors(store):
     pair = (PerceptorChoice(name="embedded", weight=3), PerceptorChoice(name="embedded", weight=1))
     painting = Painting(spec_of(perceptors=pair), store)
-    assert [view._weight for view in painting._views] == [0.75, 0.25]
+    assert [guide.weight for guide in painting._guides] == [0.75, 0.25]
     assert next(painting).loss > 0
 
 

@@ -95,17 +95,17 @@ def test_cut_off_never_fails(perceptor, text):
 
 
 def test_embeddings_have_unit_length(perceptor):
-    pictures = perceptor.embed_pictures(torch.rand(3, 3, 32, 32))
-    texts = perceptor.embed_text(["a red apple", "grey", "apple " * 50])
+    pictures = perceptor.encode_image(torch.rand(3, 3, 32, 32))
+    texts = perceptor.encode_text(["a red apple", "grey", "apple " * 50])
     for vectors in (pictures, texts):
         assert vectors.dtype == torch.float32
         torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
 
 
 def test_a_text_is_embedded_once(perceptor):
-    perceptor.embed_text(["on", "on"])
+    perceptor.encode_text(["on", "on"])
     before = perceptor._embed_one.cache_info()
-    assert torch.equal(*perceptor.embed_text(["on", "on"]))
+    assert torch.equal(*perceptor.encode_text(["on", "on"]))
     after = perceptor._embed_one.cache_info()
     assert (after.hits - before.hits, after.misses - before.misses) == (2, 0)
 
@@ -117,14 +117,14 @@ def test_bf16_agrees_with_fp32_in_vector_and_gradient(perceptor, tiny_models, tm
     vectors, gradients = [], []
     for network in (perceptor, half):
         leaf = pictures.clone().requires_grad_()
-        vector = network.embed_pictures(leaf)
+        vector = network.encode_image(leaf)
         vector[:, 0].sum().backward()
         vectors.append(vector.detach())
         assert leaf.grad is not None
         gradients.append(leaf.grad.flatten())
     assert torch.cosine_similarity(*vectors).min() > 0.99
     assert torch.cosine_similarity(*gradients, dim=0) > 0.9
-    assert torch.equal(half.embed_text(["apple"]), perceptor.embed_text(["apple"]))
+    assert torch.equal(half.encode_text(["apple"]), perceptor.encode_text(["apple"]))
 
 
 def test_logit_scale_is_clips(perceptor):

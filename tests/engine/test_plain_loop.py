@@ -12,13 +12,14 @@ import torch
 from safetensors import safe_open
 from torch.nn import functional as F
 
+from bench.kornia_cutouts import kornia_chain, use_kornia
 from engine import third_party
-from engine.kornia_cutouts import KorniaCutter, kornia_chain
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.perceptors import tokenise
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
+from engine.seeds import derive_seed
 from engine.spec import Cutouts
 
 STEPS, COUNT = 30, 6
@@ -59,7 +60,7 @@ class PlainLoop:
             self.target = F.normalize(self.clip.encode_text(tokens[None]), dim=-1)
         self.numbers = spec.augmentations
         self.chain = kornia_chain(self.numbers)
-        self.rng = torch.Generator().manual_seed(spec.seed * 8)
+        self.spec, self.taken = spec, 0
         self.z = z.clone().requires_grad_()
         self.adam = torch.optim.Adam([self.z], lr=0.1)
 
@@ -73,6 +74,7 @@ class PlainLoop:
         picture = decoded + (decoded.clamp(0, 1) - decoded).detach()
         seen = F.normalize(self.clip.encode_image(self.normalise(self.cut(picture))), dim=-1)
         loss = ((seen - self.target).norm(dim=-1) / 2).arcsin().pow(2).mul(2).mean()
+        self.taken += 1
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
@@ -82,8 +84,9 @@ class PlainLoop:
         return loss.item()
 
     def cut(self, picture):
-        torch.rand(COUNT, 3, generator=self.rng)  # where crops would lie, had this preset any
-        seed = int(torch.randint(2**31, (1,), generator=self.rng))
+        rng = torch.Generator().manual_seed(derive_seed(self.spec.seed, "steps", self.taken))
+        torch.rand(COUNT, 3, generator=rng)  # where crops would lie, had this preset any
+        seed = int(torch.randint(2**31, (1,), generator=rng))
         pooled = (F.adaptive_avg_pool2d(picture, self.side) + F.adaptive_max_pool2d(picture, self.side)) / 2
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -99,12 +102,12 @@ class PlainLoop:
 def test_the_nerdyrodent_preset_tracks_a_plain_loop(tiny_models, cpu):
     spec = spec_from_preset((Prompt(content="a red apple"),), "nerdyrodent", width=48, height=48, steps=STEPS, seed=3)
     spec = spec.but(cutouts=Cutouts(method="pooled", count=COUNT).model_dump())
-    ours = Painting(spec, ModelStore(tiny_models, cpu, embedded=tiny_models), cutter=KorniaCutter)
+    ours = use_kornia(Painting(spec, ModelStore(tiny_models, cpu, embedded=tiny_models)))
     start = ours._start()
     plain = PlainLoop(tiny_models, spec, start)
     pairs = [(iterate.loss, plain.step()) for iterate in ours]
     for mine, theirs in pairs:
         assert mine == pytest.approx(theirs, rel=2e-3)
-    assert (ours._latent - start).abs().mean() > 0.1  # it went somewhere
-    agree = (ours._vqgan._nearest(ours._latent.detach()) == ours._vqgan._nearest(plain.z.detach())).float().mean()
+    assert (ours.z - start).abs().mean() > 0.1  # it went somewhere
+    agree = (ours._vqgan._nearest(ours.z.detach()) == ours._vqgan._nearest(plain.z.detach())).float().mean()
     assert agree > 0.95

@@ -29,7 +29,7 @@ def test_paper_has_the_papers_numbers() -> None:
     assert (penalty.target, penalty.schedule, penalty.rate) == ("zero", "linear", 0.005)
     kinds = spec.augmentations
     assert min(kinds.flip, kinds.affine, kinds.perspective, kinds.jitter, kinds.noise) > 0
-    assert (spec.cutouts.method, spec.clamp_latent, spec.average, spec.coarse) == ("crops", True, 0, 0)
+    assert (spec.cutouts.method, spec.clamp_latent, spec.ema_decay, spec.coarse) == ("crops", True, 0, 0)
 
 
 def test_notebook_has_crowsons_numbers() -> None:

@@ -29,11 +29,11 @@ class Tape(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.operations, self.before, self.fresh = [], [], set()
+        self.operations, self.before, self.fresh, self.rngs = [], [], set(), []
         Tape.made += 1
 
     def register_generator_state(self, rng):
-        self.rng, self.rng_before = rng, rng.get_state()
+        self.rngs.append((rng, rng.get_state()))
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -53,7 +53,8 @@ class Tape(TorchDispatchMode):
         super().__exit__(*exception)
         for tensor, value in reversed(self.before):
             tensor.detach().copy_(value)
-        self.rng.set_state(self.rng_before)
+        for rng, state in self.rngs:
+            rng.set_state(state)
 
     @torch.no_grad()
     def replay(self):
@@ -104,14 +105,14 @@ def stores(tiny_models, cpu):
         ("paper", {}, 1),
         ("normal", {"coarse": 0.5, "learning_rate_schedule": "cosine"}, 2),
         ("nerdyrodent", {"total_variation": 0.1, "strength": 0.5}, 1),
-        ("mse", {"steps": 56, "average": 0.9}, 2),  # a new Adam at the stair
+        ("mse", {"steps": 56, "ema_decay": 0.9}, 2),  # a new Adam at the stair
     ],
 )
 def test_a_recorded_step_paints_the_same(tape, tiny_models, cpu, preset, changes, made):
     recorded, plain = (Painting(spec_of(preset, **changes), store) for store in stores(tiny_models, cpu))
     losses = [[iterate.losses for iterate in painting] for painting in (recorded, plain)]
     assert losses[0] == losses[1]
-    assert torch.equal(recorded._average, plain._average)
+    assert torch.equal(recorded._ema, plain._ema)
     assert recorded.picture().tobytes() == plain.picture().tobytes()
     assert Tape.made == made
 
@@ -131,7 +132,7 @@ def test_a_recorded_painting_is_steered_and_resumed(tape, tiny_models, cpu):
         painting.steer((Prompt(content="a grey lighthouse"),))
         steered = [iterate.loss for iterate in painting]
         resumed = Painting(spec_of(steps=12), store).load_state_dict(state)
-        return steered, [iterate.loss for iterate in resumed], resumed._latent.detach()
+        return steered, [iterate.loss for iterate in resumed], resumed.z.detach()
 
     recorded, plain = (course(store) for store in stores(tiny_models, cpu))
     assert recorded[:2] == plain[:2]
@@ -153,7 +154,7 @@ def test_a_gpu_paints_the_same_from_its_recording(tiny_models, precision):
         painting = Painting(painting.spec, store).load_state_dict(painting.state_dict())
         losses = [iterate.loss for iterate in painting]
         assert (painting._recorder._graph is not None) == (compiler == "whole")
-        return losses, painting._latent.detach()
+        return losses, painting.z.detach()
 
     (losses, z), (wanted, wanted_z) = course("whole", 6), course("none", 6)
     assert losses == pytest.approx(wanted, abs=2e-2)

@@ -89,7 +89,7 @@ class LosesItself(Painting):
         iterate = super().__next__()
         if self.step == 4 and LosesItself.times:
             LosesItself.times -= 1
-            self._latent.data.fill_(float("nan"))
+            self.z.data.fill_(float("nan"))
         return iterate
 
 

@@ -1,0 +1,84 @@
+"""Editing a picture: what may change, putting the rest back, and the loss of a directional edit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine.losses import PromptLoss, spherical_distance
+from engine.masks import feather, find_region, share_inside, to_latent
+from engine.perceptors import Perceptor
+from engine.pictures import read_mask, read_picture
+from engine.seeds import generators
+from engine.spec import PaintingSpec
+from engine.tensors import tensor_of
+
+TOWARDS = 1.25
+"""How much an edit's change weighs against keeping the rest (EleutherAI's editing notebook)."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Hold a picture to edit and where it may change."""
+
+    original: Tensor
+    """(1, 3, h, w) in [0, 1]."""
+    mask: Tensor | None
+    """(1, 1, h, w): 1 may change, 0 stays; None: all may change."""
+
+    def put_back(self, pictures: Tensor) -> Tensor:
+        """Put the original back where the mask is 0, (b, 3, h', w')."""
+        if self.mask is None:
+            return pictures
+        size = (pictures.shape[-2], pictures.shape[-1])
+        mask, original = (F.interpolate(t, size, mode="area") for t in (self.mask, self.original))
+        return original + mask * (pictures - original)
+
+    def confine_(self, grad: Tensor) -> None:
+        """Zero a latent's gradient (b, c, rows, columns) where nothing may change (paper section 2.5)."""
+        if self.mask is not None:
+            grad *= to_latent(self.mask, (grad.shape[-2], grad.shape[-1]))
+
+
+class DirectionalLoss:
+    """Move away from the words for what is there, and keep the rest (EleutherAI's editing notebook)."""
+
+    def __init__(self, words: Tensor, edit: Edit) -> None:
+        """Take the embedded words, (1, d)."""
+        self.edit = edit
+        self._away = PromptLoss(words, -TOWARDS)
+        self._mask = torch.ones_like(edit.original[:, :1]) if edit.mask is None else edit.mask
+
+    def __call__(self, seen: Tensor, unchanged: Tensor, boxes: Tensor) -> Tensor:
+        """Return the loss of embedded cutouts (b, n, d), next to the original's in the same boxes (b, n, 4), (b,).
+
+        A cutout has to stay like the original's the more, the less of it may change.
+        """
+        kept = 1 - share_inside(self._mask, boxes)
+        return self._away(seen) + (spherical_distance(seen, unchanged) * kept).mean(1)
+
+
+def read_edit(
+    spec: PaintingSpec, height: int, width: int, perceptors: Sequence[Perceptor], device: torch.device
+) -> Edit | None:
+    """Read what a spec says of an edit, at the painting's size; None where it starts from no picture.
+
+    Raise `BadPictureError`.
+    """
+    if spec.init_image is None:
+        return None
+    image = read_picture(Path(spec.init_image)).resize((width, height), Image.Resampling.LANCZOS)
+    original = tensor_of(image, device)
+    words = spec.mask_text or spec.edit_from
+    if spec.mask is not None:
+        mask = tensor_of(read_mask(Path(spec.mask)).resize((width, height), Image.Resampling.BOX), device)
+    elif words:
+        # Not by the painting's own seed: where the words' region is does not depend on it.
+        mask = find_region(original, words, perceptors, *generators([0], "mask", device))
+    else:
+        return Edit(original, None)
+    return Edit(original, feather(mask))

@@ -1,0 +1,132 @@
+"""A guide: one perceptor, the cutouts it sees, and the prompts it pulls the picture towards."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from engine.cutouts import CutoutParams, Cutter
+from engine.devices import Device
+from engine.edit import TOWARDS, DirectionalLoss, Edit
+from engine.losses import PromptLoss
+from engine.memory import even_chunks, out_of_memory, saved_bytes
+from engine.perceptors import Perceptor
+from engine.pictures import read_picture
+from engine.prompts import Prompt
+from engine.seeds import generators
+from engine.spec import PaintingSpec
+from engine.tensors import tensor_of
+
+
+class Guide:
+    """Pull pictures to where the prompts want them, as one perceptor sees them."""
+
+    def __init__(self, perceptor: Perceptor, weight: float, spec: PaintingSpec, device: Device) -> None:
+        self.perceptor = perceptor
+        self.weight = weight
+        """Its share of the whole loss."""
+        self.cutter = Cutter(spec.cutouts, spec.augmentations, perceptor.size)
+        self.notices: list[str] = []
+        self.at_once = 0
+        """How many cutouts are seen at once; 0: not measured yet."""
+        self._spec = spec
+        self._count = spec.cutouts.count
+        self._device = device
+        self._prompts: list[PromptLoss] = []
+        self._direction: DirectionalLoss | None = None
+
+    def set_prompts(self, prompts: tuple[Prompt, ...]) -> None:
+        """Set what to pull towards."""
+        stronger = TOWARDS if self._spec.edit_from else 1.0
+        self._prompts = [
+            PromptLoss(self._encode_prompt(prompt), prompt.weight * stronger, prompt.stop) for prompt in prompts
+        ]
+
+    def set_direction(self, words: str, edit: Edit) -> None:
+        """Make the edit directional: away from these words, and like the original where the mask is 0."""
+        self._direction = DirectionalLoss(self.perceptor.encode_text([words]), edit)
+
+    def backward(self, pictures: Tensor, rngs: Sequence[torch.Generator]) -> Tensor:
+        """Add the gradient of this guide's loss to `pictures.grad`, cutouts drawn from one generator per picture.
+
+        Return the losses of each picture, (b, prompts + 1): the last is the directional edit's, 0 without one.
+        When memory runs out, see the same cutouts again, fewer at once: the result is the same.
+        """
+        params = self.cutter.draw(pictures.shape[-2], pictures.shape[-1], rngs)
+        if not self.at_once:
+            self.at_once = self._how_many_fit(pictures, params)
+        before = None if pictures.grad is None else pictures.grad.clone()
+        while True:
+            try:
+                return self._backward_in_chunks(pictures, params)
+            except RuntimeError as error:
+                if not out_of_memory(error) or self.at_once == 1:
+                    raise
+            self.at_once = math.ceil(min(self.at_once, len(pictures) * self._count) / 2)
+            self.notices.append(f"Memory ran short: the cutouts are now seen {self.at_once} at a time.")
+            pictures.grad = before if before is None else before.clone()
+
+    def _backward_in_chunks(self, pictures: Tensor, params: CutoutParams) -> Tensor:
+        total = pictures.new_zeros(len(pictures), len(self._prompts) + 1)
+        for part in self._chunks(pictures):
+            seen = self._encode(pictures, params, part)
+            share = self.weight * seen.shape[1] / self._count
+            losses = share * torch.stack(
+                [*(loss(seen) for loss in self._prompts), self._edit_loss(seen, params, part)], 1
+            )
+            losses.sum().backward()
+            total += losses.detach()
+        return total
+
+    def _encode(self, pictures: Tensor, params: CutoutParams, part: slice) -> Tensor:
+        """Embed some of each picture's cutouts, (b, k, d)."""
+        cutouts = self.cutter.cut(pictures, params, part)
+        return self.perceptor.encode_image(cutouts.flatten(0, 1)).unflatten(0, cutouts.shape[:2])
+
+    def _edit_loss(self, seen: Tensor, params: CutoutParams, part: slice) -> Tensor:
+        if self._direction is None:
+            return seen.new_zeros(len(seen))
+        with torch.no_grad():
+            original = self._direction.edit.original.expand(len(seen), -1, -1, -1)
+            unchanged = self._encode(original, params, part)
+        return self._direction(seen, unchanged, params.boxes[:, part])
+
+    def _chunks(self, pictures: Tensor) -> list[slice]:
+        return even_chunks(self._count, max(1, (self.at_once or 32) // len(pictures)))
+
+    @torch.no_grad()
+    def judge(self, pictures: Tensor, rngs: Sequence[torch.Generator]) -> Tensor:
+        """Return this guide's loss of each picture, (b,)."""
+        seen = self._encode_all(pictures, rngs)
+        return self.weight * torch.stack([loss(seen) for loss in self._prompts]).sum(0)
+
+    def _encode_all(self, pictures: Tensor, rngs: Sequence[torch.Generator]) -> Tensor:
+        params = self.cutter.draw(pictures.shape[-2], pictures.shape[-1], rngs)
+        return torch.cat([self._encode(pictures, params, part) for part in self._chunks(pictures)], 1)
+
+    @torch.no_grad()
+    def _encode_prompt(self, prompt: Prompt) -> Tensor:
+        """Embed a prompt, (m, d): one vector for a text, one per cutout for a picture (Crowson's notebook)."""
+        if prompt.kind == "text":
+            if rest := self.perceptor.cut_off(prompt.content):
+                self.notices.append(f"The prompt is longer than the model reads; it did not see: “{rest}”.")
+            return self.perceptor.encode_text([prompt.content])
+        image = read_picture(Path(prompt.content))
+        # Keeping its shape, but no larger than the painting (Crowson's notebook).
+        shrink = min(1.0, math.sqrt(self._spec.width * self._spec.height / (image.width * image.height)))
+        size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
+        picture = tensor_of(image.resize(size, Image.Resampling.LANCZOS), self._device.torch_device)
+        # Not by the painting's own seed: what is wanted does not depend on it.
+        return self._encode_all(picture, generators([0], "prompts", picture.device))[0]
+
+    def _how_many_fit(self, pictures: Tensor, params: CutoutParams) -> int:
+        """Return how many cutouts fit into memory at once, by what one more keeps for the backward pass."""
+        picture = pictures.detach().requires_grad_()
+        one, two = (
+            saved_bytes(lambda n=n: self._encode(picture, params, slice(0, n)), self.perceptor.parameters())
+            for n in (1, 2)
+        )
+        return self._device.fits(2 * (two - one) // len(pictures))  # as much again passes through

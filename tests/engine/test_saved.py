@@ -1,0 +1,54 @@
+"""Files that an earlier version wrote: they load, and painting goes on from them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.models import ModelStore
+from engine.painting import Painting
+from engine.pictures import spec_of
+from engine.spec import PaintingSpec
+
+SAVED = Path(__file__).parent / "saved"
+TINY = ("tiny-paper", "tiny-mse", "tiny-normal")
+
+
+def spec_named(name):
+    return PaintingSpec.from_json((SAVED / f"{name}.spec.json").read_text())
+
+
+@pytest.mark.parametrize("name", [*TINY, "shipped-draft", "edit"])
+def test_a_spec_loads_and_means_the_same(name):
+    spec = spec_named(name)
+    assert PaintingSpec.from_json(spec.to_json()) == spec
+    wanted = {"tiny-mse": 0.9, "tiny-normal": 0.9, "shipped-draft": 0.8, "edit": 0.95}
+    assert spec.ema_decay == wanted.get(name, 0)
+    assert spec.count == 1
+
+
+@pytest.mark.parametrize("name", ["tiny-normal", "shipped-draft"])
+def test_a_picture_carries_its_spec(name):
+    assert spec_of(SAVED / f"{name}.png") == spec_named(name)
+
+
+def store_for(name, tiny_models, cpu, shipped_models):
+    return ModelStore(tiny_models, cpu, embedded=tiny_models) if name in TINY else shipped_models
+
+
+@pytest.mark.parametrize("name", [*TINY, "shipped-draft"])
+def test_a_checkpoint_is_gone_on_from(name, tiny_models, cpu, shipped_models):
+    state = torch.load(SAVED / f"{name}.state.pt", weights_only=True)
+    painting = Painting(spec_named(name), store_for(name, tiny_models, cpu, shipped_models)).load_state_dict(state)
+    assert painting.step == state["step"]
+    assert torch.equal(painting.z.detach(), state["z"])
+    assert torch.equal(painting._ema, state["average"])
+    assert torch.equal(painting._z_orig, state["first_z"])
+    moments = painting._adam.state[painting.z]
+    assert torch.equal(moments["exp_avg"], state["adam"]["state"][0]["exp_avg"])
+    assert next(painting).step == state["step"] + 1
+
+
+def test_a_latent_starts_a_painting(tiny_models, cpu):
+    spec = spec_named("tiny-normal").but(init_latent=str(SAVED / "tiny-normal.z.safetensors"))
+    assert Painting(spec, ModelStore(tiny_models, cpu, embedded=tiny_models)).picture().size == (48, 32)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine import third_party
 from engine.devices import Device
-from engine.layers import Attention, NormSilu, Residual, place, swap
+from engine.layers import Attention, NormSilu, Residual, Upsample, place, swap
 
 _SCORES_AT_ONCE = 2**24  # distances between tokens and codes held at a time: 64 MiB
 
@@ -125,6 +125,7 @@ def build_vqgan(config: Mapping[str, Any], tensors: Mapping[str, Tensor], device
     generator.load_state_dict(renamed, strict=True, assign=True)
     swap(generator, third_party.AttnBlock, Attention)
     swap(generator, third_party.ResnetBlock, Residual)
+    swap(generator, third_party.Upsample, Upsample)
     decoder: Any = generator.decoder
     decoder.norm_out = NormSilu(decoder.norm_out)  # which `VQGAN.decode` calls, as of `give_pre_end`
     codebook = generator.embedding.weight.detach().float()

@@ -23,6 +23,15 @@ def _shift_of(shift, channel, inside):
 
 
 @triton.jit
+def _joined(grad, past, index, mask):
+    """Add the gradient that came past the norm, where there is one."""
+    if past is None:
+        return grad
+    else:  # noqa: RET505 - Triton reads on past a return
+        return grad + _load(past, index, mask)
+
+
+@triton.jit
 def _silu(x, SILU: tl.constexpr):
     return x * tl.sigmoid(x) if SILU else x
 
@@ -178,7 +187,7 @@ def measure_back(
 
 @triton.jit(do_not_specialize=["per_group"])
 def apply_back(
-    grad, x, shift, weight, bias, mean, rstd, parts, out, pixels, channels, per_group, span, chunk,
+    grad, x, shift, weight, bias, mean, rstd, past, parts, out, pixels, channels, per_group, span, chunk,
     SILU: tl.constexpr, PARTS: tl.constexpr, ROWS: tl.constexpr, SPAN: tl.constexpr, GROUPS: tl.constexpr,
 ):  # fmt: skip
     """Put the parts together: dx = rstd * (g - mean(g) - normed * mean(g * normed)), means by group."""
@@ -202,7 +211,8 @@ def apply_back(
         at = row[:, None] * channels + channel[None, :]
         normed = _load(x + start, at, here) * sharp[None, :] + lift[None, :]
         inner = _through_silu(_load(grad + start, at, here), normed * w[None, :] + b[None, :], SILU) * w[None, :]
-        tl.store(out + start + at, sharp[None, :] * (inner - plain[None, :] - normed * moment[None, :]), mask=here)
+        slope = sharp[None, :] * (inner - plain[None, :] - normed * moment[None, :])
+        tl.store(out + start + at, _joined(slope, past, start + at, here), mask=here)
 
 
 @triton.jit
@@ -230,7 +240,7 @@ def hold(
 
 @triton.jit
 def hold_back(
-    grad, x, shift, weight, bias, mean, rstd, out, pixels, channels, per_group,
+    grad, x, shift, weight, bias, mean, rstd, past, out, pixels, channels, per_group,
     SILU: tl.constexpr, ROWS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
     """Return the gradient to one group of one picture."""
@@ -246,7 +256,7 @@ def hold_back(
     inner = _through_silu(_load(grad, at, here), normed * w + b, SILU) * w
     plain = tl.sum(tl.sum(inner, 1), 0) / pixels / per_group
     moment = tl.sum(tl.sum(inner * normed, 1), 0) / pixels / per_group
-    tl.store(out + at, sharp * (inner - plain - normed * moment), mask=here)
+    tl.store(out + at, _joined(sharp * (inner - plain - normed * moment), past, at, here), mask=here)
 
 
 @triton.jit

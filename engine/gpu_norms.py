@@ -92,19 +92,29 @@ def _group_norm(
 
 
 def _group_norm_backward(
-    grad: Tensor, x: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor, mean: Tensor, rstd: Tensor, silu: bool
+    grad: Tensor,
+    x: Tensor,
+    shift: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    past: Tensor | None,
+    silu: bool,
 ) -> Tensor:
     kernels = _kernels()
     grad, x = _channels_last(grad, x)
+    past = None if past is None else past.contiguous(memory_format=torch.channels_last)
     plan, out = _plan_for(x, mean.shape[1]), torch.empty_like(x)
     given = (grad, x, shift, weight, bias, mean, rstd)
     with torch.cuda.device_of(x):
         if plan.held:
-            kernels.hold_back[plan.grid](*given, out, *plan.sizes, SILU=silu, **plan.options)
+            kernels.hold_back[plan.grid](*given, past, out, *plan.sizes, SILU=silu, **plan.options)
         else:
             parts = mean.new_empty(x.shape[0], plan.grid[0], 2, mean.shape[1])
             kernels.measure_back[plan.grid](*given, parts, *plan.sizes, SILU=silu, **plan.options)
-            kernels.apply_back[plan.grid](*given, parts, out, *plan.sizes, SILU=silu, PARTS=_PARTS, **plan.options)
+            given = (*given, past, parts, out, *plan.sizes)
+            kernels.apply_back[plan.grid](*given, SILU=silu, PARTS=_PARTS, **plan.options)
     return out
 
 

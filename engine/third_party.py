@@ -24,6 +24,7 @@ Encoder = _taming.Encoder
 Decoder = _taming.Decoder
 AttnBlock = _taming.AttnBlock
 ResnetBlock = _taming.ResnetBlock
+Upsample = _taming.Upsample
 
 
 def _clip_submodule(name: str) -> ModuleType:

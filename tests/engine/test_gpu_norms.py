@@ -63,10 +63,12 @@ def test_norms_agree_with_torch(shape, groups, held, dtype, monkeypatch):
         out, mean, rstd = gpu_norms.group_norm(
             x.contiguous(memory_format=layout), shift, weight, bias, groups, 1e-6, silu
         )
-        back = gpu_norms.group_norm_backward(grad, x, shift, weight, bias, mean, rstd, silu)
+        back = gpu_norms.group_norm_backward(grad, x, shift, weight, bias, mean, rstd, None, silu)
+        joined = gpu_norms.group_norm_backward(grad, x, shift, weight, bias, mean, rstd, grad, silu)
         wanted, wanted_back = by_torch(x, grad, shift, weight, bias, groups, silu)
         near(out, wanted, dtype)
         near(back, wanted_back, dtype, least=1e-2 * float(grad.double().norm() * rstd.max()))
+        near(joined, wanted_back + grad.double(), dtype)
         assert out.dtype == back.dtype == dtype
         assert out.is_contiguous(memory_format=LAST)
         assert back.is_contiguous(memory_format=LAST)
@@ -100,7 +102,7 @@ def test_the_published_decoders_maps(side, channels):
     runs = []
     for _ in range(2):
         out, mean, rstd = gpu_norms.group_norm(x, shift, weight, bias, 32, 1e-6, True)
-        runs.append((out, gpu_norms.group_norm_backward(grad, x, shift, weight, bias, mean, rstd, True)))
+        runs.append((out, gpu_norms.group_norm_backward(grad, x, shift, weight, bias, mean, rstd, None, True)))
     for got, again, wanted in zip(*runs, by_torch(x, grad, shift, weight, bias, 32, True), strict=True):
         near(got, wanted, torch.bfloat16)
         assert torch.equal(got, again)
@@ -130,7 +132,7 @@ def test_shapes_are_known_without_a_gpu():
     assert out.shape == x.shape
     assert out.is_contiguous(memory_format=LAST)
     assert mean.shape == rstd.shape == (2, 32)
-    back = gpu_norms.group_norm_backward(out, x, None, weight, weight, mean, rstd, True)
+    back = gpu_norms.group_norm_backward(out, x, None, weight, weight, mean, rstd, None, True)
     assert back.stride() == gpu_norms.add_with_bias(x, x, weight).stride() == out.stride()
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from engine import gpu_norms, third_party
 from engine.layers import (
@@ -10,6 +11,7 @@ from engine.layers import (
     AttentionPool,
     NormSilu,
     Residual,
+    Upsample,
     VisionTower,
     backward_by_hand,
     backward_by_torch,
@@ -69,6 +71,8 @@ def test_layers_on_a_gpu(triton, monkeypatch):
     _agree(NormSilu(norm, silu=False), norm, x)
     _agree(Residual(block), lambda t: block(t, None), x, rtol=1e-4)
     _agree(Attention(attention), attention, x, rtol=1e-3)
+    upsample = _frozen(third_party.Upsample(32, with_conv=True)).cuda()
+    _agree(Upsample(upsample), upsample, x, rtol=1e-4)
 
 
 def test_norm_silu_in_bf16_follows_fp32():
@@ -92,6 +96,21 @@ def test_residual(channels):
 def test_attention():
     block = _frozen(third_party.AttnBlock(32))
     _agree(Attention(block), block, torch.randn(2, 32, 5, 4))
+
+
+def test_upsample():
+    block = _frozen(third_party.Upsample(16, with_conv=True))
+    _agree(Upsample(block), block, torch.randn(2, 16, 5, 4))
+
+
+def test_upsample_takes_fewer_products():
+    block = _frozen(third_party.Upsample(16, with_conv=True))
+    flops = []
+    for network in (Upsample(block), block):
+        with FlopCounterMode(display=False) as counter:
+            network(torch.randn(1, 16, 31, 31))
+        flops.append(counter.get_total_flops())
+    assert flops[0] < 0.5 * flops[1]
 
 
 def test_vision_tower():

@@ -103,7 +103,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Requester:
     """Name who asks, and where."""
 
     user_id: int
@@ -123,7 +123,7 @@ def reaction_key(message_id: int, user_id: int, emoji: str, occasion: int = 0) -
     return -1 - (int.from_bytes(digest) >> 1)
 
 
-def look_of(spec: PaintingSpec) -> str:
+def cost_key(spec: PaintingSpec) -> str:
     """Name what decides how long a step takes: equal names cost alike."""
     perceptors = "+".join(choice.name for choice in spec.perceptors)
     return f"{spec.generator} {spec.width}x{spec.height} {perceptors} {spec.cutouts.count}"

@@ -8,7 +8,7 @@ from discord.ext import commands
 
 from bot.available_models import require_generator, usual_generator
 from bot.chat import content
-from bot.chat.client import Painter
+from bot.chat.client import PaintingBot
 from bot.chat.components import note
 from bot.escaping import plain
 from bot.options import parse_size
@@ -35,7 +35,7 @@ class Admin(
     block = app_commands.Group(name="block", description="Words and people that are refused")
     default = app_commands.Group(name="default", description="What holds when people do not say otherwise")
 
-    def __init__(self, bot: Painter) -> None:
+    def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot
         super().__init__()
 
@@ -159,12 +159,12 @@ class Admin(
 
     async def _own(self, interaction: discord.Interaction[Any]) -> GuildSettings:
         assert interaction.guild_id is not None
-        return await self.bot.studio.ledger.guild_settings(interaction.guild_id)
+        return await self.bot.queue.ledger.guild_settings(interaction.guild_id)
 
     async def _change(self, interaction: discord.Interaction[Any], **changes: Any) -> None:
         """Change what is named and show everything."""
         assert interaction.guild_id is not None
-        own = await self.bot.studio.change_guild(interaction.guild_id, **changes)
+        own = await self.bot.queue.change_guild(interaction.guild_id, **changes)
         view = note("🛠️ This server", _lines(own, self.bot.settings), content.GREEN if changes else content.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)
 
@@ -198,6 +198,6 @@ def _mentions(ids: frozenset[int], sign: str) -> str:
     return " ".join(f"<{sign}{number}>" for number in sorted(ids))
 
 
-async def setup(bot: Painter) -> None:
+async def setup(bot: PaintingBot) -> None:
     """Add the cog."""
     await bot.add_cog(Admin(bot))

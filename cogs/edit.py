@@ -8,10 +8,10 @@ import discord
 from discord import app_commands, ui
 from discord.ext import commands
 
-from bot.chat.attachments import Upload, as_noted, fetch, noted
-from bot.chat.client import Painter
+from bot.chat.attachments import Upload, attachment_from_json, attachment_to_json, fetch
+from bot.chat.client import PaintingBot
 from bot.chat.components import Form
-from bot.chat.intake import patiently
+from bot.chat.intake import defer_if_slow
 from bot.chat.people import person_of
 from bot.options import EDIT_STRENGTH, Canvas, Options
 from bot.refusals import Refusal
@@ -21,7 +21,7 @@ from cogs.options import Preset, Seed, Steps, Strength
 class Edit(commands.Cog):
     """Pictures from pictures."""
 
-    def __init__(self, bot: Painter) -> None:
+    def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot
         self.menu = app_commands.ContextMenu(name="Edit this picture", callback=self.edit_message)
 
@@ -63,23 +63,25 @@ class Edit(commands.Cog):
         """Change a picture by words."""
         if mask is not None and mask_text is not None:
             raise Refusal("Give either a mask picture or mask words, not both.")
-        await self.bot.desk.admit(person_of(interaction), " ".join((prompt, shows or "", mask_text or "")))
-        picture = await patiently(interaction, fetch(image, self.bot.settings))
+        await self.bot.intake.admit(person_of(interaction), " ".join((prompt, shows or "", mask_text or "")))
+        picture = await defer_if_slow(interaction, fetch(image, self.bot.settings))
         cut_out = None
         if mask is not None:
-            cut_out = await self.bot.desk.keep(await patiently(interaction, fetch(mask, self.bot.settings, "mask")))
+            cut_out = await self.bot.intake.keep(
+                await defer_if_slow(interaction, fetch(mask, self.bot.settings, "mask"))
+            )
         canvas = await self._canvas(picture, strength, mask=cut_out, mask_text=mask_text, shows=shows)
         await self.paint(interaction, Options(prompt=prompt, steps=steps, seed=seed, preset=preset), canvas)
 
     async def edit_message(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         """Open the form for the first picture of a message."""
-        person_of(interaction).require_place()
+        person_of(interaction).require_channel_permissions()
         picture = next((one for one in message.attachments if (one.content_type or "").startswith("image/")), None)
         if picture is None:
             raise Refusal("That message has no picture attached; pick one that has.")
-        job = await self.bot.studio.ledger.by_message(message.id)
-        if job is None or self.bot.studio.files.picture(job) is None:
-            form = EditForm("attached", await self.bot.desk.note(noted(picture)))
+        job = await self.bot.queue.ledger.by_message(message.id)
+        if job is None or self.bot.queue.files.picture(job) is None:
+            form = EditForm("attached", await self.bot.intake.save_note(attachment_to_json(picture)))
         else:
             form = EditForm("edit", job.id)
         await interaction.response.send_modal(form)
@@ -88,7 +90,7 @@ class Edit(commands.Cog):
         """Paint over a picture of ours, from the original and not from what Discord made of it."""
         strength, options = await self._admitted(interaction, fields)
         job = await self.bot.actions.job(job_id)
-        picture = self.bot.studio.files.picture_of(job)
+        picture = self.bot.queue.files.picture_of(job)
         await self.paint(
             interaction,
             options,
@@ -98,8 +100,8 @@ class Edit(commands.Cog):
     async def edit_attached(self, interaction: discord.Interaction[Any], note: str, fields: Mapping[str, str]) -> None:
         """Paint over a picture that somebody attached."""
         strength, options = await self._admitted(interaction, fields)
-        attachment = as_noted(await self.bot.desk.read_note(note), self.bot)
-        picture = await patiently(interaction, fetch(attachment, self.bot.settings))
+        attachment = attachment_from_json(await self.bot.intake.read_note(note), self.bot)
+        picture = await defer_if_slow(interaction, fetch(attachment, self.bot.settings))
         await self.paint(interaction, options, await self._canvas(picture, strength))
 
     async def _admitted(
@@ -107,17 +109,17 @@ class Edit(commands.Cog):
     ) -> tuple[float, Options]:
         """Check what a form says and whether this person may ask for it."""
         strength, options = _strength(fields["strength"]), Options(prompt=fields["prompt"])
-        await self.bot.desk.admit(person_of(interaction), options.prompt)
+        await self.bot.intake.admit(person_of(interaction), options.prompt)
         return strength, options
 
     async def paint(self, interaction: discord.Interaction[Any], options: Options, canvas: Canvas) -> None:
         """Queue the edit and answer."""
-        desk = self.bot.desk
-        spec = (await desk.orders(person_of(interaction))).edit(options, canvas)
-        await desk.take(interaction, await desk.request(interaction, "edit", spec, options.prompt))
+        intake = self.bot.intake
+        spec = (await intake.orders(person_of(interaction))).edit(options, canvas)
+        await intake.take(interaction, await intake.request(interaction, "edit", spec, options.prompt))
 
     async def _canvas(self, picture: Upload, strength: float, **more: str | None) -> Canvas:
-        path = await self.bot.desk.keep(picture)
+        path = await self.bot.intake.keep(picture)
         return Canvas(picture=path, width=picture.width, height=picture.height, strength=strength, **more)
 
 
@@ -154,6 +156,6 @@ def _strength(text: str) -> float:
     return strength
 
 
-async def setup(bot: Painter) -> None:
+async def setup(bot: PaintingBot) -> None:
     """Add the cog."""
     await bot.add_cog(Edit(bot))

@@ -7,8 +7,8 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.chat.attachments import fetch
-from bot.chat.client import Painter
-from bot.chat.intake import patiently
+from bot.chat.client import PaintingBot
+from bot.chat.intake import defer_if_slow
 from bot.chat.people import person_of
 from bot.options import Options
 from cogs.options import Model, Preset, Seed, Size, Steps
@@ -20,7 +20,7 @@ _WORDS = app_commands.Range[str, 1, 2000]
 class Imagine(commands.Cog):
     """Pictures from words."""
 
-    def __init__(self, bot: Painter) -> None:
+    def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot
 
     @app_commands.command()
@@ -52,11 +52,11 @@ class Imagine(commands.Cog):
     ) -> None:
         """Paint a picture from words."""
         person = person_of(interaction)
-        await self.bot.desk.admit(person, f"{prompt} {negative}")
+        await self.bot.intake.admit(person, f"{prompt} {negative}")
         path = None
         if image is not None:
-            upload = await patiently(interaction, fetch(image, self.bot.settings))
-            path = await self.bot.desk.keep(upload)
+            upload = await defer_if_slow(interaction, fetch(image, self.bot.settings))
+            path = await self.bot.intake.keep(upload)
         options = Options(
             prompt=prompt,
             negative=negative,
@@ -69,10 +69,10 @@ class Imagine(commands.Cog):
             image=path,
             image_weight=image_weight,
         )
-        spec = (await self.bot.desk.orders(person)).imagine(options)
-        await self.bot.desk.take(interaction, await self.bot.desk.request(interaction, "imagine", spec, prompt))
+        spec = (await self.bot.intake.orders(person)).imagine(options)
+        await self.bot.intake.take(interaction, await self.bot.intake.request(interaction, "imagine", spec, prompt))
 
 
-async def setup(bot: Painter) -> None:
+async def setup(bot: PaintingBot) -> None:
     """Add the cog."""
     await bot.add_cog(Imagine(bot))

@@ -8,7 +8,7 @@ from discord.ext import commands
 
 from bot.available_models import generators, pair, usual_generator, usual_pair
 from bot.chat import content
-from bot.chat.client import Painter
+from bot.chat.client import PaintingBot
 from bot.chat.components import note
 from bot.jobs import JobState
 from bot.options import preset_names
@@ -34,7 +34,7 @@ _HELP = (
 class Info(commands.Cog):
     """What this bot is and how it fares."""
 
-    def __init__(self, bot: Painter) -> None:
+    def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot
 
     @app_commands.command()
@@ -64,9 +64,9 @@ class Info(commands.Cog):
     @app_commands.command()
     async def info(self, interaction: discord.Interaction[Any]) -> None:
         """See the device, the load and the uptime."""
-        counts = await self.bot.studio.ledger.counts()
+        counts = await self.bot.queue.ledger.counts()
         lines = [
-            f"**Device** · {self.bot.studio.device}",
+            f"**Device** · {self.bot.queue.device}",
             f"**Paints with** · {usual_pair(self.bot.settings.models)}",
             f"**Painting** · {counts[JobState.RUNNING]} now, {counts[JobState.QUEUED]} waiting",
             f"**Painted so far** · {counts[JobState.DELIVERED] + counts[JobState.RENDERED]}",
@@ -77,6 +77,6 @@ class Info(commands.Cog):
         await interaction.response.send_message(view=view, ephemeral=True)
 
 
-async def setup(bot: Painter) -> None:
+async def setup(bot: PaintingBot) -> None:
     """Add the cog."""
     await bot.add_cog(Info(bot))

@@ -7,7 +7,7 @@ from discord import app_commands
 from discord.app_commands import Choice
 
 from bot.available_models import generators, usual_generator
-from bot.chat.client import Painter
+from bot.chat.client import PaintingBot
 from bot.options import preset_names, sizes
 from engine.spec import LARGEST_SEED
 
@@ -33,7 +33,7 @@ class _SizeOption(app_commands.Transformer):
         return value
 
     async def autocomplete(self, interaction: discord.Interaction[Any], value: Any, /) -> list[Choice[Any]]:
-        client: Painter = interaction.client
+        client: PaintingBot = interaction.client
         generator = getattr(interaction.namespace, "model", None) or usual_generator(client.settings.models)
         return suggestions(sizes(generator), str(value))
 
@@ -45,7 +45,7 @@ class _ModelOption(app_commands.Transformer):
         return value
 
     async def autocomplete(self, interaction: discord.Interaction[Any], value: Any, /) -> list[Choice[Any]]:
-        client: Painter = interaction.client
+        client: PaintingBot = interaction.client
         return suggestions(generators(client.settings.models), str(value))
 
 

@@ -9,7 +9,7 @@ from discord.app_commands import Choice
 from discord.ext import commands
 
 from bot.chat import content
-from bot.chat.client import Painter
+from bot.chat.client import PaintingBot
 from bot.chat.components import note
 from bot.chat.people import person_of
 from bot.escaping import bare
@@ -24,13 +24,13 @@ _SUGGESTED = 25
 class Queue(commands.Cog):
     """The queue and the past."""
 
-    def __init__(self, bot: Painter) -> None:
+    def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot
 
     @app_commands.command()
     async def queue(self, interaction: discord.Interaction[Any]) -> None:
         """See what is being painted and what waits, yours marked."""
-        places = await self.bot.studio.queue()
+        places = await self.bot.queue.places()
         lines = [_line(place, interaction) for place in places[:_LINES]]
         lines += [_line(place, interaction) for place in places[_LINES:] if place.user_id == interaction.user.id]
         if len(places) > len(lines):
@@ -56,7 +56,7 @@ class Queue(commands.Cog):
     @app_commands.describe(job="The job's id; it stands in small print under its picture")
     async def show(self, interaction: discord.Interaction[Any], job: str) -> None:
         """Post a picture again, with live buttons."""
-        person_of(interaction).require_place()
+        person_of(interaction).require_channel_permissions()
         await self.bot.actions.show(interaction, await self.bot.actions.job(job))
 
     @show.autocomplete("job")
@@ -69,7 +69,7 @@ class Queue(commands.Cog):
         await self.bot.history.open(interaction)
 
     async def _latest(self, user_id: int) -> list[Job]:
-        return await self.bot.studio.ledger.history(user_id, _SUGGESTED)
+        return await self.bot.queue.ledger.history(user_id, _SUGGESTED)
 
     async def _newest(self, user_id: int) -> Job:
         for job in await self._latest(user_id):
@@ -82,14 +82,14 @@ def _line(place: Place, interaction: discord.Interaction[Any]) -> str:
     here = place.guild_id == interaction.guild_id and place.guild_id is not None
     own = place.user_id == interaction.user.id
     whose = f"<@{place.user_id}>" if here or own else "somebody elsewhere"
-    outlook = place.outlook
-    if outlook.position == 0:
+    estimate = place.estimate
+    if estimate.position == 0:
         when = "being painted"
-        if outlook.painting is not None:
-            when += f", ready <t:{int(time.time() + outlook.painting)}:R>"
+        if estimate.painting is not None:
+            when += f", ready <t:{int(time.time() + estimate.painting)}:R>"
     else:
-        when = "starts later" if outlook.seconds is None else f"starts <t:{int(time.time() + outlook.seconds)}:R>"
-    line = f"{outlook.position or '▶'} · `{place.job_id}` · {whose} · {when}"
+        when = "starts later" if estimate.seconds is None else f"starts <t:{int(time.time() + estimate.seconds)}:R>"
+    line = f"{estimate.position or '▶'} · `{place.job_id}` · {whose} · {when}"
     return f"**{line}** ⬅️ yours" if own else line
 
 
@@ -101,6 +101,6 @@ def _choices(jobs: list[Job], typed: str) -> list[Choice[str]]:
 _WORDS = {state: "under way" if state is JobState.RUNNING else state.value for state in JobState}
 
 
-async def setup(bot: Painter) -> None:
+async def setup(bot: PaintingBot) -> None:
     """Add the cog."""
     await bot.add_cog(Queue(bot))

@@ -3,13 +3,13 @@
 import discord
 from discord.ext import commands
 
-from bot.chat.client import Painter
+from bot.chat.client import PaintingBot
 
 
 class Reactions(commands.Cog):
     """Hand reactions on; what they do is in config.yaml."""
 
-    def __init__(self, bot: Painter) -> None:
+    def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot
 
     @commands.Cog.listener()
@@ -18,6 +18,6 @@ class Reactions(commands.Cog):
         await self.bot.reactions.take(event)
 
 
-async def setup(bot: Painter) -> None:
+async def setup(bot: PaintingBot) -> None:
     """Add the cog."""
     await bot.add_cog(Reactions(bot))

@@ -7,7 +7,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.chat import content
-from bot.chat.client import Painter
+from bot.chat.client import PaintingBot
 from bot.chat.components import note
 from bot.escaping import plain
 from bot.options import parse_size
@@ -20,7 +20,7 @@ _NONE = "none"
 class PersonalSettings(commands.Cog, name="Settings"):
     """What holds whenever a command does not say otherwise."""
 
-    def __init__(self, bot: Painter) -> None:
+    def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot
 
     @app_commands.command()
@@ -41,7 +41,7 @@ class PersonalSettings(commands.Cog, name="Settings"):
         reset: bool = False,
     ) -> None:
         """See and change your own defaults."""
-        ledger = self.bot.studio.ledger
+        ledger = self.bot.queue.ledger
         mine = UserSettings() if reset else await ledger.user_settings(interaction.user.id)
         changes: dict[str, Any] = {}
         if preset is not None:
@@ -69,6 +69,6 @@ def _lines(mine: UserSettings) -> list[str]:
     ]
 
 
-async def setup(bot: Painter) -> None:
+async def setup(bot: PaintingBot) -> None:
     """Add the cog."""
     await bot.add_cog(PersonalSettings(bot))

@@ -25,7 +25,7 @@ def instructions():
 @pytest.fixture
 async def metrics():
     health = Health()
-    return (await health.metrics.text(None, 0, await health.complaints())).decode()
+    return (await health.metrics.text(None, 0, await health.problems())).decode()
 
 
 @pytest.mark.parametrize("path", [DASHBOARD, ALERTS])

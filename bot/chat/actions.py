@@ -18,7 +18,7 @@ from engine.prompts import parse_prompts
 from engine.spec import PaintingSpec
 
 if TYPE_CHECKING:
-    from bot.chat.client import Painter
+    from bot.chat.client import PaintingBot
 
 log = logging.getLogger(__name__)
 
@@ -34,27 +34,27 @@ FOLLOW_UPS: dict[str, Kind] = {
 class Actions:
     """Rerun, vary, refine, film, steer, stop and delete."""
 
-    def __init__(self, client: "Painter", delivery: Delivery) -> None:
+    def __init__(self, client: "PaintingBot", delivery: Delivery) -> None:
         self._client = client
-        self._studio = client.studio
-        self._desk = client.desk
+        self._queue = client.queue
+        self._intake = client.intake
         self._settings = client.settings
         self._delivery = delivery
 
     async def job(self, job_id: str) -> Job:
-        """Look a job up; raise `Refusal` when it is in no book."""
-        job = await self._studio.ledger.job(job_id.strip().lower())
+        """Look up a job; raise `Refusal` when there is none of that id."""
+        job = await self._queue.ledger.job(job_id.strip().lower())
         if job is None:
             raise Refusal(f"There is no job `{job_id[:20].replace('`', '')}`; /history lists yours.")
         logs.about(job.id)
         return job
 
-    async def press(self, interaction: "discord.Interaction[Painter]", action: str, job_id: str) -> None:
+    async def press(self, interaction: "discord.Interaction[PaintingBot]", action: str, job_id: str) -> None:
         """Do what a button says; raise `Refusal`."""
         person, job = person_of(interaction), await self.job(job_id)
         if action in FOLLOW_UPS:
-            await self._desk.admit(person, job.prompt)
-            await self._desk.take(interaction, await self.follow_up(person, action, job, interaction.id))
+            await self._intake.admit(person, job.prompt)
+            await self._intake.take(interaction, await self.follow_up(person, action, job, interaction.id))
         elif action == "steer":
             await self._open_steering(interaction, person, job)
         elif action == "stop":
@@ -67,15 +67,15 @@ class Actions:
 
     async def follow_up(self, person: Person, action: str, job: Job, key: int) -> Request:
         """Make the request for a picture made from `job`; raise `Refusal` when what it needs is gone."""
-        preferences = await self._studio.ledger.user_settings(person.asker.user_id)
+        preferences = await self._queue.ledger.user_settings(person.requester.user_id)
         return Request(
             interaction_id=key,
             kind=FOLLOW_UPS[action],
             spec=self._follow_up_spec(action, job),
             prompt=job.prompt,
-            user_id=person.asker.user_id,
-            guild_id=person.asker.guild_id,
-            channel_id=person.asker.channel_id,
+            user_id=person.requester.user_id,
+            guild_id=person.requester.guild_id,
+            channel_id=person.requester.channel_id,
             parent_id=job.id,
             notify=preferences.notify,
             once=FOLLOW_UPS[action] != "rerun",  # another seed is another picture; another film is not
@@ -86,7 +86,7 @@ class Actions:
             return jobs.rerun(job.spec, new_seed())
         if action == "same-seed":
             return jobs.rerun(job.spec, job.spec.seed)
-        files = self._studio.files
+        files = self._queue.files
         if action == "vary":
             return jobs.vary(job.spec, new_seed(), files.latent_of(job), files.picture_of(job))
         if action == "refine":
@@ -97,15 +97,15 @@ class Actions:
 
     async def stop(self, person: Person, job: Job) -> None:
         """Stop a running job, keeping the picture so far, or call off a waiting one; raise `Refusal`."""
-        person.require_say(job)
+        person.require_control(job)
         if job.finished:
             raise Refusal("This job has ended already.")
-        await self._studio.stop(job.id)
+        await self._queue.stop(job.id)
 
     async def delete(self, person: Person, job: Job, message: discord.PartialMessage | discord.Message) -> None:
         """Call the job off if it is still under way, delete its files and this message of it; raise `Refusal`."""
-        person.require_say(job)
-        await self._studio.delete(job.id)
+        person.require_control(job)
+        await self._queue.delete(job.id)
         try:
             await message.delete()
         except discord.NotFound:
@@ -116,42 +116,42 @@ class Actions:
     async def steer(self, interaction: discord.Interaction[Any], job_id: str, fields: Mapping[str, str]) -> None:
         """Give a running painting the words of the form; raise `Refusal` or `BadPromptError`."""
         person, job, text = person_of(interaction), await self.job(job_id), fields["prompt"]
-        person.require_say(job)
+        person.require_control(job)
         images = tuple(prompt for prompt in job.spec.prompts if prompt.kind == "image")
         prompts = (*parse_prompts(text), *images)
-        guild = await self._studio.guild_settings(person.asker.guild_id)
-        if (sentence := refusal_by_moderation(person.asker, text, guild, self._settings.moderation)) is not None:
+        guild = await self._queue.guild_settings(person.requester.guild_id)
+        if (sentence := refusal_by_moderation(person.requester, text, guild, self._settings.moderation)) is not None:
             raise Refusal(sentence)
-        if not await self._studio.steer(job.id, prompts):
+        if not await self._queue.steer(job.id, prompts):
             raise Refusal("It is too late to steer this painting: it has ended.")
         await interaction.response.send_message("The painting follows your new words from here on.", ephemeral=True)
 
     async def show(self, interaction: discord.Interaction[Any], job: Job) -> None:
         """Post a job's message again; an unfinished one goes on there. Raise `Refusal` for what is not to be seen."""
-        self._require_sight(interaction, job)
-        look, upload = await self._delivery.shown(job)
+        self._require_visible(interaction, job)
+        body, upload = await self._delivery.current_content(job)
         response = await interaction.response.send_message(
-            view=layout(look, job.id, upload.name if upload else None), files=[upload.file(look.alt)] if upload else []
+            view=layout(body, job.id, upload.name if upload else None), files=[upload.file(body.alt)] if upload else []
         )
         if response.message_id is not None and interaction.channel_id is not None:
-            await self._studio.attach_message(
+            await self._queue.attach_message(
                 job.id, interaction.channel_id, response.message_id, current=not job.finished
             )
 
     async def send_privately(self, person: Person, job: Job) -> None:
         """Send a job's picture and settings in a direct message; raise `Refusal` when it cannot be sent."""
-        look, upload = await self._delivery.shown(job)
+        body, upload = await self._delivery.current_content(job)
         if upload is None:
             raise Refusal("There is no picture to send yet, or not any more.")
-        channel = await self._client.create_dm(discord.Object(person.asker.user_id))
+        channel = await self._client.create_dm(discord.Object(person.requester.user_id))
         try:
-            message = await channel.send(view=layout(look, job.id, upload.name), files=[upload.file(look.alt)])
+            message = await channel.send(view=layout(body, job.id, upload.name), files=[upload.file(body.alt)])
         except discord.Forbidden:
             log.info("Job %s: a person takes no direct messages", job.id)
             return
-        await self._studio.attach_message(job.id, channel.id, message.id, current=False)
+        await self._queue.attach_message(job.id, channel.id, message.id, current=False)
 
-    def _require_sight(self, interaction: discord.Interaction[Any], job: Job) -> None:
+    def _require_visible(self, interaction: discord.Interaction[Any], job: Job) -> None:
         """Raise `Refusal` unless the person asked for the job, or can see the channel it was painted in."""
         if job.user_id == interaction.user.id or job.channel_id == interaction.channel_id:
             return
@@ -162,13 +162,13 @@ class Actions:
             raise Refusal(f"There is no job `{job.id}` that you can see from here; /history lists yours.")
 
     async def _open_steering(self, interaction: discord.Interaction[Any], person: Person, job: Job) -> None:
-        person.require_say(job)
+        person.require_control(job)
         if job.finished:
             raise Refusal("Only a painting that is under way can be steered; try Vary instead.")
         await interaction.response.send_modal(SteerForm(job.id, job.prompt))
 
     async def _delete_pressed(self, interaction: discord.Interaction[Any], person: Person, job: Job) -> None:
-        person.require_say(job)
+        person.require_control(job)
         assert interaction.message is not None
         await interaction.response.defer()
         await self.delete(person, job, interaction.message)

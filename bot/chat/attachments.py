@@ -46,13 +46,13 @@ async def fetch(attachment: discord.Attachment, settings: Settings, purpose: Pur
     return await loop.run_in_executor(_DECODERS, decode, content, purpose, settings.limits.upload_bytes)
 
 
-def noted(attachment: discord.Attachment) -> bytes:
+def attachment_to_json(attachment: discord.Attachment) -> bytes:
     """Write down where an attachment lies, to fetch it later, perhaps in another process."""
     return json.dumps(attachment.to_dict(), sort_keys=True).encode()
 
 
-def as_noted(note: bytes, client: discord.Client) -> discord.Attachment:
-    """Return the attachment that `noted` wrote down."""
+def attachment_from_json(note: bytes, client: discord.Client) -> discord.Attachment:
+    """Return the attachment that `attachment_to_json` wrote down."""
     return discord.Attachment(data=json.loads(note), state=client._connection)
 
 

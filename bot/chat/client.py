@@ -24,18 +24,18 @@ from bot import logs
 from bot.chat.actions import Actions
 from bot.chat.components import JobButton, PageButton, form_of
 from bot.chat.delivery import Delivery
-from bot.chat.edit_rate import Pace
+from bot.chat.edit_rate import EditRate
 from bot.chat.errors import UNEXPECTED, sentence_for
 from bot.chat.history import History
-from bot.chat.intake import Desk
+from bot.chat.intake import Intake
 from bot.chat.people import INVITED
-from bot.chat.progress import Reporter
+from bot.chat.progress import ProgressReporter
 from bot.chat.reactions import Reactions
-from bot.chat.waiting import Line
+from bot.chat.waiting import WaitingMessages
 from bot.operations.health import Health, serving
 from bot.operations.metrics import Metrics
 from bot.queue.files import StorageError, write_whole
-from bot.queue.service import Studio
+from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
 from bot.settings import BadSettingsError, DiscordSettings, Settings, require_token
 from bot.worker.thread import DeviceLostError
@@ -54,7 +54,7 @@ TakesForm = Callable[[discord.Interaction[Any], str, Mapping[str, str]], Awaitab
 """Called with what the form is about and its fields by name."""
 
 
-class Painter(commands.Bot):
+class PaintingBot(commands.Bot):
     """The bot. Its parts do the work; it connects them to Discord."""
 
     def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
@@ -73,15 +73,15 @@ class Painter(commands.Bot):
             tree_cls=_Tree,
         )
         self.settings = settings
-        self.studio = Studio(settings)
-        pace = Pace(settings.discord.preview_seconds, time.monotonic)
-        self.line = Line(self, self.studio, pace, settings.discord.preview_seconds)
-        self.desk = Desk(self, self.studio, settings, self.line)
-        self.delivery = Delivery(self, self.studio, settings)
+        self.queue = PaintingQueue(settings)
+        edit_rate = EditRate(settings.discord.preview_seconds, time.monotonic)
+        self.waiting = WaitingMessages(self, self.queue, edit_rate, settings.discord.preview_seconds)
+        self.intake = Intake(self, self.queue, settings, self.waiting)
+        self.delivery = Delivery(self, self.queue, settings)
         self.actions = Actions(self, self.delivery)
         self.reactions = Reactions(self)
-        self.reporter = Reporter(self, self.studio, self.delivery, pace, self.line)
-        self.history = History(self.studio)
+        self.progress = ProgressReporter(self, self.queue, self.delivery, edit_rate, self.waiting)
+        self.history = History(self.queue)
         self.forms: dict[str, TakesForm] = {"steer": self.actions.steer}
         """Who takes the forms of each kind."""
         self.started_at = time.time()
@@ -105,9 +105,9 @@ class Painter(commands.Bot):
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
 
     async def _start_services(self) -> None:
-        await self.studio.start()
-        self.reporter.start()
-        self.line.start()
+        await self.queue.start()
+        self.progress.start()
+        self.waiting.start()
         if not gc.get_freeze_count():
             gc.collect()
             gc.freeze()  # the modules and networks: a full collection that walks them holds up the loop for 0.15 s
@@ -116,9 +116,9 @@ class Painter(commands.Bot):
         """Say "back soon" where something is being painted, checkpoint it and close the books."""
         if not self._closing:
             self._closing = True
-            self.line.close()
-            await self.reporter.close()
-            await self.studio.close(_LEAVE_SECONDS)
+            self.waiting.close()
+            await self.progress.close()
+            await self.queue.close(_LEAVE_SECONDS)
 
     async def close(self) -> None:
         """Stop the services while Discord can still be told, then disconnect."""
@@ -166,7 +166,7 @@ class Painter(commands.Bot):
             return
         kind, about, fields = form
         try:
-            await self.forms.get(kind, _take_strange_form)(interaction, about, fields)
+            await self.forms.get(kind, _refuse_unknown_form)(interaction, about, fields)
         except Exception as error:
             await self.explain(interaction, error)
 
@@ -191,12 +191,12 @@ class Painter(commands.Bot):
             log.info("Interaction %s: its error could not be told (%s)", interaction.id, unheard)
 
 
-async def _take_strange_form(*_: object) -> None:
+async def _refuse_unknown_form(*_: object) -> None:
     raise Refusal("This form belongs to another version of me; open it again.")
 
 
-class _Tree(app_commands.CommandTree[Painter]):
-    async def on_error(self, interaction: discord.Interaction[Painter], error: app_commands.AppCommandError, /) -> None:
+class _Tree(app_commands.CommandTree[PaintingBot]):
+    async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
         await interaction.client.explain(interaction, error)
 
 
@@ -215,40 +215,40 @@ async def _serve(settings: Settings, token: SecretStr) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ending.set)
     async with serving(settings.health) as health:
-        await _live_again(settings, token, ending, health)
+        await _run_clients(settings, token, ending, health)
 
 
-async def _live_again(settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health) -> None:
+async def _run_clients(settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health) -> None:
     """Run one client after the other: one that could not connect is beyond use. Each failure waits longer."""
     pause = _FIRST_PAUSE
     while not ending.is_set():
         began = time.monotonic()
         try:
-            await _live(settings, token, ending, health)
+            await _run_client(settings, token, ending, health)
         except discord.LoginFailure:
             raise BadSettingsError("DISCORD_TOKEN: expected a bot's token, found one that Discord refuses.") from None
         except (discord.DiscordException, aiohttp.ClientError, OSError, AttributeError) as error:
             # discord.py ends in an AttributeError when the very first gateway refuses.
             log.warning("The connection to Discord broke (%s: %s); again in %.0f s", type(error).__name__, error, pause)
             pause = _FIRST_PAUSE if time.monotonic() - began > _STABLE_SECONDS else min(pause * 2, _LONGEST_PAUSE)
-            await _either(ending.wait(), asyncio.sleep(pause))
+            await _first_of(ending.wait(), asyncio.sleep(pause))
 
 
-async def _live(settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health) -> None:
-    async with Painter(settings, health.metrics) as client:
-        health.attend(client.studio, client.connected, lambda: client.reporter.dropped)
+async def _run_client(settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health) -> None:
+    async with PaintingBot(settings, health.metrics) as client:
+        health.watch(client.queue, client.connected, lambda: client.progress.dropped)
         connection = asyncio.create_task(client.start(token.get_secret_value()))
-        await _either(connection, ending.wait(), client.token_refused.wait(), client.studio.device_lost.wait())
+        await _first_of(connection, ending.wait(), client.token_refused.wait(), client.queue.device_lost.wait())
         if connection.done():
             connection.result()
         await client.close()  # while the connection still stands
-        if client.studio.device_lost.is_set():
+        if client.queue.device_lost.is_set():
             raise DeviceLostError
         if client.token_refused.is_set():
             raise discord.ClientException("the token was refused")
 
 
-async def _either(*awaitables: Any) -> None:
+async def _first_of(*awaitables: Any) -> None:
     tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks[1:]:

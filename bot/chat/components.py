@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 import discord
 from discord import ui
 
-from bot.chat.content import ALT_LIMIT, Look
+from bot.chat.content import ALT_LIMIT, MessageContent
 from bot.escaping import bare
 
 if TYPE_CHECKING:
-    from bot.chat.client import Painter
+    from bot.chat.client import PaintingBot
 
 NOBODY = discord.AllowedMentions.none()
 """For edits: the client's own setting reaches sends only."""
@@ -48,9 +48,9 @@ class JobButton(ui.DynamicItem[ui.Button[Any]], template=r"job:(?P<action>[a-z-]
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Hand the press on; no exception leaves, as discord.py would only log it."""
         try:
-            await _painter(interaction).actions.press(interaction, self.action, self.job_id)
+            await _bot(interaction).actions.press(interaction, self.action, self.job_id)
         except Exception as error:
-            await _painter(interaction).explain(interaction, error)
+            await _bot(interaction).explain(interaction, error)
 
 
 class PageButton(
@@ -75,13 +75,13 @@ class PageButton(
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Show the page in the same message."""
         try:
-            await _painter(interaction).history.turn(interaction, self.user_id, self.page)
+            await _bot(interaction).history.turn(interaction, self.user_id, self.page)
         except Exception as error:
-            await _painter(interaction).explain(interaction, error)
+            await _bot(interaction).explain(interaction, error)
 
 
 class Form(ui.Modal):
-    """A form that asks about something: `Painter.on_interaction` gets what is sent, whichever process opened it."""
+    """A form that asks about something: `PaintingBot.on_interaction` gets what is sent, whichever process opened it."""
 
     def __init__(self, title: str, kind: str, about: str) -> None:
         super().__init__(title=title, custom_id=f"form:{kind}:{about}", timeout=None)
@@ -127,17 +127,17 @@ class SteerForm(Form):
         )
 
 
-def layout(look: Look, job_id: str, picture: str | None) -> ui.LayoutView:
+def layout(body: MessageContent, job_id: str, picture: str | None) -> ui.LayoutView:
     """Lay out a job's message; `picture` is the name of the file that travels with it, None without one."""
-    box: ui.Container[Any] = ui.Container(ui.TextDisplay(look.title), accent_colour=look.colour)
+    box: ui.Container[Any] = ui.Container(ui.TextDisplay(body.title), accent_colour=body.colour)
     if picture is not None:
         gallery: ui.MediaGallery[Any] = ui.MediaGallery()
-        alt = bare(look.alt, ALT_LIMIT) or None
-        gallery.add_item(media=f"attachment://{picture}", description=alt, spoiler=look.veiled)
+        alt = bare(body.alt, ALT_LIMIT) or None
+        gallery.add_item(media=f"attachment://{picture}", description=alt, spoiler=body.spoiler)
         box.add_item(gallery)
-    box.add_item(ui.TextDisplay("\n".join((look.status, *look.small))))
-    if look.buttons:
-        box.add_item(row(*(JobButton(action, job_id) for action in look.buttons)))
+    box.add_item(ui.TextDisplay("\n".join((body.status, *body.small))))
+    if body.buttons:
+        box.add_item(row(*(JobButton(action, job_id) for action in body.buttons)))
     return boxed(box)
 
 
@@ -157,7 +157,7 @@ def boxed(*parts: ui.Item[Any]) -> ui.LayoutView:
     return view
 
 
-def _painter(interaction: discord.Interaction[Any]) -> "Painter":
+def _bot(interaction: discord.Interaction[Any]) -> "PaintingBot":
     return interaction.client
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bot.escaping import bare, plain
 from bot.jobs import Job
-from bot.worker.events import VEILED, Progress
+from bot.worker.events import SPOILER_NOTICE, Progress
 from engine.spec import PaintingSpec
 
 GREY, BLUE, GREEN, AMBER, RED = 0x6D6F78, 0x5865F2, 0x3BA55D, 0xF0B232, 0xDA373C
@@ -23,7 +23,7 @@ FAILED_BUTTONS = ("rerun", "delete")
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class MessageContent:
     """Hold what one message shows; `alt` describes its picture, which travels separately."""
 
     colour: int
@@ -32,28 +32,28 @@ class Look:
     small: tuple[str, ...]
     buttons: tuple[str, ...]
     alt: str
-    veiled: bool = False
+    spoiler: bool = False
     """Hide the picture until somebody clicks it."""
 
 
-def queued(job: Job, position: int, starts_at: float | None) -> Look:
+def queued(job: Job, position: int, starts_at: float | None) -> MessageContent:
     """Show a waiting job: `position` 1 is next, `starts_at` in unix seconds where it can be foretold."""
     place = "Next in line" if position <= 1 else f"Number {position} in line"
     when = f", starts {_countdown(starts_at)}" if starts_at is not None else ""
-    return _look(job, GREY, f"⏳ {place}{when}", WAITING_BUTTONS)
+    return _content(job, GREY, f"⏳ {place}{when}", WAITING_BUTTONS)
 
 
-def waiting(job: Job) -> Look:
+def waiting(job: Job) -> MessageContent:
     """Show a waiting job without foretelling when its turn comes."""
-    return _look(job, GREY, "⏳ Waiting for its turn; /queue tells how long.", WAITING_BUTTONS)
+    return _content(job, GREY, "⏳ Waiting for its turn; /queue tells how long.", WAITING_BUTTONS)
 
 
-def held(job: Job) -> Look:
+def held(job: Job) -> MessageContent:
     """Show a waiting job while painting is paused."""
-    return _look(job, AMBER, "⏸️ Painting is paused here; this waits until it goes on.", WAITING_BUTTONS)
+    return _content(job, AMBER, "⏸️ Painting is paused here; this waits until it goes on.", WAITING_BUTTONS)
 
 
-def painting(job: Job, progress: Progress, now: float) -> Look:
+def painting(job: Job, progress: Progress, now: float) -> MessageContent:
     """Show a running job: bar, step, speed and the time left as a stamp that counts down by itself."""
     share = progress.step / max(progress.steps, 1)
     parts = [f"step {progress.step} of {progress.steps}"]
@@ -61,42 +61,42 @@ def painting(job: Job, progress: Progress, now: float) -> Look:
         parts.append(speed(progress.per_second))
     if progress.step < progress.steps:
         parts.append(f"ready {_countdown(now + progress.seconds_left)}")
-    return _look(job, BLUE, f"{bar(share)} **{share:.0%}**\n{' · '.join(parts)}", PAINTING_BUTTONS)
+    return _content(job, BLUE, f"{bar(share)} **{share:.0%}**\n{' · '.join(parts)}", PAINTING_BUTTONS)
 
 
-def starting(job: Job) -> Look:
+def starting(job: Job) -> MessageContent:
     """Show a job whose turn has come, before its first picture."""
-    return _look(job, BLUE, f"{bar(0)} **0%** · mixing the paint…", PAINTING_BUTTONS)
+    return _content(job, BLUE, f"{bar(0)} **0%** · mixing the paint…", PAINTING_BUTTONS)
 
 
-def interrupted(job: Job) -> Look:
+def interrupted(job: Job) -> MessageContent:
     """Show a running job while the bot restarts."""
-    return _look(job, AMBER, "💤 Back soon: this picture goes on from where it is.", ("stop",))
+    return _content(job, AMBER, "💤 Back soon: this picture goes on from where it is.", ("stop",))
 
 
-def finished(job: Job) -> Look:
+def finished(job: Job) -> MessageContent:
     """Show a finished picture, or the film of one."""
     took = duration(job.seconds or 0)
     if job.kind == "timelapse":
-        return _look(job, GREEN, f"🎞️ The painting in the making · {took}", FILM_BUTTONS)
+        return _content(job, GREEN, f"🎞️ The painting in the making · {took}", FILM_BUTTONS)
     if 0 < job.step < job.spec.steps:
-        return _look(job, GREEN, f"⏹️ Stopped at step {job.step} of {job.spec.steps}, after {took}", FINISHED_BUTTONS)
-    return _look(job, GREEN, f"🖼️ Painted in {took}", FINISHED_BUTTONS)
+        return _content(job, GREEN, f"⏹️ Stopped at step {job.step} of {job.spec.steps}, after {took}", FINISHED_BUTTONS)
+    return _content(job, GREEN, f"🖼️ Painted in {took}", FINISHED_BUTTONS)
 
 
-def cancelled(job: Job) -> Look:
+def cancelled(job: Job) -> MessageContent:
     """Show a job that was stopped before there was a picture."""
-    return _look(job, GREY, "⏹️ Cancelled.", FAILED_BUTTONS)
+    return _content(job, GREY, "⏹️ Cancelled.", FAILED_BUTTONS)
 
 
-def failed(job: Job, sentence: str) -> Look:
+def failed(job: Job, sentence: str) -> MessageContent:
     """Show a job that could not be painted, with the one sentence that says why."""
-    return _look(job, RED, f"⚠️ {plain(sentence, 400)}", FAILED_BUTTONS)
+    return _content(job, RED, f"⚠️ {plain(sentence, 400)}", FAILED_BUTTONS)
 
 
-def gone(job: Job) -> Look:
+def gone(job: Job) -> MessageContent:
     """Show a job whose picture has outlived the retention policy."""
-    return _look(job, GREY, "🕸️ This picture has been cleared away; Rerun paints another.", FAILED_BUTTONS)
+    return _content(job, GREY, "🕸️ This picture has been cleared away; Rerun paints another.", FAILED_BUTTONS)
 
 
 def bar(share: float) -> str:
@@ -140,10 +140,10 @@ def _title(prompt: str) -> str:
     return f"### {words}" if len(words) <= _HEADING_LIMIT else f"**{words}**"
 
 
-def _look(job: Job, colour: int, status: str, buttons: tuple[str, ...]) -> Look:
+def _content(job: Job, colour: int, status: str, buttons: tuple[str, ...]) -> MessageContent:
     made_from = _ORIGINS.get(job.kind)
     origin = f" · {made_from} `{job.parent_id}`" if made_from and job.parent_id else ""
     small = tuple(f"-# ℹ️ {plain(note, 300)}" for note in job.notices)
     small += (f"-# {settings_line(job.spec)}", f"-# `{job.id}` by <@{job.user_id}>{origin}")
-    veiled = VEILED in job.notices
-    return Look(colour, _title(job.prompt), status, small, buttons, bare(job.prompt, ALT_LIMIT), veiled)
+    spoiler = SPOILER_NOTICE in job.notices
+    return MessageContent(colour, _title(job.prompt), status, small, buttons, bare(job.prompt, ALT_LIMIT), spoiler)

@@ -8,20 +8,19 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 
 from bot.chat import content
 from bot.chat.components import NOBODY, layout
+from bot.chat.content import MessageContent
 from bot.chat.retry import BROKEN, may_pass, retried, token_refused
 from bot.chat.upload_limit import fit
 from bot.jobs import Job, JobState
+from bot.queue.service import PaintingQueue
+from bot.settings import Settings
 from engine.pictures import BadPictureError
-
-if TYPE_CHECKING:
-    from bot.queue.service import Studio
-    from bot.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -50,34 +49,34 @@ def final_name(job: Job, suffix: str) -> str:
     return f"painting-{job.id}{suffix}"
 
 
-_Way = Callable[[Job, content.Look, Upload | None], Awaitable[discord.Message]]
+_Way = Callable[[Job, MessageContent, Upload | None], Awaitable[discord.Message]]
 
 
 class Delivery:
     """Post how jobs ended: edit the job's message, else reply to it, else write to the requester."""
 
-    def __init__(self, client: discord.Client, studio: "Studio", settings: "Settings") -> None:
+    def __init__(self, client: discord.Client, queue: PaintingQueue, settings: Settings) -> None:
         self._client = client
-        self._studio = studio
+        self._queue = queue
         self._settings = settings
 
     async def deliver(self, job: Job, *, lost: bool = False) -> None:
         """Tell the channel how `job` ended and note durably that it knows; `lost`: its message cannot be edited."""
-        look = look_of_end(job)
+        body = content_of_end(job)
         upload = await self._upload(job)
-        message = await self._tell(job, look, upload, lost)
+        message = await self._tell(job, body, upload, lost)
         if message is None:  # /show has it
-            await self._studio.mark_delivered(job.id)
+            await self._queue.mark_delivered(job.id)
             return
-        await self._studio.mark_delivered(job.id, message.id, message.channel.id)
+        await self._queue.mark_delivered(job.id, message.id, message.channel.id)
         if job.state is JobState.RENDERED:
             await self._afterwards(job, message)
 
-    async def deliver_if_untold(self, job: Job) -> None:
+    async def deliver_if_unannounced(self, job: Job) -> None:
         """Deliver a job that an earlier process left behind, unless that process came as far as posting it."""
         message = await self._posted(job) if job.state is JobState.RENDERED else None
         if message is not None:
-            await self._studio.mark_delivered(job.id, message.id, message.channel.id)
+            await self._queue.mark_delivered(job.id, message.id, message.channel.id)
         else:
             await self.deliver(job)
 
@@ -89,24 +88,24 @@ class Delivery:
             log.info("Job %s: its channel cannot be searched (%s)", job.id, error)
             return
         if message is not None:
-            await self._studio.attach_message(job.id, job.channel_id, message.id)
+            await self._queue.attach_message(job.id, job.channel_id, message.id)
 
-    async def shown(self, job: Job) -> tuple[content.Look, Upload | None]:
+    async def current_content(self, job: Job) -> tuple[MessageContent, Upload | None]:
         """Return what shows a job as it stands now."""
         if not job.finished:
             return content.starting(job) if job.state is JobState.RUNNING else content.waiting(job), None
         upload = await self._upload(job)
         gone = upload is None and job.state in {JobState.RENDERED, JobState.DELIVERED}
-        return content.gone(job) if gone else look_of_end(job), upload
+        return content.gone(job) if gone else content_of_end(job), upload
 
-    async def _tell(self, job: Job, look: content.Look, upload: Upload | None, lost: bool) -> discord.Message | None:
-        """Show `look` in the job's message, or in a new one; return it, None when nobody can ever be told."""
+    async def _tell(self, job: Job, body: MessageContent, upload: Upload | None, lost: bool) -> discord.Message | None:
+        """Show `body` in the job's message, or in a new one; return it, None when nobody can ever be told."""
         edit = () if lost or not self._editable(job) else (self._edit,)
         while True:
             outage = False
             for way in (*edit, self._reply, self._write_to_requester):
                 try:
-                    return await self._tell_by(way, job, look, upload)
+                    return await self._tell_by(way, job, body, upload)
                 except BROKEN as error:
                     outage = outage or may_pass(error) or token_refused(error)
                     if token_refused(error):
@@ -116,11 +115,11 @@ class Delivery:
                 return None
             await asyncio.sleep(_OUTAGE_SECONDS)
 
-    async def _tell_by(self, way: _Way, job: Job, look: content.Look, upload: Upload | None) -> discord.Message:
+    async def _tell_by(self, way: _Way, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
         """Tell by one way. Discord may take less than it says: what it finds too large comes smaller."""
         while True:
             try:
-                return await retried(lambda upload=upload: way(job, look, upload))
+                return await retried(lambda upload=upload: way(job, body, upload))
             except discord.HTTPException as error:
                 if upload is None or (error.status != 413 and error.code != _TOO_LARGE):
                     raise
@@ -132,24 +131,24 @@ class Delivery:
         age = time.time() - job.created_at
         return age < self._settings.discord.edit_age_seconds
 
-    async def _edit(self, job: Job, look: content.Look, upload: Upload | None) -> discord.Message:
+    async def _edit(self, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
         assert job.message_id is not None
         message = self._channel(job).get_partial_message(job.message_id)
-        view = layout(look, job.id, upload.name if upload else None)
+        view = layout(body, job.id, upload.name if upload else None)
         return await message.edit(
-            view=view, attachments=[upload.file(look.alt)] if upload else [], allowed_mentions=NOBODY
+            view=view, attachments=[upload.file(body.alt)] if upload else [], allowed_mentions=NOBODY
         )
 
-    async def _reply(self, job: Job, look: content.Look, upload: Upload | None) -> discord.Message:
+    async def _reply(self, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
         channel = self._channel(job)
         reply: dict[str, Any] = {}
         if job.message_id is not None:
             reply["reference"] = channel.get_partial_message(job.message_id).to_reference(fail_if_not_exists=False)
-        return await channel.send(**_content(job, look, upload), **reply)
+        return await channel.send(**_message(job, body, upload), **reply)
 
-    async def _write_to_requester(self, job: Job, look: content.Look, upload: Upload | None) -> discord.Message:
+    async def _write_to_requester(self, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
         channel = await self._client.create_dm(discord.Object(job.user_id))
-        return await channel.send(**_content(job, look, upload))
+        return await channel.send(**_message(job, body, upload))
 
     async def _posted(self, job: Job) -> discord.Message | None:
         """Find the message in which an earlier process showed the final picture."""
@@ -196,7 +195,7 @@ class Delivery:
     async def _upload(self, job: Job, limit: int | None = None) -> Upload | None:
         if job.state not in {JobState.RENDERED, JobState.DELIVERED}:
             return None
-        path = self._studio.files.picture(job)
+        path = self._queue.files.picture(job)
         if path is None:
             return None
         try:
@@ -215,7 +214,7 @@ class Delivery:
         return self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
 
 
-def look_of_end(job: Job) -> content.Look:
+def content_of_end(job: Job) -> MessageContent:
     """Return what the message of an ended job shows."""
     if job.state is JobState.FAILED:
         return content.failed(job, job.error or "Something went wrong; try again.")
@@ -229,11 +228,11 @@ def _has_buttons_of(job: Job, message: discord.Message) -> bool:
     return any(str(getattr(button, "custom_id", "")).endswith(f":{job.id}") for button in buttons)
 
 
-def _content(job: Job, look: content.Look, upload: Upload | None) -> dict[str, Any]:
+def _message(job: Job, body: MessageContent, upload: Upload | None) -> dict[str, Any]:
     """Make the arguments of a send; its nonce lets it be repeated."""
     return {
-        "view": layout(look, job.id, upload.name if upload else None),
-        "files": [upload.file(look.alt)] if upload else [],
+        "view": layout(body, job.id, upload.name if upload else None),
+        "files": [upload.file(body.alt)] if upload else [],
         "nonce": f"{job.id}-end",
     }
 

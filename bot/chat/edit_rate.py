@@ -12,7 +12,7 @@ class _Channel:
     interval: float = 0.0
 
 
-class Pace:
+class EditRate:
     """Hand out turns per channel, one every few seconds; refusals double the wait, successes shorten it again."""
 
     def __init__(self, interval: float, clock: Callable[[], float]) -> None:
@@ -24,18 +24,18 @@ class Pace:
         """Return how many seconds are left until the channel's next turn."""
         return max(0.0, self._channel(channel_id).next_turn - self._clock())
 
-    def took(self, channel_id: int, active: int) -> None:
+    def edited(self, channel_id: int, active: int) -> None:
         """Note an edit that went through, while `active` jobs run or wait in the channel."""
         channel = self._channel(channel_id)
         channel.interval = max(self._interval, channel.interval * 0.8)
         channel.next_turn = self._clock() + channel.interval * max(1, active)
 
-    def lent(self, channel_id: int) -> None:
+    def edited_out_of_turn(self, channel_id: int) -> None:
         """Note an edit out of turn: the next turn comes so much later."""
         channel = self._channel(channel_id)
         channel.next_turn = max(channel.next_turn, self._clock()) + channel.interval
 
-    def calm(self, channel_id: int) -> bool:
+    def may_edit_out_of_turn(self, channel_id: int) -> bool:
         """Tell whether an edit out of turn may be risked: not while a refusal is being waited out."""
         return self._channel(channel_id).interval <= self._interval or self.wait(channel_id) == 0
 

@@ -3,7 +3,7 @@
 import asyncio
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 from discord import ui
@@ -13,11 +13,9 @@ from bot.chat import content
 from bot.chat.components import PageButton, boxed, row
 from bot.escaping import plain
 from bot.jobs import Job, JobState
+from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
-from bot.worker.events import VEILED
-
-if TYPE_CHECKING:
-    from bot.queue.service import Studio
+from bot.worker.events import SPOILER_NOTICE
 
 PAGE = 5
 _THUMBNAIL_SIDE = 160
@@ -35,8 +33,8 @@ _STATES = {
 class History:
     """Show what somebody has asked for; to them alone, as it spans channels."""
 
-    def __init__(self, studio: "Studio") -> None:
-        self._studio = studio
+    def __init__(self, queue: PaintingQueue) -> None:
+        self._queue = queue
 
     async def open(self, interaction: discord.Interaction[Any]) -> None:
         """Answer with the newest page."""
@@ -51,13 +49,13 @@ class History:
         await interaction.response.edit_message(view=view, attachments=files)
 
     async def _page(self, user_id: int, page: int) -> tuple[ui.LayoutView, list[discord.File]]:
-        jobs = await self._studio.ledger.history(user_id, PAGE + 1, page * PAGE)
+        jobs = await self._queue.ledger.history(user_id, PAGE + 1, page * PAGE)
         if not jobs and page == 0:
             raise Refusal("You have not asked for a picture yet; try /imagine a lighthouse in a storm.")
         box: ui.Container[Any] = ui.Container(ui.TextDisplay("### Your pictures"), accent_colour=content.BLUE)
         files: list[discord.File] = []
         for job in jobs[:PAGE]:
-            path = self._studio.files.picture(job) if job.kind != "timelapse" else None
+            path = self._queue.files.picture(job) if job.kind != "timelapse" else None
             thumbnail = await asyncio.to_thread(_thumbnail, path) if path is not None else None
             box.add_item(ui.Separator())
             box.add_item(_entry(job, thumbnail, files))
@@ -74,7 +72,7 @@ def _entry(job: Job, thumbnail: bytes | None, files: list[discord.File]) -> ui.I
         return ui.TextDisplay(told)
     file = discord.File(io.BytesIO(thumbnail), filename=f"thumbnail-{job.id}.jpg", description=job.prompt[:1000])
     files.append(file)
-    return ui.Section(told, accessory=ui.Thumbnail(file, spoiler=VEILED in job.notices))
+    return ui.Section(told, accessory=ui.Thumbnail(file, spoiler=SPOILER_NOTICE in job.notices))
 
 
 def _link(job: Job) -> str:

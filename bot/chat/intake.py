@@ -1,140 +1,140 @@
-"""The front desk: refuse in private, or take the job and show its message at once."""
+"""Take requests: refuse in private, or queue the job and answer with its message at once."""
 
 import asyncio
 import logging
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import discord
 
 from bot import logs
-from bot.chat import content
 from bot.chat.attachments import Upload
 from bot.chat.components import layout
+from bot.chat.content import MessageContent
 from bot.chat.people import Person, person_of
 from bot.chat.retry import BROKEN, retried
+from bot.chat.waiting import WaitingMessages
 from bot.jobs import Job, Kind, Request
 from bot.options import Orders
+from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
+from bot.settings import Settings
 from engine.spec import PaintingSpec
-
-if TYPE_CHECKING:
-    from bot.chat.waiting import Line
-    from bot.queue.service import Studio
-    from bot.settings import Settings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _NOTE = ".json"
-_PATIENCE = 1.5
+_DEFER_SECONDS = 1.5
 """Seconds that work before the answer may take; Discord waits for three."""
 
 
-class Desk:
+class Intake:
     """Take requests. What it has taken is in the ledger; its message is only how people see it."""
 
-    def __init__(self, client: discord.Client, studio: "Studio", settings: "Settings", line: "Line") -> None:
+    def __init__(
+        self, client: discord.Client, queue: PaintingQueue, settings: Settings, waiting: WaitingMessages
+    ) -> None:
         self._client = client
-        self._studio = studio
+        self._queue = queue
         self._settings = settings
-        self._line = line
+        self._waiting = waiting
         self._posting: set[str] = set()
 
     async def admit(self, person: Person, prompt: str) -> None:
         """Raise `Refusal` unless this person may ask for this painting here and now."""
-        person.require_place()
-        if (sentence := await self._studio.refusal(person.asker, prompt)) is not None:
+        person.require_channel_permissions()
+        if (sentence := await self._queue.refusal(person.requester, prompt)) is not None:
             raise Refusal(sentence)
 
     async def orders(self, person: Person) -> Orders:
         """Return what turns this person's options into specs."""
         return Orders(
             self._settings,
-            await self._studio.guild_settings(person.asker.guild_id),
-            await self._studio.ledger.user_settings(person.asker.user_id),
+            await self._queue.guild_settings(person.requester.guild_id),
+            await self._queue.ledger.user_settings(person.requester.user_id),
         )
 
     async def request(
         self, interaction: discord.Interaction[Any], kind: Kind, spec: PaintingSpec, prompt: str
     ) -> Request:
         """Make the request of a command."""
-        asker = person_of(interaction).asker
-        preferences = await self._studio.ledger.user_settings(asker.user_id)
+        requester = person_of(interaction).requester
+        preferences = await self._queue.ledger.user_settings(requester.user_id)
         return Request(
             interaction_id=interaction.id,
             kind=kind,
             spec=spec,
             prompt=prompt,
-            user_id=asker.user_id,
-            guild_id=asker.guild_id,
-            channel_id=asker.channel_id,
+            user_id=requester.user_id,
+            guild_id=requester.guild_id,
+            channel_id=requester.channel_id,
             notify=preferences.notify,
         )
 
     async def keep(self, upload: Upload) -> str:
         """Keep an upload as long as pictures are kept; return its path for a spec."""
-        return await asyncio.to_thread(self._studio.files.save_input, upload.png, ".png")
+        return await asyncio.to_thread(self._queue.files.save_input, upload.png, ".png")
 
-    async def note(self, content: bytes) -> str:
+    async def save_note(self, content: bytes) -> str:
         """Keep a note as long as pictures are kept; return its name, for a custom_id."""
-        return Path(await asyncio.to_thread(self._studio.files.save_input, content, _NOTE)).stem
+        return Path(await asyncio.to_thread(self._queue.files.save_input, content, _NOTE)).stem
 
     async def read_note(self, name: str) -> bytes:
         """Read a note; raise `Refusal` when it is gone."""
         try:
-            return await asyncio.to_thread((self._studio.files.folder / "inputs" / f"{name}{_NOTE}").read_bytes)
+            return await asyncio.to_thread((self._queue.files.folder / "inputs" / f"{name}{_NOTE}").read_bytes)
         except FileNotFoundError:
             raise Refusal("This form is too old; open it again from the message's menu.") from None
 
     async def take(self, interaction: discord.Interaction[Any], request: Request) -> Job:
         """Queue a request and answer the interaction with the job's message; raise `Refusal`."""
-        job, look = await self._queue(request)
-        if look is None:
+        job, body = await self._submit(request)
+        if body is None:
             await interaction.response.send_message(f"That is already on its way: job `{job.id}`.", ephemeral=True)
             return job
         try:
-            await self._answer(interaction, job, look)
+            await self._answer(interaction, job, body)
         finally:
             self._posting.discard(job.id)
         return job
 
     async def take_by_reply(self, request: Request, reply_to: int) -> Job:
         """Queue a request that came without an interaction and show its message as a reply."""
-        job, look = await self._queue(request)
-        if look is not None:
+        job, body = await self._submit(request)
+        if body is not None:
             try:
-                await self._post(job, look, reply_to)
+                await self._post(job, body, reply_to)
             finally:
                 self._posting.discard(job.id)
         return job
 
-    async def _queue(self, request: Request) -> tuple[Job, content.Look | None]:
+    async def _submit(self, request: Request) -> tuple[Job, MessageContent | None]:
         """Return the job, and what to show unless it is shown already."""
-        job = await self._studio.submit(request)
+        job = await self._queue.submit(request)
         logs.about(job.id)
         if job.message_id is not None or job.id in self._posting or job.interaction_id != request.interaction_id:
             return job, None
         self._posting.add(job.id)
-        return job, await self._line.first_look(job)
+        return job, await self._waiting.first_content(job)
 
-    async def _answer(self, interaction: discord.Interaction[Any], job: Job, look: content.Look) -> None:
+    async def _answer(self, interaction: discord.Interaction[Any], job: Job, body: MessageContent) -> None:
         if interaction.response.is_done():  # the slow way: a private "thinking" was shown first
-            message_id = await self._post(job, look, None)
+            message_id = await self._post(job, body, None)
             link = self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
             await interaction.edit_original_response(content=link.get_partial_message(message_id).jump_url)
             return
-        message_id = await self._answered(interaction, job, look)
+        message_id = await self._answered(interaction, job, body)
         if message_id is None:  # the token is void: from here on the channel is as good
-            await self._post(job, look, None)
+            await self._post(job, body, None)
         else:
-            await self._studio.attach_message(job.id, job.channel_id, message_id)
+            await self._queue.attach_message(job.id, job.channel_id, message_id)
 
-    async def _answered(self, interaction: discord.Interaction[Any], job: Job, look: content.Look) -> int | None:
+    async def _answered(self, interaction: discord.Interaction[Any], job: Job, body: MessageContent) -> int | None:
         """Answer with the job's message and return its id; None where no answer is taken."""
         try:
-            return (await interaction.response.send_message(view=layout(look, job.id, None))).message_id
+            return (await interaction.response.send_message(view=layout(body, job.id, None))).message_id
         except BROKEN as error:
             log.warning("Job %s: the interaction could not be answered (%s)", job.id, type(error).__name__)
         try:  # the answer may have been lost after Discord took it
@@ -142,20 +142,20 @@ class Desk:
         except BROKEN:
             return None
 
-    async def _post(self, job: Job, look: content.Look, reply_to: int | None) -> int:
+    async def _post(self, job: Job, body: MessageContent, reply_to: int | None) -> int:
         channel = self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
         reply: dict[str, Any] = {}
         if reply_to is not None:
             reply["reference"] = channel.get_partial_message(reply_to).to_reference(fail_if_not_exists=False)
-        message = await retried(lambda: channel.send(view=layout(look, job.id, None), nonce=job.id, **reply), tries=4)
-        await self._studio.attach_message(job.id, job.channel_id, message.id)
+        message = await retried(lambda: channel.send(view=layout(body, job.id, None), nonce=job.id, **reply), tries=4)
+        await self._queue.attach_message(job.id, job.channel_id, message.id)
         return message.id
 
 
-async def patiently(interaction: discord.Interaction[Any], work: Coroutine[Any, Any, T]) -> T:
+async def defer_if_slow(interaction: discord.Interaction[Any], work: Coroutine[Any, Any, T]) -> T:
     """Await `work` that must come before the answer; show a private "thinking" when it takes long."""
     task = asyncio.ensure_future(work)
-    await asyncio.wait([task], timeout=_PATIENCE)
+    await asyncio.wait([task], timeout=_DEFER_SECONDS)
     if not task.done() and not interaction.response.is_done():
         await interaction.response.defer(ephemeral=True, thinking=True)
     return await task

@@ -5,7 +5,7 @@ from typing import Any
 
 import discord
 
-from bot.jobs import Asker, Job
+from bot.jobs import Job, Requester
 from bot.refusals import Refusal
 
 NEEDED = {
@@ -25,19 +25,19 @@ INVITED = discord.Permissions(send_messages_in_threads=True, **dict.fromkeys(NEE
 class Person:
     """Hold who asks, whether they moderate the channel, and what the bot lacks in it."""
 
-    asker: Asker
+    requester: Requester
     moderates: bool
     missing: tuple[str, ...]
 
-    def require_place(self) -> None:
+    def require_channel_permissions(self) -> None:
         """Raise `Refusal` unless the bot may paint in this channel."""
         if self.missing:
             raise Refusal(f"I may not {_listed(self.missing)}; ask a moderator to allow it, or try another channel.")
 
-    def require_say(self, job: Job) -> None:
+    def require_control(self, job: Job) -> None:
         """Raise `Refusal` unless this person may stop, steer or delete `job`."""
-        moderates = self.moderates and job.guild_id is not None and job.guild_id == self.asker.guild_id
-        if job.user_id != self.asker.user_id and not moderates:
+        moderates = self.moderates and job.guild_id is not None and job.guild_id == self.requester.guild_id
+        if job.user_id != self.requester.user_id and not moderates:
             raise Refusal("Only the person who asked for this picture, or a moderator, can do that.")
 
 
@@ -49,7 +49,7 @@ def person_of(interaction: discord.Interaction[Any]) -> Person:
     thread = isinstance(interaction.channel, discord.Thread)
     in_guild = interaction.guild_id is not None
     return Person(
-        Asker(user.id, interaction.guild_id, interaction.channel_id, roles),
+        Requester(user.id, interaction.guild_id, interaction.channel_id, roles),
         moderates=in_guild and interaction.permissions.manage_messages,
         missing=missing(interaction.app_permissions, thread=thread) if in_guild else (),
     )
@@ -58,7 +58,7 @@ def person_of(interaction: discord.Interaction[Any]) -> Person:
 def person_of_reaction(client: discord.Client, event: discord.RawReactionActionEvent) -> Person | None:
     """Describe the person behind a reaction; None when its channel is not to be seen any more."""
     if event.guild_id is None:
-        return Person(Asker(event.user_id, None, event.channel_id), moderates=False, missing=())
+        return Person(Requester(event.user_id, None, event.channel_id), moderates=False, missing=())
     guild = client.get_guild(event.guild_id)
     channel = guild.get_channel_or_thread(event.channel_id) if guild is not None else None
     if guild is None or channel is None or event.member is None:
@@ -66,7 +66,7 @@ def person_of_reaction(client: discord.Client, event: discord.RawReactionActionE
     roles = tuple(role.id for role in event.member.roles)
     thread = isinstance(channel, discord.Thread)
     return Person(
-        Asker(event.user_id, event.guild_id, event.channel_id, roles),
+        Requester(event.user_id, event.guild_id, event.channel_id, roles),
         moderates=channel.permissions_for(event.member).manage_messages,
         missing=missing(channel.permissions_for(guild.me), thread=thread),
     )

@@ -6,7 +6,6 @@ import io
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import discord
 
@@ -14,15 +13,14 @@ from bot import logs
 from bot.background import spawn
 from bot.chat import content
 from bot.chat.components import NOBODY, layout
+from bot.chat.content import MessageContent
 from bot.chat.delivery import Delivery
-from bot.chat.edit_rate import Pace
+from bot.chat.edit_rate import EditRate
 from bot.chat.retry import may_pass, token_refused
-from bot.chat.waiting import Line
+from bot.chat.waiting import WaitingMessages
 from bot.jobs import Job, JobState
+from bot.queue.service import PaintingQueue
 from bot.worker.events import Checkpointed, Event, Failed, Progress, Rendered, Stopped
-
-if TYPE_CHECKING:
-    from bot.queue.service import Studio
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +36,7 @@ _LOOK_SECONDS = 0.2
 
 
 @dataclass(slots=True, eq=False)
-class _Post:
+class _JobMessage:
     """What is known of one job's message: a mailbox with one place, so that only the newest progress is shown."""
 
     job_id: str
@@ -55,37 +53,44 @@ class _Post:
     task: asyncio.Task[None] | None = None
 
 
-class Reporter:
+class ProgressReporter:
     """Show progress while Discord keeps up, and how every job ended whatever Discord does."""
 
-    def __init__(self, client: discord.Client, studio: "Studio", delivery: Delivery, pace: Pace, line: Line) -> None:
+    def __init__(
+        self,
+        client: discord.Client,
+        queue: PaintingQueue,
+        delivery: Delivery,
+        edit_rate: EditRate,
+        waiting: WaitingMessages,
+    ) -> None:
         self._client = client
-        self._studio = studio
+        self._queue = queue
         self._delivery = delivery
-        self._pace = pace
-        self._line = line
-        self._posts: dict[str, _Post] = {}
-        self._rescue: asyncio.Task[None] | None = None
+        self._edit_rate = edit_rate
+        self._waiting = waiting
+        self._messages: dict[str, _JobMessage] = {}
+        self._recovery: asyncio.Task[None] | None = None
         self._closed = False
         self.dropped = 0
         """Previews that were never shown."""
 
     def start(self) -> None:
-        """Listen to the studio and deliver what an earlier process left undelivered."""
-        self._studio.subscribe(self.on_event)
-        self._rescue = spawn(self._deliver_untold(), "deliver what an earlier process left")
+        """Listen to the queue and deliver what an earlier process left undelivered."""
+        self._queue.subscribe(self.on_event)
+        self._recovery = spawn(self._deliver_unannounced(), "deliver what an earlier process left")
 
     async def close(self) -> None:
         """Say "back soon" under every running painting and stop editing."""
         self._closed = True
-        if self._rescue is not None:
-            self._rescue.cancel()
-        posts = list(self._posts.values())
-        for post in posts:
-            if post.task is not None and not post.ended.is_set():
-                post.task.cancel()
-        farewells = [self._say_back_soon(post) for post in posts if not post.ended.is_set()]
-        deliveries = [post.task for post in posts if post.ended.is_set() and post.task is not None]
+        if self._recovery is not None:
+            self._recovery.cancel()
+        messages = list(self._messages.values())
+        for message in messages:
+            if message.task is not None and not message.ended.is_set():
+                message.task.cancel()
+        farewells = [self._say_back_soon(message) for message in messages if not message.ended.is_set()]
+        deliveries = [message.task for message in messages if message.ended.is_set() and message.task is not None]
         waits = [asyncio.ensure_future(farewell) for farewell in farewells] + deliveries
         if waits:
             await asyncio.wait(waits, timeout=_FAREWELL_SECONDS)
@@ -93,150 +98,153 @@ class Reporter:
             delivery.cancel()  # the next process, or the next client of this one, tells what these could not
 
     def on_event(self, event: Event) -> None:
-        """Take one event of the studio, on the loop; never blocks."""
+        """Take one event of the queue, on the loop; never blocks."""
         if self._closed or isinstance(event, Checkpointed) or (isinstance(event, Stopped) and event.back_soon):
             return
-        post = self._post_of(event.job_id)
+        message = self._message_of(event.job_id)
         if isinstance(event, Progress):
-            self._note_progress(post, event)
+            self._note_progress(message, event)
         elif isinstance(event, Rendered | Failed | Stopped):
-            post.ended.set()
-        post.changed.set()
+            message.ended.set()
+        message.changed.set()
 
-    def _note_progress(self, post: _Post, event: Progress) -> None:
+    def _note_progress(self, message: _JobMessage, event: Progress) -> None:
         if event.preview is not None:
-            self.dropped += post.unseen
-            post.preview, post.preview_step, post.unseen = event.preview, event.step, True
-        post.progress = event
+            self.dropped += message.unseen
+            message.preview, message.preview_step, message.unseen = event.preview, event.step, True
+        message.progress = event
 
-    def _post_of(self, job_id: str) -> _Post:
-        post = self._posts.get(job_id)
-        if post is None:
-            post = self._posts[job_id] = _Post(job_id)
-            post.task = spawn(self._follow(post), f"message of job {job_id}")
-        return post
+    def _message_of(self, job_id: str) -> _JobMessage:
+        message = self._messages.get(job_id)
+        if message is None:
+            message = self._messages[job_id] = _JobMessage(job_id)
+            message.task = spawn(self._follow(message), f"message of job {job_id}")
+        return message
 
-    async def _follow(self, post: _Post) -> None:
+    async def _follow(self, message: _JobMessage) -> None:
         """Edit the message of one job until the job has ended, then tell how."""
-        logs.about(post.job_id)
+        logs.about(message.job_id)
         try:
-            await self._line.leave(post.job_id)
-            patience = _FIRST_PATIENCE
-            while not post.ended.is_set():
-                await self._turn(post)
-                await self._newest(post, patience)
-                if not post.ended.is_set():
-                    await self._show(post)
-                patience = _PATIENCE
-            await self._tell_end(post)
+            await self._waiting.leave(message.job_id)
+            seconds = _FIRST_PATIENCE
+            while not message.ended.is_set():
+                await self._wait_for_turn(message)
+                await self._wait_for_picture(message, seconds)
+                if not message.ended.is_set():
+                    await self._show(message)
+                seconds = _PATIENCE
+            await self._deliver_end(message)
         finally:
-            self._posts.pop(post.job_id, None)
-            if post.job is not None and not self._active(post.job.channel_id):
-                self._pace.forget(post.job.channel_id)
+            self._messages.pop(message.job_id, None)
+            if message.job is not None and not self._active(message.job.channel_id):
+                self._edit_rate.forget(message.job.channel_id)
 
-    async def _turn(self, post: _Post) -> None:
+    async def _wait_for_turn(self, message: _JobMessage) -> None:
         """Wait until the job has a message and that may be edited again, or the job ends."""
-        while not post.ended.is_set():
-            post.job = job = await self._studio.ledger.job(post.job_id)  # its message or its prompt may have changed
-            seconds = _LOOK_SECONDS if job is None or job.message_id is None else self._pace.wait(job.channel_id)
+        while not message.ended.is_set():
+            # Its message or its prompt may have changed.
+            message.job = job = await self._queue.ledger.job(message.job_id)
+            seconds = _LOOK_SECONDS if job is None or job.message_id is None else self._edit_rate.wait(job.channel_id)
             if seconds <= 0:
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(post.ended.wait(), seconds)
+                await asyncio.wait_for(message.ended.wait(), seconds)
 
-    async def _newest(self, post: _Post, patience: float) -> None:
-        """Ask for a picture now that it can be shown, and wait for it, the end of the job, or the end of `patience`."""
-        if post.lost:
-            await post.ended.wait()
+    async def _wait_for_picture(self, message: _JobMessage, seconds: float) -> None:
+        """Ask for a picture now that it can be shown, and wait for it, the end of the job, or the end of `seconds`."""
+        if message.lost:
+            await message.ended.wait()
             return
-        self._studio.want_preview(post.job_id)
-        end = time.monotonic() + patience
-        while not post.unseen and not post.ended.is_set() and (left := end - time.monotonic()) > 0:
-            post.changed.clear()
+        self._queue.want_preview(message.job_id)
+        end = time.monotonic() + seconds
+        while not message.unseen and not message.ended.is_set() and (left := end - time.monotonic()) > 0:
+            message.changed.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(post.changed.wait(), left)
+                await asyncio.wait_for(message.changed.wait(), left)
 
-    async def _show(self, post: _Post) -> None:
-        job, progress = post.job, post.progress
+    async def _show(self, message: _JobMessage) -> None:
+        job, progress = message.job, message.progress
         assert job is not None
-        post.unseen = False
-        look = content.starting(job) if progress is None else content.painting(job, progress, time.time())
+        message.unseen = False
+        body = content.starting(job) if progress is None else content.painting(job, progress, time.time())
         try:
             async with asyncio.timeout(_EDIT_SECONDS):
-                await self._edit(post, job, look)
+                await self._edit(message, job, body)
         except Exception as error:
             if not await self._has_moved(job):  # else the next edit goes where it is shown now
-                self._note_refusal(post, job, error)
+                self._note_refusal(message, job, error)
         else:
-            self._pace.took(job.channel_id, self._active(job.channel_id))
+            self._edit_rate.edited(job.channel_id, self._active(job.channel_id))
 
     async def _has_moved(self, job: Job) -> bool:
         """Tell whether another message shows the job by now."""
-        now = await self._studio.ledger.job(job.id)
+        now = await self._queue.ledger.job(job.id)
         return now is not None and now.message_id != job.message_id
 
-    async def _edit(self, post: _Post, job: Job, look: content.Look) -> None:
+    async def _edit(self, message: _JobMessage, job: Job, body: MessageContent) -> None:
         assert job.message_id is not None
         channel = self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
-        message = channel.get_partial_message(job.message_id)
-        if post.preview is None:
-            await message.edit(view=layout(look, job.id, None), allowed_mentions=NOBODY)
+        target = channel.get_partial_message(job.message_id)
+        if message.preview is None:
+            await target.edit(view=layout(body, job.id, None), allowed_mentions=NOBODY)
             return
-        name = f"step-{post.preview_step}-{job.id}.jpg"
-        file = discord.File(io.BytesIO(post.preview), filename=name, description=look.alt or None)
-        await message.edit(view=layout(look, job.id, name), attachments=[file], allowed_mentions=NOBODY)
+        name = f"step-{message.preview_step}-{job.id}.jpg"
+        file = discord.File(io.BytesIO(message.preview), filename=name, description=body.alt or None)
+        await target.edit(view=layout(body, job.id, name), attachments=[file], allowed_mentions=NOBODY)
 
-    def _note_refusal(self, post: _Post, job: Job, error: Exception) -> None:
+    def _note_refusal(self, message: _JobMessage, job: Job, error: Exception) -> None:
         """Drop the preview; slow down when Discord is busy, and give the message up when it can never work."""
         self.dropped += 1
         if may_pass(error):
-            self._pace.refused(job.channel_id, getattr(error, "retry_after", 0.0))
+            self._edit_rate.refused(job.channel_id, getattr(error, "retry_after", 0.0))
             log.info("Job %s: a preview was dropped (%s)", job.id, type(error).__name__)
         else:
             # Deleted, forbidden, too old to be edited: asking again would only count against us.
-            post.lost = True
+            message.lost = True
             if token_refused(error):
                 self._client.dispatch("token_refused")
             log.warning("Job %s: its message cannot be edited any more (%s)", job.id, error)
 
-    async def _tell_end(self, post: _Post) -> None:
-        job = await self._with_message(post.job_id)
+    async def _deliver_end(self, message: _JobMessage) -> None:
+        job = await self._with_message(message.job_id)
         if job is not None and job.finished and job.delivered_at is None:
-            moved = post.job is not None and post.job.message_id != job.message_id
-            await self._delivery.deliver(job, lost=post.lost and not moved)
+            moved = message.job is not None and message.job.message_id != job.message_id
+            await self._delivery.deliver(job, lost=message.lost and not moved)
 
     async def _with_message(self, job_id: str) -> Job | None:
         """Read the job once more; give a command that is just answering the time to note its message."""
         end = time.monotonic() + _ANSWER_SECONDS
         while True:
-            job = await self._studio.ledger.job(job_id)
+            job = await self._queue.ledger.job(job_id)
             if job is None or job.message_id is not None:
                 return job
             if time.monotonic() > end or time.time() > job.created_at + _ANSWER_SECONDS:  # the clock may jump back
                 return job
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _say_back_soon(self, post: _Post) -> None:
-        job = post.job
-        if job is None or job.message_id is None or post.lost:
+    async def _say_back_soon(self, message: _JobMessage) -> None:
+        job = message.job
+        if job is None or job.message_id is None or message.lost:
             return
         try:
-            await self._edit(post, job, content.interrupted(job))
+            await self._edit(message, job, content.interrupted(job))
         except Exception as error:
             log.info("Job %s: no farewell (%s)", job.id, type(error).__name__)
 
-    async def _deliver_untold(self) -> None:
-        for job in await self._studio.ledger.in_state(JobState.QUEUED, JobState.RUNNING, JobState.RENDERED):
+    async def _deliver_unannounced(self) -> None:
+        for job in await self._queue.ledger.in_state(JobState.QUEUED, JobState.RUNNING, JobState.RENDERED):
             if job.message_id is None:
                 await self._delivery.adopt(job)
-        for job in await self._studio.ledger.untold():
-            if job.id in self._posts:
+        for job in await self._queue.ledger.unannounced():
+            if job.id in self._messages:
                 continue
             logs.about(job.id)
             try:
-                await self._delivery.deliver_if_untold(job)
+                await self._delivery.deliver_if_unannounced(job)
             except Exception:
                 log.exception("Job %s could not be delivered", job.id)
 
     def _active(self, channel_id: int) -> int:
-        return sum(1 for post in self._posts.values() if post.job is not None and post.job.channel_id == channel_id)
+        return sum(
+            1 for message in self._messages.values() if message.job is not None and message.job.channel_id == channel_id
+        )

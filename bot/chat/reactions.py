@@ -15,7 +15,7 @@ from bot.chat.people import Person, person_of_reaction
 from bot.jobs import Job, reaction_key
 
 if TYPE_CHECKING:
-    from bot.chat.client import Painter
+    from bot.chat.client import PaintingBot
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _PER_MINUTE_USER, _PER_MINUTE_CHANNEL = 6, 20
 _REMEMBERED = 4096
 
 
-class Gate:
+class RateLimit:
     """Let at most so many things a minute through, for each key."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,7 +31,7 @@ class Gate:
         self._clock = clock
         self._times: OrderedDict[int, deque[float]] = OrderedDict()
 
-    def passes(self, key: int) -> bool:
+    def allows(self, key: int) -> bool:
         """Tell whether one more may pass now, and count it if so."""
         now = self._clock()
         times = self._times.setdefault(key, deque())
@@ -49,10 +49,10 @@ class Gate:
 class Reactions:
     """Turn reactions on our finished pictures into the same actions as the buttons."""
 
-    def __init__(self, client: "Painter") -> None:
+    def __init__(self, client: "PaintingBot") -> None:
         self._client = client
-        self._by_user, self._by_channel = Gate(_PER_MINUTE_USER), Gate(_PER_MINUTE_CHANNEL)
-        self._told = Gate(1)
+        self._by_user, self._by_channel = RateLimit(_PER_MINUTE_USER), RateLimit(_PER_MINUTE_CHANNEL)
+        self._explained = RateLimit(1)
         self._actions = {_same(emoji): action for emoji, action in client.settings.reactions.actions.items()}
 
     async def take(self, event: discord.RawReactionActionEvent) -> None:
@@ -60,8 +60,8 @@ class Reactions:
         action = self._actions.get(_same(str(event.emoji)))
         if action is None or self._is_bot(event):
             return
-        job = await self._client.studio.ledger.by_message(event.message_id)
-        if job is None or not (self._by_user.passes(event.user_id) and self._by_channel.passes(event.channel_id)):
+        job = await self._client.queue.ledger.by_message(event.message_id)
+        if job is None or not (self._by_user.allows(event.user_id) and self._by_channel.allows(event.channel_id)):
             return
         logs.about(job.id)
         person = person_of_reaction(self._client, event)
@@ -86,10 +86,10 @@ class Reactions:
             else:
                 await self._client.actions.stop(person, job)
         elif action in FOLLOW_UPS:
-            desk = self._client.desk
+            intake = self._client.intake
             key = reaction_key(event.message_id, event.user_id, _same(str(event.emoji)))
-            await desk.admit(person, job.prompt)
-            await desk.take_by_reply(await self._client.actions.follow_up(person, action, job, key), event.message_id)
+            await intake.admit(person, job.prompt)
+            await intake.take_by_reply(await self._client.actions.follow_up(person, action, job, key), event.message_id)
 
     async def _explain(self, user_id: int, error: Exception) -> None:
         """Tell a refusal in a direct message, as a reaction has no private answer; at most one a minute."""
@@ -97,7 +97,7 @@ class Reactions:
         if text is None:
             log.error("A reaction failed", exc_info=error)
             return
-        if not self._told.passes(user_id):
+        if not self._explained.allows(user_id):
             return
         try:
             channel = await self._client.create_dm(discord.Object(user_id))

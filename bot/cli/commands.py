@@ -22,37 +22,37 @@ FAILED, BAD_INPUT, STOPPED = 1, 2, 130
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-class Complaint(Exception):  # noqa: N818, it is an answer, not a fault
+class CommandError(Exception):
     """Something the command line cannot do; the text is one sentence."""
 
 
-class _Plain(TyperGroup):
+class _CommandGroup(TyperGroup):
     """Run a command, and say in one sentence what is wrong instead of showing a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            _tell("Stopped; nothing was saved.")
+            _print("Stopped; nothing was saved.")
             raise typer.Exit(STOPPED) from None
         except BrokenPipeError:
             raise
         except OSError as error:
             about = f"{error.filename}: " if error.filename else ""
-            _tell(f"{about}{error.strerror or error}.")
+            _print(f"{about}{error.strerror or error}.")
             raise typer.Exit(BAD_INPUT) from None
         except Exception as error:
-            if ctx.params.get("trace") or _home_of(error) == "typer":
+            if ctx.params.get("trace") or _package_of(error) == "typer":
                 raise
-            if _home_of(error) in ("engine", "bot"):  # each of ours is a sentence for people
-                _tell(str(error))
+            if _package_of(error) in ("engine", "bot"):  # each of ours is a sentence for people
+                _print(str(error))
                 raise typer.Exit(FAILED if isinstance(error, RuntimeError) else BAD_INPUT) from None
-            _tell(f"This should not happen ({type(error).__name__}: {error}); `python -m bot --trace …` shows where.")
+            _print(f"This should not happen ({type(error).__name__}: {error}); `python -m bot --trace …` shows where.")
             raise typer.Exit(FAILED) from None
 
 
 app = typer.Typer(
-    cls=_Plain,
+    cls=_CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -200,9 +200,9 @@ def fetch_model(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar=
     try:
         fetch(model, folder, _console)
     except ModelMissingError as error:
-        _tell(str(error))
+        _print(str(error))
         raise typer.Exit(FAILED) from None
-    _tell(f"{model.name} is in {folder}, whole. When nobody says otherwise: {usual_pair(models)}.")
+    _print(f"{model.name} is in {folder}, whole. When nobody says otherwise: {usual_pair(models)}.")
 
 
 @app.command()
@@ -225,7 +225,7 @@ def backup(
     """Copy the ledger and all pictures, while the bot runs or not."""
     from bot.queue.backup import backup as copy
 
-    _tell(f"Copied {copy(_settings(ctx.obj).storage.folder, destination)} to {destination}.")
+    _print(f"Copied {copy(_settings(ctx.obj).storage.folder, destination)} to {destination}.")
 
 
 @app.command()
@@ -234,7 +234,7 @@ def restore(ctx: typer.Context, source: Annotated[Path, typer.Argument(metavar="
     from bot.queue.backup import restore as take_back
 
     folder = _settings(ctx.obj).storage.folder
-    _tell(f"Took back {take_back(source, folder)} into {folder}.")
+    _print(f"Took back {take_back(source, folder)} into {folder}.")
 
 
 @app.command()
@@ -242,7 +242,7 @@ def run(ctx: typer.Context) -> None:
     """Run the bot; without a token, open it in a local page instead."""
     settings = _settings(ctx.obj)
     if read_token() is None:
-        _tell("There is no DISCORD_TOKEN, so the bot opens in a local page; README.md says how to get a token.")
+        _print("There is no DISCORD_TOKEN, so the bot opens in a local page; README.md says how to get a token.")
         preview(ctx)
         return
     from bot.chat import client
@@ -280,10 +280,10 @@ def _writable(output: Path | None, spec: PaintingSpec) -> Path:
     """Return where the picture goes, having made sure of it before hours of painting."""
     path = name_for(spec, output or Path()) if output is None or output.is_dir() else output
     if path.suffix.lower() != ".png":
-        raise Complaint(f"Pictures are saved as PNG, which keeps how they were painted: call it {path.stem}.png.")
+        raise CommandError(f"Pictures are saved as PNG, which keeps how they were painted: call it {path.stem}.png.")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
-        raise Complaint(f"The folder {path.parent.resolve()} cannot be written to; choose another with --output.")
+        raise CommandError(f"The folder {path.parent.resolve()} cannot be written to; choose another with --output.")
     return path
 
 
@@ -296,10 +296,10 @@ def _default_config() -> Path | None:
     return path if path.is_file() else None
 
 
-def _home_of(error: Exception) -> str:
+def _package_of(error: Exception) -> str:
     """Return the package that an error's class comes from."""
     return type(error).__module__.partition(".")[0]
 
 
-def _tell(sentence: str) -> None:
+def _print(sentence: str) -> None:
     _console.print(sentence, markup=False)

@@ -11,7 +11,7 @@ from simcord import Preview
 
 from bot import logs
 from bot.background import spawn
-from bot.chat.client import Painter
+from bot.chat.client import PaintingBot
 from bot.chat.components import layout
 from bot.jobs import JobState
 from bot.settings import Settings
@@ -40,7 +40,7 @@ def local(settings: Settings) -> Settings:
 
 async def serve(settings: Settings, port: int) -> None:
     """Run bot, simulated Discord and page until somebody ends one of them."""
-    client = Painter(settings)
+    client = PaintingBot(settings)
     env = simcord.Env(client, check_errors=False, settle_timeout=_SETTLE_SECONDS)
     # Made before the clock is set and before the bot starts: so they have the same ids every time, and what an earlier
     # session left unfinished goes on in this one.
@@ -61,20 +61,20 @@ async def serve(settings: Settings, port: int) -> None:
             await _show_again(client)
             ending = _ending()  # before anybody knows that there is something to end
             _say(f"Open {preview.url}\nand type /imagine a red apple. Ctrl-C ends it.\n")
-            await spawn(_look_after(env, preview, ending), "look after the page")
+            await spawn(_look_after(env, preview, ending), "body after the page")
             _say("Saving what is being painted…\n")
             await client.stop_services()
     finally:
         await env.shutdown()
 
 
-async def _show_again(client: Painter) -> None:
+async def _show_again(client: PaintingBot) -> None:
     """Post what an earlier session left unfinished: the messages of that session are gone with it."""
-    for job in await client.studio.ledger.in_state(JobState.QUEUED, JobState.RUNNING):
-        look, _ = await client.delivery.shown(job)
+    for job in await client.queue.ledger.in_state(JobState.QUEUED, JobState.RUNNING):
+        body, _ = await client.delivery.current_content(job)
         channel = client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
-        message = await channel.send(view=layout(look, job.id, None))
-        await client.studio.attach_message(job.id, job.channel_id, message.id)
+        message = await channel.send(view=layout(body, job.id, None))
+        await client.queue.attach_message(job.id, job.channel_id, message.id)
 
 
 async def _look_after(env: simcord.Env, preview: Preview, ending: asyncio.Event) -> None:

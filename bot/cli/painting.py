@@ -40,11 +40,11 @@ def _paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int |
         painting = Painting(spec, ModelStore(settings.models.folder, device))
     for notice in painting.notices:
         console.print(notice, markup=False)
-    told = len(painting.notices)
+    printed = len(painting.notices)
     console.print(
         f"Painting {spec.width}x{spec.height} with seed {spec.seed}, preset {spec.preset}, on {device}.", markup=False
     )
-    with _asked_to_stop() as asked, _progress(console) as progress:
+    with _first_interrupt() as interrupts, _progress(console) as progress:
         task = progress.add_task("", total=spec.steps, numbers="")
         shown = 0.0
         for iterate in painting:
@@ -53,9 +53,9 @@ def _paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int |
                 shown = iterate.seconds
             if save_every and iterate.step % save_every == 0 and iterate.step < iterate.steps:
                 save_png(iterate.picture(), path.with_stem(f"{path.stem}-{iterate.step:05}"), spec)
-            if asked:
+            if interrupts:
                 break
-    for notice in painting.notices[told:]:
+    for notice in painting.notices[printed:]:
         console.print(notice, markup=False)
     save_png(painting.picture(), path, spec)
     if painting.step < spec.steps:
@@ -76,16 +76,16 @@ def _numbers(iterate: Iterate) -> str:
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[list[int]]:
+def _first_interrupt() -> Iterator[list[int]]:
     """Collect the first Ctrl-C, so that the step at hand is ended; the second one interrupts as usual."""
-    asked: list[int] = []
+    interrupts: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
-        asked.append(number)
+        interrupts.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = signal.signal(signal.SIGINT, note)
     try:
-        yield asked
+        yield interrupts
     finally:
         signal.signal(signal.SIGINT, before)

@@ -12,7 +12,7 @@ from bot.background import spawn
 from bot.operations.loop_lag import watch_lag
 from bot.operations.metrics import Metrics
 from bot.queue.ledger import Ledger
-from bot.queue.service import Studio
+from bot.queue.service import PaintingQueue
 from bot.settings import HealthSettings
 
 log = logging.getLogger(__name__)
@@ -26,43 +26,43 @@ class Health:
 
     def __init__(self) -> None:
         self.metrics = Metrics()
-        self._studio: Studio | None = None
+        self._queue: PaintingQueue | None = None
         self._connected: Callable[[], bool] = lambda: False
         self._dropped: Callable[[], int] = lambda: 0
 
-    def attend(self, studio: Studio, connected: Callable[[], bool], dropped: Callable[[], int]) -> None:
-        """Report on one client from now on: its studio, whether it is connected, and its previews never shown."""
-        self._studio, self._connected, self._dropped = studio, connected, dropped
-        self.metrics.watch(studio)
+    def watch(self, queue: PaintingQueue, connected: Callable[[], bool], dropped: Callable[[], int]) -> None:
+        """Report on one client from now on: its queue, whether it is connected, and its previews never shown."""
+        self._queue, self._connected, self._dropped = queue, connected, dropped
+        self.metrics.watch(queue)
 
-    async def complaints(self) -> dict[str, str]:
+    async def problems(self) -> dict[str, str]:
         """Say what is wrong, by part: gateway, worker, ledger. Nothing is wrong when it is empty."""
-        studio = self._studio
-        if studio is None:
+        queue = self._queue
+        if queue is None:
             return dict.fromkeys(("gateway", "worker", "ledger"), "not started yet")
         found: dict[str, str] = {}
         if not self._connected():
             found["gateway"] = "not connected to Discord"
-        if not studio.worker_alive:
+        if not queue.worker_alive:
             found["worker"] = "the painting thread does not run"
-        if (complaint := await _ledger_complaint(studio)) is not None:
-            found["ledger"] = complaint
+        if (problem := await _ledger_problem(queue)) is not None:
+            found["ledger"] = problem
         return found
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Answer 200, or 503 with what is wrong."""
-        wrong = await self.complaints()
+        wrong = await self.problems()
         return web.json_response({"healthy": not wrong, "wrong": wrong}, status=503 if wrong else 200)
 
     async def scrape(self, _: web.Request) -> web.Response:
         """Answer with all metrics."""
-        text = await self.metrics.text(self._studio, self._dropped(), await self.complaints())
+        text = await self.metrics.text(self._queue, self._dropped(), await self.problems())
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
-async def _ledger_complaint(studio: Studio) -> str | None:
+async def _ledger_problem(queue: PaintingQueue) -> str | None:
     """Write a row and take it back; say in a few words why that fails. The details are for the log."""
-    ledger: Ledger | None = getattr(studio, "ledger", None)
+    ledger: Ledger | None = getattr(queue, "ledger", None)
     if ledger is None:
         return "not open yet"
     try:

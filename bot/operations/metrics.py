@@ -10,7 +10,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from bot.background import spawn
-from bot.queue.service import Studio
+from bot.queue.service import PaintingQueue
 from bot.worker.events import Event, Failed, Progress, Rendered, Started, Stopped
 
 _WAITS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600, 3 * 3600, 12 * 3600)
@@ -44,26 +44,26 @@ class Metrics:
         self._healthy = Gauge("painter_healthy", "1 when a part works: gateway, worker, ledger", ["part"], registry=own)
         self._memory = Gauge("painter_gpu_memory_bytes", "Torch's on the GPU", ["device", "kind"], registry=own)
 
-    def watch(self, studio: Studio) -> None:
-        """Count what happens in a studio from now on."""
+    def watch(self, queue: PaintingQueue) -> None:
+        """Count what happens in a queue from now on."""
 
         def note(event: Event) -> None:
             if isinstance(event, Progress) and event.per_second > 0:
                 self._step.observe(1 / event.per_second)
             elif isinstance(event, Started) and event.step == 0:
-                spawn(self._note_start(studio, event.job_id), f"measure the start of {event.job_id}")
+                spawn(self._note_start(queue, event.job_id), f"measure the start of {event.job_id}")
             elif isinstance(event, Rendered | Failed) or (isinstance(event, Stopped) and not event.back_soon):
-                spawn(self._note_end(studio, event.job_id), f"measure the end of {event.job_id}")
+                spawn(self._note_end(queue, event.job_id), f"measure the end of {event.job_id}")
 
-        studio.subscribe(note)
+        queue.subscribe(note)
 
-    async def _note_start(self, studio: Studio, job_id: str) -> None:
-        job = await studio.ledger.job(job_id)
+    async def _note_start(self, queue: PaintingQueue, job_id: str) -> None:
+        job = await queue.ledger.job(job_id)
         if job is not None and job.started_at is not None:
             self._wait.observe(max(0.0, job.started_at - job.created_at))
 
-    async def _note_end(self, studio: Studio, job_id: str) -> None:
-        job = await studio.ledger.job(job_id)
+    async def _note_end(self, queue: PaintingQueue, job_id: str) -> None:
+        job = await queue.ledger.job(job_id)
         if job is None:
             return
         # The channel may have been told meanwhile; to its work that makes no difference.
@@ -93,12 +93,12 @@ class Metrics:
         trace.on_request_exception.append(broke)
         return trace
 
-    async def text(self, studio: Studio | None, dropped: int, complaints: dict[str, str]) -> bytes:
+    async def text(self, queue: PaintingQueue | None, dropped: int, problems: dict[str, str]) -> bytes:
         """Look at what is measured only when somebody asks, and write it all in Prometheus' text format."""
         for part in ("gateway", "worker", "ledger"):
-            self._healthy.labels(part).set(part not in complaints)
-        if studio is not None and "ledger" not in complaints:
-            for state, count in (await studio.ledger.counts()).items():
+            self._healthy.labels(part).set(part not in problems)
+        if queue is not None and "ledger" not in problems:
+            for state, count in (await queue.ledger.counts()).items():
                 self._jobs.labels(state.value).set(count)
         self._dropped.set(dropped)
         for device, kind, size in await asyncio.to_thread(lambda: list(_gpu_memory())):

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-from bot.jobs import Asker
+from bot.jobs import Requester
 from bot.queue.preferences import GuildSettings
 from bot.settings import LimitSettings, ModerationSettings
 
@@ -27,22 +27,24 @@ _LOOK_ALIKES = str.maketrans(
 _SPELT_OUT = re.compile(r"(?<!\w)(?:[^\W_][ ._*\-]+){2,}[^\W_](?!\w)")
 
 
-def refusal_by_moderation(asker: Asker, prompt: str, guild: GuildSettings, settings: ModerationSettings) -> str | None:
+def refusal_by_moderation(
+    requester: Requester, prompt: str, guild: GuildSettings, settings: ModerationSettings
+) -> str | None:
     """Say why this person may not ask for this here, or None."""
-    if asker.user_id in guild.blocked_users or asker.user_id in settings.blocked_users:
+    if requester.user_id in guild.blocked_users or requester.user_id in settings.blocked_users:
         return "You may not use this bot here."
-    denied = asker.channel_id in guild.channels_denied
-    if denied or (guild.channels_allowed and asker.channel_id not in guild.channels_allowed):
+    denied = requester.channel_id in guild.channels_denied
+    if denied or (guild.channels_allowed and requester.channel_id not in guild.channels_allowed):
         return "Painting is not allowed in this channel."
     if blocked_word(prompt, guild.blocked_words | frozenset(settings.blocked_words)) is not None:
         return "This prompt contains a word that is not allowed here; say it differently."
     return None
 
 
-def cap_per_user(asker: Asker, guild: GuildSettings, limits: LimitSettings) -> int:
-    """Return how many unfinished jobs the asker may have: by their best role, else the guild, else config.yaml."""
+def cap_per_user(requester: Requester, guild: GuildSettings, limits: LimitSettings) -> int:
+    """Return how many unfinished jobs the requester may have: by their best role, else the guild, else config.yaml."""
     for per_role in (guild.per_role, limits.per_role):
-        caps = [per_role[role] for role in asker.role_ids if role in per_role]
+        caps = [per_role[role] for role in requester.role_ids if role in per_role]
         if caps:
             return max(caps)
     return limits.per_user if guild.per_user is None else guild.per_user
@@ -57,14 +59,14 @@ def over_cap(of_user: int, cap: int) -> str:
 
 
 def refusal_by_limits(
-    asker: Asker, guild: GuildSettings, limits: LimitSettings, *, of_user: int, of_guild: int, in_all: int
+    requester: Requester, guild: GuildSettings, limits: LimitSettings, *, of_user: int, of_guild: int, in_all: int
 ) -> str | None:
-    """Say which cap the asker would go over, given the unfinished jobs there are, or None."""
-    cap = cap_per_user(asker, guild, limits)
+    """Say which cap the requester would go over, given the unfinished jobs there are, or None."""
+    cap = cap_per_user(requester, guild, limits)
     if of_user >= cap:
         return over_cap(of_user, cap)
     guild_cap = limits.per_guild if guild.per_guild is None else guild.per_guild
-    if asker.guild_id is not None and of_guild >= guild_cap:
+    if requester.guild_id is not None and of_guild >= guild_cap:
         return f"This server has {of_guild} of {guild_cap} paintings under way; try again when some are finished."
     if in_all >= limits.total:
         return f"The queue is full with {in_all} paintings; try again in a while."

@@ -97,9 +97,9 @@ def _copy_ledger(source: Path, destination: Path) -> int:
         closing(sqlite3.connect(destination)) as new,
     ):
         old.backup(new)
-        complaint = new.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if complaint != "ok":
-            raise sqlite3.DatabaseError(f"the ledger is damaged: {complaint}")
+        damage = new.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if damage != "ok":
+            raise sqlite3.DatabaseError(f"the ledger is damaged: {damage}")
         new.execute("PRAGMA journal_mode = DELETE")  # one file, whole in itself; the bot makes it WAL again
         return new.execute("SELECT count(*) FROM jobs").fetchone()[0]
 

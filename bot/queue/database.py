@@ -95,17 +95,17 @@ def _statements(script: str) -> Iterable[str]:
 
 
 def _set_aside_if_damaged(path: Path) -> None:
-    if not path.exists() or (complaint := _complaint(path)) is None:
+    if not path.exists() or (damage := _damage(path)) is None:
         return
     aside = path.with_name(f"{path.stem}.damaged-{time.time_ns()}{path.suffix}")
     for ending in ("", "-wal", "-shm"):
         part = path.with_name(path.name + ending)
         if part.exists():
             part.replace(aside.with_name(aside.name + ending))
-    log.error("The ledger %s is damaged (%s). It was moved to %s and a new one is started.", path, complaint, aside)
+    log.error("The ledger %s is damaged (%s). It was moved to %s and a new one is started.", path, damage, aside)
 
 
-def _complaint(path: Path) -> str | None:
+def _damage(path: Path) -> str | None:
     """Return what SQLite finds wrong with the file, or None; raise `LedgerError` when it cannot be looked at."""
     connection = sqlite3.connect(path)
     try:

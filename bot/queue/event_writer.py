@@ -15,7 +15,7 @@ RETRY_SECONDS = 5.0
 """Between two attempts at a ledger that does not answer."""
 
 
-class Inbox:
+class EventWriter:
     """Have `note` called with each event. All methods belong to the loop, where `spawn` starts a task by its name."""
 
     def __init__(

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from bot.jobs import COMES_FROM, Job, JobState, Request, look_of, new_job_id
+from bot.jobs import COMES_FROM, Job, JobState, Request, cost_key, new_job_id
 from bot.queue.admission import over_cap
 from bot.queue.database import Database
 from bot.queue.preferences import GuildSettings, UserSettings
@@ -69,15 +69,16 @@ class Ledger:
             if cap is not None and (count := await self.unfinished(user_id=request.user_id)) >= cap:
                 raise Refusal(over_cap(count, cap))
             rows = await self._database.read(
-                "INSERT INTO jobs (id, interaction_id, kind, spec, steps, look, prompt, user_id, guild_id, channel_id,"
-                " parent_id, notify, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "INSERT INTO jobs (id, interaction_id, kind, spec, steps, cost_key, prompt, user_id, guild_id,"
+                " channel_id, parent_id, notify, created_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     new_job_id(),
                     request.interaction_id,
                     request.kind,
                     request.spec.to_json(),
                     request.spec.steps,
-                    look_of(request.spec),
+                    cost_key(request.spec),
                     request.prompt,
                     request.user_id,
                     request.guild_id,
@@ -104,7 +105,7 @@ class Ledger:
         marks = ", ".join("?" * len(states))
         return await self._many(f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY seq", *states)
 
-    async def untold(self) -> list[Job]:
+    async def unannounced(self) -> list[Job]:
         """List the jobs that have ended without their channel having shown it, oldest first."""
         return await self._many(
             "SELECT * FROM jobs WHERE state IN ('rendered', 'cancelled', 'failed') AND delivered_at IS NULL"
@@ -207,7 +208,7 @@ class Ledger:
                     "UPDATE jobs SET channel_id = ?, message_id = ? WHERE id = ?", (channel_id, message_id, job_id)
                 )
 
-    async def told(self, job_id: str) -> None:
+    async def mark_announced(self, job_id: str) -> None:
         """Note that the channel shows how a failed or cancelled job ended."""
         await self._database.write(
             "UPDATE jobs SET delivered_at = ? WHERE id = ? AND state IN ('failed', 'cancelled')",
@@ -251,12 +252,12 @@ class Ledger:
             if rows:
                 spec = PaintingSpec.from_json(rows[0]["spec"]).but(width=width, height=height)
                 await self._database.read(
-                    "UPDATE jobs SET spec = ?, look = ?, notices = ?, step = 0 WHERE id = ?",
-                    (spec.to_json(), look_of(spec), json.dumps(list(notices)), job_id),
+                    "UPDATE jobs SET spec = ?, cost_key = ?, notices = ?, step = 0 WHERE id = ?",
+                    (spec.to_json(), cost_key(spec), json.dumps(list(notices)), job_id),
                 )
 
     async def forget_before(self, moment: float, kept: Iterable[str]) -> int:
-        """Delete the jobs whose end was told before `moment` (unix seconds) and is not in `kept`; count them."""
+        """Delete the jobs announced before `moment` (unix seconds), but for those in `kept`; return how many."""
         rows = await self._database.write(
             "DELETE FROM jobs WHERE state IN ('delivered', 'cancelled', 'failed') AND delivered_at < ?"
             " AND id NOT IN (SELECT value FROM json_each(?)) RETURNING id",
@@ -269,7 +270,7 @@ class Ledger:
     async def waiting(self) -> list[Waiting]:
         """List what the scheduler needs to know of the queued jobs, oldest first."""
         rows = await self._database.read(
-            "SELECT id, user_id, guild_id, kind, steps, look FROM jobs WHERE state = 'queued' ORDER BY seq"
+            "SELECT id, user_id, guild_id, kind, steps, cost_key FROM jobs WHERE state = 'queued' ORDER BY seq"
         )
         return [Waiting(*row) for row in rows]
 
@@ -277,13 +278,13 @@ class Ledger:
         """Tell each user's latest turn; a higher number is later."""
         return {row["user_id"]: row["turn"] for row in await self._database.read("SELECT * FROM served")}
 
-    async def paces(self) -> dict[str, float]:
-        """Tell the seconds per step measured so far, by `look_of`."""
-        return {row["look"]: row["seconds"] for row in await self._database.read("SELECT * FROM paces")}
+    async def step_times(self) -> dict[str, float]:
+        """Tell the seconds per step measured so far, by `cost_key`."""
+        return {row["cost_key"]: row["seconds"] for row in await self._database.read("SELECT * FROM step_times")}
 
-    async def note_pace(self, look: str, seconds: float) -> None:
-        """Remember the seconds per step of paintings with this `look_of`."""
-        await self._database.write("INSERT OR REPLACE INTO paces VALUES (?, ?)", (look, seconds))
+    async def note_step_time(self, cost_key: str, seconds: float) -> None:
+        """Remember the seconds per step of paintings with this `cost_key`."""
+        await self._database.write("INSERT OR REPLACE INTO step_times VALUES (?, ?)", (cost_key, seconds))
 
     # Preferences
 

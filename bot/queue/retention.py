@@ -12,7 +12,7 @@ from bot.settings import StorageSettings
 log = logging.getLogger(__name__)
 
 
-async def let_go(ledger: Ledger, files: Files, storage: StorageSettings) -> None:
+async def prune(ledger: Ledger, files: Files, storage: StorageSettings) -> None:
     """Delete old files, then what the ledger says of old jobs that have no picture; nothing that is still needed."""
     needed = Needed.by(await ledger.in_state(JobState.QUEUED, JobState.RUNNING, JobState.RENDERED))
     await asyncio.to_thread(files.prune, needed, storage.keep_days, storage.keep_gigabytes * 1e9)

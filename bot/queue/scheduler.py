@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.jobs import Job, look_of
+from bot.jobs import Job, cost_key
 from bot.queue.preferences import WHOLE_PROCESS
 
 
@@ -18,7 +18,7 @@ class Waiting:
     guild_id: int | None
     kind: str
     steps: int
-    look: str
+    cost_key: str
 
 
 def fair_order(waiting: Sequence[Waiting], served: Mapping[int, int]) -> list[Waiting]:
@@ -51,7 +51,7 @@ def startable(waiting: Iterable[Waiting], paused: Container[int]) -> list[Waitin
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Estimate:
     """Say when a job's turn comes."""
 
     position: int
@@ -69,13 +69,13 @@ class Place:
     job_id: str
     user_id: int
     guild_id: int | None
-    outlook: Outlook
+    estimate: Estimate
 
 
 def places(
-    running: Job | None, seconds_left: float | None, ordered: Sequence[Waiting], paces: Mapping[str, float]
+    running: Job | None, seconds_left: float | None, ordered: Sequence[Waiting], step_times: Mapping[str, float]
 ) -> list[Place]:
-    """Give each job its place; `ordered` is in fair order, `paces` holds seconds per step by look.
+    """Give each job its place; `ordered` is in fair order, `step_times` holds seconds per step by `cost_key`.
 
     Films are made beside the paintings and keep nobody waiting.
     """
@@ -83,23 +83,23 @@ def places(
     ahead: float | None = 0.0
     if running is not None:
         if seconds_left is None:
-            seconds_left = _duration(running.spec.steps - running.step, look_of(running.spec), paces)
-        lines.append(Place(running.id, running.user_id, running.guild_id, Outlook(0, 0.0, seconds_left)))
+            seconds_left = _duration(running.spec.steps - running.step, cost_key(running.spec), step_times)
+        lines.append(Place(running.id, running.user_id, running.guild_id, Estimate(0, 0.0, seconds_left)))
         ahead = seconds_left
     for position, job in enumerate(ordered, start=1):
-        duration = 0.0 if job.kind == "timelapse" else _duration(job.steps, job.look, paces)
-        lines.append(Place(job.job_id, job.user_id, job.guild_id, Outlook(position, ahead, duration)))
+        duration = 0.0 if job.kind == "timelapse" else _duration(job.steps, job.cost_key, step_times)
+        lines.append(Place(job.job_id, job.user_id, job.guild_id, Estimate(position, ahead, duration)))
         ahead = None if ahead is None or duration is None else ahead + duration
     return lines
 
 
-def _duration(steps: int, look: str, paces: Mapping[str, float]) -> float | None:
+def _duration(steps: int, key: str, step_times: Mapping[str, float]) -> float | None:
     """Guess how long `steps` take: from paintings alike, else from the same generator's, by cutouts or pixels."""
-    if look in paces:
-        return steps * paces[look]
-    generator, size, _, cutouts = look.rsplit(" ", 3)
+    if key in step_times:
+        return steps * step_times[key]
+    generator, size, _, cutouts = key.rsplit(" ", 3)
     guesses = []
-    for other, seconds in paces.items():
+    for other, seconds in step_times.items():
         of_generator, of_size, _, of_cutouts = other.rsplit(" ", 3)
         if of_generator == generator:
             guesses.append(seconds * max(_pixels(size) / _pixels(of_size), int(cutouts) / int(of_cutouts)))

@@ -12,20 +12,20 @@ import filelock
 
 from bot import logs
 from bot.background import spawn
-from bot.jobs import Asker, Job, JobState, Request, look_of
+from bot.jobs import Job, JobState, Request, Requester, cost_key
 from bot.queue.admission import cap_per_user, refusal_by_limits, refusal_by_moderation
-from bot.queue.event_writer import RETRY_SECONDS, Inbox
+from bot.queue.event_writer import RETRY_SECONDS, EventWriter
 from bot.queue.files import Files, StorageError
 from bot.queue.films import film
 from bot.queue.ledger import Ledger
 from bot.queue.preferences import WHOLE_PROCESS, GuildSettings
-from bot.queue.retention import let_go
-from bot.queue.scheduler import Outlook, Place, fair_order, places, startable
+from bot.queue.retention import prune
+from bot.queue.scheduler import Estimate, Place, fair_order, places, startable
 from bot.refusals import Refusal
 from bot.settings import Settings
 from bot.worker.events import Checkpointed, Event, Failed, Progress, Rendered, Shrunk, Started, Stopped
-from bot.worker.process import ChildWorker
-from bot.worker.thread import Worker
+from bot.worker.process import ProcessWorker
+from bot.worker.thread import ThreadWorker
 from engine.prompts import Prompt, format_prompts
 
 log = logging.getLogger(__name__)
@@ -36,18 +36,18 @@ _CRASHED = "Painting this ended in a crash {} times, so it was given up; try a s
 _NO_FILM = "The time-lapse could not be made; the bot's owner finds the cause in the log."
 
 
-class Studio:
+class PaintingQueue:
     """Run the jobs. All methods belong to the loop, and none blocks it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.files = Files(settings.storage.folder)
         self._lock = filelock.FileLock(self.files.lock, timeout=0)
-        self._inbox = Inbox(self._note, self._spawn)
+        self._event_writer = EventWriter(self._note, self._spawn)
         self._worker = (
-            ChildWorker(settings, self.files, self._inbox.put, self._pump, self._lose)
+            ProcessWorker(settings, self.files, self._event_writer.put, self._schedule, self._on_job_lost)
             if settings.worker.isolation == "process"
-            else Worker(settings, self.files, self._inbox.put, self._pump, self._lose_device)
+            else ThreadWorker(settings, self.files, self._event_writer.put, self._schedule, self._on_device_lost)
         )
         self.device_lost = asyncio.Event()
         """Nothing more can be painted in this process. Its job is kept, and counts this start as one in vain."""
@@ -57,7 +57,7 @@ class Studio:
         self._progress: dict[str, Progress] = {}
         self._caps: dict[tuple[int, int | None], int] = {}  # by user and guild, from the latest look at their roles
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pumping = self._pump_again = self._filming = self._closing = False
+        self._scheduling = self._schedule_again = self._filming = self._closing = False
         self._pruned_at = -_PRUNE_SECONDS
 
     async def start(self) -> None:
@@ -79,14 +79,14 @@ class Studio:
         except BaseException:
             await self.close()
             raise
-        await self._take_up()
+        await self._resume()
 
     async def close(self, seconds: float = 8.0) -> None:
         """Take no more jobs, checkpoint the running one within `seconds`, and close everything; again does nothing."""
         if self._closing:
             return
         self._closing = True
-        self._inbox.close()
+        self._event_writer.close()
         await self._worker.close(seconds)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=1.0)
@@ -98,11 +98,11 @@ class Studio:
             await self.ledger.close()
         self._lock.release()
 
-    async def _take_up(self) -> None:
+    async def _resume(self) -> None:
         await self.ledger.fail_unreadable()
         for job in await self.ledger.in_state(JobState.RUNNING):
             await self._try_again(job)
-        self._pump()
+        self._schedule()
 
     async def _try_again(self, job: Job) -> None:
         """Let a job go on whose painter died, unless that happens to it again and again."""
@@ -112,11 +112,11 @@ class Studio:
         else:
             self._left_over.append(job)
 
-    def _lose_device(self, job_id: str) -> None:
+    def _on_device_lost(self, job_id: str) -> None:
         log.error("Job %s was being painted when the device was lost; it goes on in the next process", job_id)
         self.device_lost.set()
 
-    def _lose(self, job_id: str) -> None:
+    def _on_job_lost(self, job_id: str) -> None:
         """Take a job back from a painting process that died."""
         self._spawn(self._take_back(job_id), f"take back {job_id}")
 
@@ -124,7 +124,7 @@ class Studio:
         job = await self.ledger.job(job_id)
         if job is not None and job.state is JobState.RUNNING:
             await self._try_again(job)
-            self._pump()
+            self._schedule()
 
     def subscribe(self, callback: Callable[[Event], None]) -> None:
         """Have `callback` called on the loop with every event, once the ledger holds what it says."""
@@ -132,20 +132,20 @@ class Studio:
 
     # Requests
 
-    async def refusal(self, asker: Asker, prompt: str = "") -> str | None:
+    async def refusal(self, requester: Requester, prompt: str = "") -> str | None:
         """Say in one sentence why this may not be asked for now, or None."""
-        guild = await self.guild_settings(asker.guild_id)
+        guild = await self.guild_settings(requester.guild_id)
         if self._closing:
             return "The bot is about to restart; try again in a minute."
         if guild.draining:
             return "No new paintings are taken right now; try again later."
-        self._caps[asker.user_id, asker.guild_id] = cap_per_user(asker, guild, self.settings.limits)
-        return refusal_by_moderation(asker, prompt, guild, self.settings.moderation) or refusal_by_limits(
-            asker,
+        self._caps[requester.user_id, requester.guild_id] = cap_per_user(requester, guild, self.settings.limits)
+        return refusal_by_moderation(requester, prompt, guild, self.settings.moderation) or refusal_by_limits(
+            requester,
             guild,
             self.settings.limits,
-            of_user=await self.ledger.unfinished(user_id=asker.user_id),
-            of_guild=0 if asker.guild_id is None else await self.ledger.unfinished(guild_id=asker.guild_id),
+            of_user=await self.ledger.unfinished(user_id=requester.user_id),
+            of_guild=0 if requester.guild_id is None else await self.ledger.unfinished(guild_id=requester.guild_id),
             in_all=await self.ledger.unfinished(),
         )
 
@@ -163,7 +163,7 @@ class Studio:
         own = await self.ledger.guild_settings(guild_id)
         own = GuildSettings.model_validate({**own.model_dump(), **changes})
         await self.ledger.save_guild_settings(guild_id, own)
-        self._pump()
+        self._schedule()
         return own
 
     async def submit(self, request: Request) -> Job:
@@ -179,7 +179,7 @@ class Studio:
         if new:
             with logs.of_job(job.id):
                 log.info("Job %s: %s by %d", job.id, job.kind, job.user_id)
-            self._pump()
+            self._schedule()
         return job
 
     async def attach_message(self, job_id: str, channel_id: int, message_id: int, *, current: bool = True) -> None:
@@ -191,7 +191,7 @@ class Studio:
         job = await self.ledger.job(job_id)
         if job is not None and message_id is not None:
             await self.ledger.attach_message(job_id, channel_id or job.channel_id, message_id)
-        await self.ledger.told(job_id)
+        await self.ledger.mark_announced(job_id)
         return await self.ledger.transition(job_id, JobState.DELIVERED)
 
     # Running jobs
@@ -231,17 +231,17 @@ class Studio:
         """Ask for a picture with the next `Progress` of a job. The first comes unasked."""
         self._worker.want_preview(job_id)
 
-    async def queue(self) -> list[Place]:
+    async def places(self) -> list[Place]:
         """List the running job and then all that wait, in the order in which they will be painted."""
-        paces = await self.ledger.paces()
+        step_times = await self.ledger.step_times()
         running = None if self._worker.job_id is None else await self.ledger.job(self._worker.job_id)
         waiting = fair_order(await self.ledger.waiting(), await self.ledger.served())
         progress = self._progress.get(running.id) if running else None
-        return places(running, progress.seconds_left if progress else None, waiting, paces)
+        return places(running, progress.seconds_left if progress else None, waiting, step_times)
 
-    async def outlook(self, job_id: str) -> Outlook | None:
+    async def estimate(self, job_id: str) -> Estimate | None:
         """Tell when a job's turn comes; None when it neither runs nor waits."""
-        return next((place.outlook for place in await self.queue() if place.job_id == job_id), None)
+        return next((place.estimate for place in await self.places() if place.job_id == job_id), None)
 
     @property
     def device(self) -> str:
@@ -260,24 +260,24 @@ class Studio:
 
     # Whose turn
 
-    def _pump(self) -> None:
+    def _schedule(self) -> None:
         """Start what can be started. Called whenever something may have become startable; cheap when nothing has."""
-        self._pump_again = True
-        if not self._pumping and not self._closing:
-            self._pumping = True
+        self._schedule_again = True
+        if not self._scheduling and not self._closing:
+            self._scheduling = True
             self._spawn(self._start_jobs(), "start jobs")
 
     async def _start_jobs(self) -> None:
         try:
-            while self._pump_again and not self._closing:
-                self._pump_again = False
+            while self._schedule_again and not self._closing:
+                self._schedule_again = False
                 await self._start_film()
                 await self._start_painting()
         except sqlite3.Error:
             log.exception("The ledger does not answer; jobs are started again in %g s", RETRY_SECONDS)
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._pump)
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._schedule)
         finally:
-            self._pumping = False
+            self._scheduling = False
 
     async def _next(self, *, films: bool) -> Job | None:
         """Claim the next painting, or film: what an earlier process left first, then by fair order."""
@@ -308,21 +308,21 @@ class Studio:
     def _is_wanted(self, job: Job) -> bool:
         """Tell whether a job is still to be done: it may have been cancelled between the claim and now."""
         if self._closing or job.state is not JobState.RUNNING:
-            self._pump_again = True
+            self._schedule_again = True
             return False
         return True
 
     async def _film(self, job: Job) -> None:
         logs.about(job.id)
         try:
-            self._inbox.put(Started(job.id, 0, 1))
-            self._inbox.put(await asyncio.to_thread(film, job, self.files, self.settings))
+            self._event_writer.put(Started(job.id, 0, 1))
+            self._event_writer.put(await asyncio.to_thread(film, job, self.files, self.settings))
         except Exception:
             log.exception("The film of job %s failed", job.id)
-            self._inbox.put(Failed(job.id, _NO_FILM))
+            self._event_writer.put(Failed(job.id, _NO_FILM))
         finally:
             self._filming = False
-            self._pump()
+            self._schedule()
 
     # Events
 
@@ -354,10 +354,10 @@ class Studio:
         self._progress.pop(event.job_id, None)
         if happened:
             self._publish(event)
-            await self._sum_up(event.job_id)
+            await self._log_end(event.job_id)
         return happened
 
-    async def _sum_up(self, job_id: str) -> None:
+    async def _log_end(self, job_id: str) -> None:
         if (job := await self.ledger.job(job_id)) is not None:
             with logs.of_job(job_id):
                 sentence, costs = logs.end_of(job)
@@ -372,10 +372,10 @@ class Studio:
         unwanted = job.state in {JobState.CANCELLED, JobState.FAILED}
         await asyncio.to_thread(self.files.forget if unwanted else self.files.drop_checkpoint, job)
         if isinstance(event, Rendered) and job.kind != "timelapse" and event.step and event.seconds:
-            await self.ledger.note_pace(look_of(job.spec), event.seconds / event.step)
+            await self.ledger.note_step_time(cost_key(job.spec), event.seconds / event.step)
         if time.monotonic() - self._pruned_at >= _PRUNE_SECONDS:
             self._pruned_at = time.monotonic()
-            await let_go(self.ledger, self.files, self.settings.storage)
+            await prune(self.ledger, self.files, self.settings.storage)
 
     def _publish(self, event: Event) -> None:
         for callback in self._subscribers:

@@ -1,9 +1,9 @@
-"""What the worker tells the loop, and the studio tells its subscribers: small frozen records."""
+"""What the worker tells the loop, and the queue tells its subscribers: small frozen records."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-VEILED = "This picture may not be for everybody: it shows when you click it."
+SPOILER_NOTICE = "This picture may not be for everybody: it shows when you click it."
 """The notice under a picture that the check found wanting; what carries it is hidden as a spoiler."""
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from bot.settings import ModerationSettings
-from bot.worker.events import VEILED
+from bot.worker.events import SPOILER_NOTICE
 from engine.models import ModelStore
 from engine.perceptors import Perceptor
 from engine.spec import PaintingSpec
@@ -63,7 +63,7 @@ class PictureCheck:
             return ()
         if self._settings.pictures == "refuse":
             raise RefusedPictureError(REFUSED)
-        return (VEILED,)
+        return (SPOILER_NOTICE,)
 
 
 @torch.no_grad()

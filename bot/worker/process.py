@@ -15,21 +15,21 @@ from bot.jobs import Job
 from bot.queue.files import Files
 from bot.settings import Settings
 from bot.worker.runner import Controls
-from bot.worker.thread import Worker, set_up
+from bot.worker.thread import ThreadWorker, set_up
 from engine.devices import Device
 
 log = logging.getLogger(__name__)
 
 _PROCESSES = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-_SLOWEST = 60.0
-_LONG_ENOUGH = 60.0
+_LONGEST_PAUSE = 60.0
+_STABLE_SECONDS = 60.0
 """Seconds of life after which a death is not counted with the one before."""
 
 
-class ChildWorker(Worker):
-    """Be a `Worker` to the studio, but leave the painting to a child; `lost` hears of a job that a death cut short."""
+class ProcessWorker(ThreadWorker):
+    """Paint as `ThreadWorker` does, but in a child process; `on_lost` gets the id of a job that the child died with."""
 
-    _deaths = 0
+    _crashes = 0
     _ending = False
 
     async def start(self) -> None:
@@ -64,8 +64,8 @@ class ChildWorker(Worker):
         if self._thread.is_alive():  # it hands on the child's last words
             await asyncio.to_thread(self._thread.join, 1.0)
 
-    def _wish(self, name: str, value: object) -> None:
-        super()._wish(name, value)
+    def _control(self, name: str, value: object) -> None:
+        super()._control(name, value)
         self._send((name, value))
 
     def _hand_over(self, job: Job | None) -> None:
@@ -79,30 +79,30 @@ class ChildWorker(Worker):
 
     def _launch(self) -> None:
         self._pipe, end = _PROCESSES.Pipe()
-        self._process = _PROCESSES.Process(target=live, args=(end, self._settings), name="painter", daemon=True)
+        self._process = _PROCESSES.Process(target=main, args=(end, self._settings), name="painter", daemon=True)
         self._process.start()
         end.close()
-        self._born = time.monotonic()
+        self._started_at = time.monotonic()
         self._thread = threading.Thread(target=self._listen, args=(self._pipe,), name="listener", daemon=True)
         self._thread.start()
 
-    def _died(self, exit_code: int | None) -> None:
+    def _exited(self, exit_code: int | None) -> None:
         if self._ending:
             return
         if not self._ready.done():
             self._ready.set_exception(RuntimeError(f"The painting process ended with code {exit_code} at its start."))
             return
         log.error("The painting process ended with code %s while painting job %s", exit_code, self._job_id)
-        self._deaths = 1 if time.monotonic() - self._born > _LONG_ENOUGH else self._deaths + 1
+        self._crashes = 1 if time.monotonic() - self._started_at > _STABLE_SECONDS else self._crashes + 1
         job_id, self._job_id = self._job_id, None
         if job_id is not None:
-            self._lost(job_id)
-        self._loop.call_later(min(_SLOWEST, 2.0 ** (self._deaths - 2)), self._relaunch)
+            self._on_lost(job_id)
+        self._loop.call_later(min(_LONGEST_PAUSE, 2.0 ** (self._crashes - 2)), self._relaunch)
 
     def _relaunch(self) -> None:
         if not self._ending:
             self._launch()
-            self._freed()
+            self._on_free()
 
     # In the listening thread
 
@@ -113,15 +113,15 @@ class ChildWorker(Worker):
             except (EOFError, OSError):
                 break
             if message is None:
-                self._on_loop(self._free)
+                self._on_loop(self._finished)
             elif isinstance(message, Device | Exception):
-                self._on_loop(self._begun, message)
+                self._on_loop(self._ready_or_failed, message)
             else:
-                self._tell(message)
+                self._emit(message)
         self._process.join()
-        self._on_loop(self._died, self._process.exitcode)
+        self._on_loop(self._exited, self._process.exitcode)
 
-    def _begun(self, outcome: Device | Exception) -> None:
+    def _ready_or_failed(self, outcome: Device | Exception) -> None:
         if self._ready.done():
             return
         if isinstance(outcome, Exception):
@@ -130,7 +130,7 @@ class ChildWorker(Worker):
             self._ready.set_result(outcome)
 
 
-def live(pipe: Connection, settings: Settings) -> None:
+def main(pipe: Connection, settings: Settings) -> None:
     """Paint what comes through the pipe until None comes; the child's main function."""
     for ending in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the parent says when
         signal.signal(ending, signal.SIG_IGN)
@@ -138,13 +138,13 @@ def live(pipe: Connection, settings: Settings) -> None:
     inbox: queue.SimpleQueue[tuple[Job, Controls] | None] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
     try:
-        device, easel = set_up(settings, Files(settings.storage.folder), pipe.send)
+        device, runner = set_up(settings, Files(settings.storage.folder), pipe.send)
     except Exception as error:
         pipe.send(error)
         return
     pipe.send(device)
     while (order := inbox.get()) is not None:
-        easel.paint(*order)
+        runner.paint(*order)
         pipe.send(None)
 
 

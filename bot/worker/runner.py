@@ -1,4 +1,4 @@
-"""One job on the easel: painted step by step, watched, saved, and taken up again where it was left."""
+"""Paint one job step by step: previews, checkpoints, going on from a checkpoint, and every way it can end."""
 
 import faulthandler
 import io
@@ -39,7 +39,7 @@ _MEMORY = "There is not enough memory for this, not even at {} × {} pixels; try
 _SHORT, _INSTEAD = "Memory ran short: painted at", "instead of"
 
 
-Tell = Callable[[Event], None]
+Emit = Callable[[Event], None]
 """Takes events, in the painting thread."""
 
 
@@ -54,7 +54,7 @@ class Controls:
     """keep: finish with the picture so far. drop: give up. leave: checkpoint, to go on at the next start."""
 
 
-class Easel:
+class JobRunner:
     """Paint jobs one after the other, all in one thread."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Easel:
         settings: WorkerSettings,
         models: ModelStore,
         files: Files,
-        tell: Tell,
+        emit: Emit,
         moderation: ModerationSettings | None = None,
         enlarge_to: int = 0,
     ) -> None:
@@ -71,10 +71,10 @@ class Easel:
         self._models = models
         self._check = PictureCheck(moderation or ModerationSettings(), models)
         self._files = files
-        self._tell = tell
+        self._emit = emit
 
     def paint(self, job: Job, controls: Controls) -> None:
-        """Paint the job to one of its ends and tell it.
+        """Paint the job until it ends, in whichever way, and emit that event.
 
         Raises `torch.AcceleratorError` only: this process cannot use its device any more.
         """
@@ -92,13 +92,13 @@ class Easel:
 
     def _paint(self, job: Job, controls: Controls) -> None:
         try:
-            self._tell(self._painted(job, controls))
+            self._emit(self._painted(job, controls))
         except torch.AcceleratorError:
             raise
         except Exception as error:
             sentence = _sentence(error)
             log.log(logging.ERROR if sentence is None else logging.WARNING, "Job %s failed", job.id, exc_info=error)
-            self._tell(Failed(job.id, sentence or _UNKNOWN.format(job.id)))
+            self._emit(Failed(job.id, sentence or _UNKNOWN.format(job.id)))
 
     def _painted(self, job: Job, controls: Controls) -> Event:
         if (finished := self._files.picture(job)) is not None:  # the process ended before the ledger knew
@@ -109,7 +109,7 @@ class Easel:
             return Failed(job.id, GONE_BEFORE)
         while True:
             try:
-                return self._sat(job, controls)
+                return self._run(job, controls)
             except Exception as error:
                 if not out_of_memory(error):
                     raise
@@ -121,12 +121,12 @@ class Easel:
                 return Failed(job.id, _MEMORY.format(job.spec.width, job.spec.height))
             job = self._shrunk(job, spec)
 
-    def _sat(self, job: Job, controls: Controls) -> Event:
+    def _run(self, job: Job, controls: Controls) -> Event:
         try:
-            return _Sitting(self, job, controls).run()
+            return JobRun(self, job, controls).run()
         except LostError:
             log.warning("Job %s was lost in NaN; it goes on from its last checkpoint at half the learning rate", job.id)
-        return _Sitting(self, job, controls, slower=True).run()
+        return JobRun(self, job, controls, slower=True).run()
 
     def _shrunk(self, job: Job, spec: PaintingSpec) -> Job:
         """Return the job as it is to be painted after memory ran out, told to everybody else."""
@@ -134,35 +134,35 @@ class Easel:
         asked = before[0].rpartition(f" {_INSTEAD} ")[2] if before else f"{job.spec.width} × {job.spec.height}."
         notices = [notice for notice in job.notices if notice not in before]
         notices.append(f"{_SHORT} {spec.width} × {spec.height} {_INSTEAD} {asked}")
-        self._tell(Shrunk(job.id, spec.width, spec.height, tuple(notices)))
+        self._emit(Shrunk(job.id, spec.width, spec.height, tuple(notices)))
         return replace(job, spec=spec, notices=tuple(notices), step=0)
 
 
-class _Sitting:
+class JobRun:
     """Paint one job from where it stands."""
 
-    def __init__(self, easel: Easel, job: Job, controls: Controls, *, slower: bool = False) -> None:
-        self._settings, self._files, self._tell = easel._settings, easel._files, easel._tell
-        self._step_taken = easel.step_taken
-        self._check = easel._check
-        self._enlarge_to = easel._enlarge_to
+    def __init__(self, runner: JobRunner, job: Job, controls: Controls, *, slower: bool = False) -> None:
+        self._settings, self._files, self._emit = runner._settings, runner._files, runner._emit
+        self._step_taken = runner.step_taken
+        self._check = runner._check
+        self._enlarge_to = runner._enlarge_to
         self._job = job
         self._controls = controls
         self._spec = job.spec
         spec = self._files.resolved(job.spec)
         if slower:
             spec = spec.but(learning_rate=spec.learning_rate / 2)
-        self._painting = Painting(spec, easel._models)
+        self._painting = Painting(spec, runner._models)
         self._seconds_before = 0.0
-        self._began = self._told = self._saved = time.monotonic()
-        self._take_up()
-        self._told_step = self._saved_step = self._painting.step
-        self._pace = math.nan
+        self._began = self._reported = self._saved = time.monotonic()
+        self._resume()
+        self._reported_step = self._saved_step = self._painting.step
+        self._seconds_per_step = math.nan
         self._stride = math.ceil(spec.steps / self._settings.frames) if self._settings.frames else 0
 
     def run(self) -> Event:
         """Paint until the end, whichever it is."""
-        self._tell(Started(self._job.id, self._painting.step, self._painting.spec.steps))
+        self._emit(Started(self._job.id, self._painting.step, self._painting.spec.steps))
         while not self._controls.end:
             iterate = next(self._painting, None)
             if iterate is None:
@@ -187,7 +187,7 @@ class _Sitting:
             picture, self._controls.preview_wanted = None, False
         if picture is not None and frame_due:
             self._keep_frame(picture, iterate.step)
-        if preview_due or time.monotonic() - self._told >= _PROGRESS_SECONDS:
+        if preview_due or time.monotonic() - self._reported >= _PROGRESS_SECONDS:
             self._progress(iterate, picture if preview_due else None)
         if time.monotonic() - self._saved >= self._settings.checkpoint_seconds:
             self._checkpoint()
@@ -199,11 +199,15 @@ class _Sitting:
             preview = preview_jpeg(enlarged(picture, self._enlarge_to), self._settings.preview_side)
         loss = iterate.loss  # waits for the device, so that the clock below counts finished work
         now = time.monotonic()
-        pace = (now - self._told) / (iterate.step - self._told_step)
-        self._pace = pace if math.isnan(self._pace) else 0.7 * self._pace + 0.3 * pace
-        self._told, self._told_step = now, iterate.step
-        left = (iterate.steps - iterate.step) * self._pace
-        self._tell(Progress(self._job.id, iterate.step, iterate.steps, 1 / self._pace, left, loss, preview))
+        seconds_per_step = (now - self._reported) / (iterate.step - self._reported_step)
+        self._seconds_per_step = (
+            seconds_per_step
+            if math.isnan(self._seconds_per_step)
+            else 0.7 * self._seconds_per_step + 0.3 * seconds_per_step
+        )
+        self._reported, self._reported_step = now, iterate.step
+        left = (iterate.steps - iterate.step) * self._seconds_per_step
+        self._emit(Progress(self._job.id, iterate.step, iterate.steps, 1 / self._seconds_per_step, left, loss, preview))
 
     def _keep_frame(self, picture: Image.Image, step: int) -> None:
         frame = preview_jpeg(picture, _FRAME_SIDE)
@@ -227,9 +231,9 @@ class _Sitting:
             log.exception("Job %s could not be checkpointed; it is painted on without", self._job.id)
             return
         self._saved_step = self._painting.step
-        self._tell(Checkpointed(self._job.id, self._painting.step))
+        self._emit(Checkpointed(self._job.id, self._painting.step))
 
-    def _take_up(self) -> None:
+    def _resume(self) -> None:
         """Go on from the checkpoint, if there is one that can be read."""
         path = self._files.checkpoint_path(self._job.id)
         if not path.exists():

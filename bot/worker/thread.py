@@ -16,7 +16,7 @@ from bot.jobs import Job
 from bot.queue.files import Files
 from bot.settings import Settings
 from bot.worker.events import Event
-from bot.worker.runner import Controls, Easel, Tell
+from bot.worker.runner import Controls, Emit, JobRunner
 from engine.devices import Device, pick_device
 from engine.models import ModelStore
 from engine.prompts import Prompt
@@ -34,27 +34,27 @@ class DeviceLostError(RuntimeError):
         super().__init__("The device stopped working, and only a new process can use it: start the bot again.")
 
 
-class Worker:
+class ThreadWorker:
     """Paint one job at a time. Every method is for the loop, where the callbacks are called.
 
-    `lost` hears of the job at hand when the device is lost: this worker paints nothing more.
+    `on_lost` hears of the job at hand when the device is lost: this worker paints nothing more.
     """
 
     def __init__(
         self,
         settings: Settings,
         files: Files,
-        heard: Callable[[Event], None],
-        freed: Callable[[], None],
-        lost: Callable[[str], None],
+        on_event: Callable[[Event], None],
+        on_free: Callable[[], None],
+        on_lost: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._files = files
-        self._heard = heard
-        self._freed = freed
-        self._lost = lost
+        self._on_event = on_event
+        self._on_free = on_free
+        self._on_lost = on_lost
         self._inbox: queue.SimpleQueue[tuple[Job, Controls] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._live, name="worker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._job_id: str | None = None
         self._controls = Controls()
         self.device: Device | None = None
@@ -92,29 +92,29 @@ class Worker:
     def want_preview(self, job_id: str) -> None:
         """Ask for a picture with the next progress of the job."""
         if job_id == self._job_id:
-            self._wish("preview_wanted", True)
+            self._control("preview_wanted", True)
 
     def steer(self, job_id: str, prompts: tuple[Prompt, ...]) -> None:
         """Give the job other prompts from its next step on."""
         if job_id == self._job_id:
-            self._wish("prompts", prompts)
+            self._control("prompts", prompts)
 
     def finish_early(self, job_id: str) -> None:
         """Let the job end with the picture it has."""
         if job_id == self._job_id and not self._controls.end:
-            self._wish("end", "keep")
+            self._control("end", "keep")
 
     def give_up(self, job_id: str) -> None:
         """Let the job end without a picture."""
         if job_id == self._job_id:
-            self._wish("end", "drop")
+            self._control("end", "drop")
 
     async def close(self, seconds: float) -> None:
         """Checkpoint what is being painted and end, waiting no longer than `seconds`."""
         if not self.alive:
             return
         if not self._controls.end:
-            self._wish("end", "leave")
+            self._control("end", "leave")
         self._hand_over(None)
         end = time.monotonic() + seconds
         while self.alive and time.monotonic() < end:
@@ -122,21 +122,21 @@ class Worker:
         if self.alive:
             log.warning("No end within %.0f s; job %s goes on from its last checkpoint", seconds, self._job_id)
 
-    def _wish(self, name: str, value: object) -> None:
+    def _control(self, name: str, value: object) -> None:
         setattr(self._controls, name, value)
 
     def _hand_over(self, job: Job | None) -> None:
         self._inbox.put(None if job is None else (job, self._controls))
 
-    def _free(self) -> None:
+    def _finished(self) -> None:
         self._job_id = None
-        self._freed()
+        self._on_free()
 
     # In the thread
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         try:
-            device, easel = set_up(self._settings, self._files, self._tell)
+            device, runner = set_up(self._settings, self._files, self._emit)
         except Exception as error:  # whoever waits for the start gets it
             if isinstance(error, torch.AcceleratorError):
                 log.exception("The device is lost")
@@ -146,16 +146,16 @@ class Worker:
         self._on_loop(self._ready.set_result, device)
         while (order := self._inbox.get()) is not None:
             try:
-                easel.paint(*order)
+                runner.paint(*order)
             except torch.AcceleratorError:
                 log.exception("The device is lost; with worker.isolation: process it would come back by itself")
                 faulthandler.dump_traceback_later(_LAST_SECONDS, exit=True)
-                self._on_loop(self._lost, order[0].id)
+                self._on_loop(self._on_lost, order[0].id)
                 return
-            self._on_loop(self._free)
+            self._on_loop(self._finished)
 
-    def _tell(self, event: Event) -> None:
-        self._on_loop(self._heard, event)
+    def _emit(self, event: Event) -> None:
+        self._on_loop(self._on_event, event)
 
     def _on_loop(self, callback: Callable[..., object], *arguments: Any) -> None:
         try:
@@ -164,7 +164,7 @@ class Worker:
             log.debug("The loop is gone; %s was not called", callback)
 
 
-def set_up(settings: Settings, files: Files, tell: Tell) -> tuple[Device, Easel]:
+def set_up(settings: Settings, files: Files, emit: Emit) -> tuple[Device, JobRunner]:
     """Take the device and load the default models, in the thread that will paint; raise `BadDeviceError`.
 
     The models come before the first job because building them would hold up the loop while it serves people.
@@ -180,4 +180,4 @@ def set_up(settings: Settings, files: Files, tell: Tell) -> tuple[Device, Easel]
         raise
     except Exception as error:  # a job that needs them fails with its own sentence
         log.warning("The default models cannot be loaded, and paintings with them will fail: %s", error)
-    return device, Easel(settings.worker, models, files, tell, settings.moderation, settings.delivery.enlarge_to)
+    return device, JobRunner(settings.worker, models, files, emit, settings.moderation, settings.delivery.enlarge_to)

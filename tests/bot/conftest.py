@@ -1,4 +1,4 @@
-"""A studio on a real ledger, a real thread and the tiny networks."""
+"""A queue on a real ledger, a real thread and the tiny networks."""
 
 import asyncio
 import functools
@@ -10,7 +10,7 @@ import pytest
 from bot.jobs import Job, JobState, Request
 from bot.queue.files import Files
 from bot.queue.ledger import Ledger
-from bot.queue.service import Studio
+from bot.queue.service import PaintingQueue
 from bot.settings import LimitSettings, ModelSettings, Settings, StorageSettings, WorkerSettings
 from engine.models import ModelStore
 from engine.prompts import Prompt
@@ -91,12 +91,12 @@ async def until(condition, seconds: float = 60):
 
 
 class Audience:
-    """Keep a studio's events and wait for the one that is wanted."""
+    """Keep a queue's events and wait for the one that is wanted."""
 
-    def __init__(self, studio):
+    def __init__(self, queue):
         self.events = []
         self._news = asyncio.Event()
-        studio.subscribe(self._hear)
+        queue.subscribe(self._hear)
 
     def _hear(self, event):
         self.events.append(event)
@@ -114,18 +114,18 @@ class Audience:
 
 
 @pytest.fixture
-async def open_studio(settings, tiny_models, monkeypatch):
-    """Start studios; those still open are closed at the end."""
+async def open_queue(settings, tiny_models, monkeypatch):
+    """Start queues; those still open are closed at the end."""
     monkeypatch.setattr("bot.worker.thread.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
-    studios = []
+    queues = []
 
     async def start(chosen=settings):
-        studio = Studio(chosen)
-        audience = Audience(studio)
-        await studio.start()
-        studios.append(studio)
-        return studio, audience
+        queue = PaintingQueue(chosen)
+        audience = Audience(queue)
+        await queue.start()
+        queues.append(queue)
+        return queue, audience
 
     yield start
-    for studio in studios:
-        await studio.close()
+    for queue in queues:
+        await queue.close()

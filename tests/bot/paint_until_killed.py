@@ -1,4 +1,4 @@
-"""Run a studio in a process of its own: `-m tests.bot.paint_until_killed DATA MODELS [MEGABYTES]`; print the events.
+"""Run a queue in a process of its own: `-m tests.bot.paint_until_killed DATA MODELS [MEGABYTES]`; print the events.
 
 With MEGABYTES the process may take that much more than it has at its start, and no more.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bot.worker.thread
 from bot.jobs import JobState
-from bot.queue.service import Studio
+from bot.queue.service import PaintingQueue
 from bot.settings import ModelSettings, Settings, StorageSettings, WorkerSettings
 from engine.models import ModelStore
 
@@ -38,15 +38,15 @@ async def main(data: Path, models: Path, megabytes: int | None) -> None:
         models=ModelSettings(folder=data / "models"),
         storage=StorageSettings(folder=data),
     )
-    studio = Studio(settings)
-    studio.subscribe(lambda event: print(type(event).__name__, event.job_id, getattr(event, "step", ""), flush=True))
-    await studio.start()
+    queue = PaintingQueue(settings)
+    queue.subscribe(lambda event: print(type(event).__name__, event.job_id, getattr(event, "step", ""), flush=True))
+    await queue.start()
     if megabytes is not None:
         confine(megabytes)
     print("Open", flush=True)
-    while await studio.ledger.in_state(JobState.QUEUED, JobState.RUNNING):  # noqa: ASYNC110, the ledger has no event
+    while await queue.ledger.in_state(JobState.QUEUED, JobState.RUNNING):  # noqa: ASYNC110, the ledger has no event
         await asyncio.sleep(0.02)
-    await studio.close()
+    await queue.close()
 
 
 asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.jobs import VARIATION, look_of, new_job_id, reaction_key, refine, rerun, vary
+from bot.jobs import VARIATION, cost_key, new_job_id, reaction_key, refine, rerun, vary
 from engine.spec import PaintingSpec
 
 
@@ -26,8 +26,8 @@ def test_a_reaction_has_a_key_of_its_own_that_sqlite_can_hold():
 
 
 def test_paintings_alike_cost_alike(spec):
-    assert look_of(spec) == look_of(spec.but(seed=9, steps=99)) == "embedded 32x32 embedded 2"
-    assert look_of(spec) != look_of(spec.but(width=64))
+    assert cost_key(spec) == cost_key(spec.but(seed=9, steps=99)) == "embedded 32x32 embedded 2"
+    assert cost_key(spec) != cost_key(spec.but(width=64))
 
 
 def test_a_rerun_changes_the_seed_alone(spec):

@@ -154,13 +154,13 @@ def test_the_end_of_a_job_names_its_costs_and_not_its_prompt(ask):
     )
 
 
-async def test_a_real_job_leaves_one_line_of_costs_and_its_id_on_all(started, open_studio, ask):
+async def test_a_real_job_leaves_one_line_of_costs_and_its_id_on_all(started, open_queue, ask):
     stream = started(level="debug", format="json")
-    studio, audience = await open_studio()
-    jobs = [await studio.submit(ask(prompt="my secret wish", user_id=user)) for user in (1, 2)]
+    queue, audience = await open_queue()
+    jobs = [await queue.submit(ask(prompt="my secret wish", user_id=user)) for user in (1, 2)]
     for job in jobs:
         await audience.wait(job.id, Rendered)
-        await studio.mark_delivered(job.id, 77 + job.user_id)
+        await queue.mark_delivered(job.id, 77 + job.user_id)
     for job in jobs:
         ends = [line for line in lines(stream) if "costs" in line and line["job"] == job.id]
         assert [end["costs"]["steps"] for end in ends] == [6]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.atelier import at_work, quick_settings
+from tests.simulated import quick_settings, running_bot
 
 
 @pytest.fixture
@@ -12,5 +12,5 @@ def settings(tmp_path, quick_start):
 
 @pytest.fixture
 async def world(settings):
-    async with at_work(settings) as world:
+    async with running_bot(settings) as world:
         yield world

@@ -3,7 +3,7 @@ import pytest
 from simcord import SetupError
 
 from bot.jobs import JobState
-from tests.atelier import words
+from tests.simulated import words
 
 
 @pytest.fixture

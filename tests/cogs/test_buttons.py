@@ -2,7 +2,7 @@ import discord
 import pytest
 
 from bot.jobs import JobState
-from tests.atelier import ENDLESS, shown, words
+from tests.simulated import ENDLESS, shown, words
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def test_rerun_takes_another_seed_and_belongs_to_who_pressed(world, done):
 async def test_vary_goes_on_from_the_latent(world, done):
     job = await follow_up(world, world.bob, done, "Vary")
     assert (job.state, job.kind) == (JobState.DELIVERED, "vary")
-    assert job.spec.init_latent == world.bot.studio.files.latent_of(done)
+    assert job.spec.init_latent == world.bot.queue.files.latent_of(done)
 
 
 async def test_refine_paints_twice_as_large(world, done):
@@ -48,7 +48,7 @@ async def test_timelapse_is_a_film_under_the_upload_limit(world, done):
 
 
 async def test_a_second_film_while_the_first_is_made_is_the_same_job(world, done):
-    await world.bot.studio.change_guild(world.guild.id, paused=True)
+    await world.bot.queue.change_guild(world.guild.id, paused=True)
     await press(world, world.bob, done, "Vary")
     again = await press(world, world.bob, done, "Vary")
     assert again.ephemeral
@@ -69,7 +69,7 @@ async def test_stop_keeps_the_picture_so_far(world):
 
 
 async def test_stop_calls_a_waiting_job_off(world):
-    await world.bot.studio.change_guild(world.guild.id, paused=True)
+    await world.bot.queue.change_guild(world.guild.id, paused=True)
     job = await world.imagine(world.alice)
     await press(world, world.alice, job, "Stop")
     assert (await world.ended(job)).state is JobState.CANCELLED
@@ -90,7 +90,7 @@ async def test_steer_changes_the_words_of_the_running_painting(world):
 
 async def test_steering_refuses_blocked_words_and_bad_prompts(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
-    await world.bot.studio.change_guild(world.guild.id, blocked_words=frozenset({"weasel"}))
+    await world.bot.queue.change_guild(world.guild.id, blocked_words=frozenset({"weasel"}))
     await world.until(lambda: "Steer" in labels(world.message(job.message_id)))
     for text, reason in (("a weasel", "not allowed"), ("::0", "")):
         form = await press(world, world.alice, job, "Steer")
@@ -105,7 +105,7 @@ async def test_steering_refuses_blocked_words_and_bad_prompts(world):
 async def test_delete_takes_message_and_picture_away(world, done):
     await press(world, world.alice, done, "Delete")
     assert world.messages() == []
-    assert world.bot.studio.files.picture(done) is None
+    assert world.bot.queue.files.picture(done) is None
     result = await world.alice.slash(world.channel, "show", job=done.id)
     assert "cleared away" in words(result)
 
@@ -138,7 +138,7 @@ async def test_a_button_of_a_forgotten_job_says_so(world, done):
 
 
 async def test_a_picture_that_was_cleared_away_cannot_be_refined(world, done):
-    world.bot.studio.files.forget(done)
+    world.bot.queue.files.forget(done)
     for label in ("Vary", "Refine", "Timelapse"):
         result = await press(world, world.bob, done, label)
         assert result.ephemeral, label

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from bot.jobs import JobState
-from tests.atelier import png, words
+from tests.simulated import png, words
 
 
 def half_mask() -> bytes:
@@ -35,7 +35,7 @@ async def test_edit_with_a_mask_leaves_the_black_part_alone(world):
     )
     assert job.state is JobState.DELIVERED
     assert (job.kind, job.spec.edit_from, job.spec.strength) == ("edit", "a house", 1.0)
-    with Image.open(world.bot.studio.files.picture(job)) as image:
+    with Image.open(world.bot.queue.files.picture(job)) as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
     width = pixels.shape[1]
     kept = np.abs(pixels[:, width * 5 // 8 :] - (0, 128, 0)).max()

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from bot.jobs import JobState
-from tests.atelier import ENDLESS, png, shown, words
+from tests.simulated import ENDLESS, png, shown, words
 
 
 async def test_a_painting_is_steered_by_a_form_from_before_a_restart(world):
@@ -31,7 +31,7 @@ async def test_an_attached_picture_is_edited_by_a_form_from_before_a_restart(wor
     result = await world.alice.submit_modal(form, {"prompt": "a red apple", "strength": "0,5"})
     job = await world.ended(await world.ledger.by_message(result.response.id))
     assert (job.state, job.kind, job.user_id, job.spec.strength) == (JobState.DELIVERED, "edit", world.alice.id, 0.5)
-    with Image.open(world.bot.studio.files.folder / job.spec.init_image) as start:
+    with Image.open(world.bot.queue.files.folder / job.spec.init_image) as start:
         assert np.asarray(start).reshape(-1, 3).mean(0).tolist() == [0, 128, 0]
 
 
@@ -42,20 +42,20 @@ async def test_a_picture_of_ours_is_edited_from_the_original(world):
     result = await world.bob.submit_modal(form, {"prompt": "a blue fish", "strength": "1"})
     job = await world.ended(await world.ledger.by_message(result.response.id))
     assert (job.state, job.user_id) == (JobState.DELIVERED, world.bob.id)
-    assert job.spec.init_image == world.bot.studio.files.picture_of(done)
+    assert job.spec.init_image == world.bot.queue.files.picture_of(done)
 
 
 async def test_a_form_whose_picture_is_gone_says_so(world):
     done = await world.ended(await world.imagine(world.alice))
     form = await world.bob.context_menu(world.channel, "Edit this picture", world.message(done.message_id))
-    world.bot.studio.files.forget(done)
+    world.bot.queue.files.forget(done)
     result = await world.bob.submit_modal(form, {"prompt": "a blue fish", "strength": "1"})
     assert result.ephemeral
     assert "no longer kept" in words(result)
 
     message = await world.bob.send(world.channel, "look", attachments=[("house.png", png())])
     form = await world.alice.context_menu(world.channel, "Edit this picture", message)
-    for note in world.bot.studio.files.folder.glob("inputs/*.json"):
+    for note in world.bot.queue.files.folder.glob("inputs/*.json"):
         note.unlink()
     result = await world.alice.submit_modal(form, {"prompt": "a red apple", "strength": "1"})
     assert result.ephemeral

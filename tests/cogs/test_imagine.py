@@ -6,7 +6,7 @@ from PIL import Image
 
 from bot.jobs import JobState
 from engine.pictures import spec_of
-from tests.atelier import ENDLESS, png, shown, words
+from tests.simulated import ENDLESS, png, shown, words
 
 
 async def test_imagine_is_answered_at_once_and_painted_in_the_same_message(world):
@@ -31,7 +31,7 @@ async def test_previews_are_shown_large_too(world):
     assert preview.filename.endswith(f"-{job.id}.jpg")
     with Image.open(io.BytesIO(world.env.backend.cdn.get(preview.url))) as image:
         assert image.size == (512, 512)
-    await world.bot.studio.cancel(job.id)
+    await world.bot.queue.cancel(job.id)
     await world.ended(job)
 
 
@@ -41,7 +41,7 @@ async def test_the_finished_picture_is_the_one_on_disk_shown_large_and_carries_i
     await world.until(lambda: len(world.message(job.message_id).reactions) == 3)
     seeded = [str(reaction.emoji) for reaction in world.message(job.message_id).reactions]
     assert seeded == list(world.settings.reactions.seeded)
-    kept = world.bot.studio.files.result_path(job)
+    kept = world.bot.queue.files.result_path(job)
     posted = tmp_path / "posted.png"
     posted.write_bytes(world.env.backend.cdn.get(message.attachments[0].url))
     assert spec_of(posted) == spec_of(kept) == job.spec
@@ -75,7 +75,7 @@ async def test_options_reach_the_spec(world):
         ("people", -0.5),
     ]
     image = next(p for p in spec.prompts if p.kind == "image")
-    assert (world.bot.studio.files.folder / image.content).is_file()
+    assert (world.bot.queue.files.folder / image.content).is_file()
     assert image.weight == 0.5
     await world.ended(job)
 
@@ -111,14 +111,14 @@ async def test_what_cannot_be_painted_is_refused_in_private_and_one_sentence(wor
 
 
 async def test_only_so_many_at_a_time(world):
-    await world.bot.studio.change_guild(world.guild.id, per_user=1)
+    await world.bot.queue.change_guild(world.guild.id, per_user=1)
     job = await world.imagine(world.alice)
     assert "1 of 1" in await refused(world, prompt="a cat")
     await world.ended(job)
 
 
 async def test_a_blocked_word_is_refused_however_it_is_spelt(world):
-    await world.bot.studio.change_guild(world.guild.id, blocked_words=frozenset({"weasel"}))
+    await world.bot.queue.change_guild(world.guild.id, blocked_words=frozenset({"weasel"}))
     assert "not allowed" in await refused(world, prompt="a W3asel")
 
 

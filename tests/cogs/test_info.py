@@ -1,7 +1,7 @@
 import pytest
 
 from engine.presets import PRESETS
-from tests.atelier import words
+from tests.simulated import words
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.client import COGS, Painter
+from bot.chat.client import COGS, PaintingBot
 from bot.chat.people import INVITED
-from tests.atelier import at_work
+from tests.simulated import running_bot
 
 
 def leaves(command):
@@ -20,7 +20,7 @@ def leaves(command):
 
 
 async def test_every_cog_loads_and_no_names_clash(settings):
-    bot = Painter(settings)
+    bot = PaintingBot(settings)
     for name in COGS:
         await bot.load_extension(f"cogs.{name}")  # discord.py refuses a name that is taken
     names = sorted(command.qualified_name for root in bot.tree.get_commands() for command in leaves(root))
@@ -44,7 +44,7 @@ async def test_every_cog_loads_and_no_names_clash(settings):
 
 
 async def test_everything_is_described_and_fits(settings):
-    bot = Painter(settings)
+    bot = PaintingBot(settings)
     for name in COGS:
         await bot.load_extension(f"cogs.{name}")
     for root in bot.tree.get_commands():
@@ -59,7 +59,7 @@ async def test_everything_is_described_and_fits(settings):
 
 
 async def test_commands_are_for_servers_and_their_bot_direct_messages(settings):
-    bot = Painter(settings)
+    bot = PaintingBot(settings)
     for name in COGS:
         await bot.load_extension(f"cogs.{name}")
     for root in bot.tree.get_commands():
@@ -82,7 +82,7 @@ def test_every_file_with_a_cog_is_loaded():
 
 async def test_the_log_prints_the_invitation(settings, caplog):
     caplog.set_level(logging.INFO)
-    async with at_work(settings) as world:
+    async with running_bot(settings) as world:
         await world.env.settle()
         link = discord.utils.oauth_url(world.bot.application_id or 0, permissions=INVITED)
     assert link in caplog.text

@@ -5,7 +5,7 @@ import pytest
 from simcord import SetupError
 
 from bot.queue.preferences import GuildSettings
-from tests.atelier import ENDLESS, png, words
+from tests.simulated import ENDLESS, png, words
 
 FILLERS = {
     discord.AppCommandOptionType.string: "weasel",
@@ -60,13 +60,13 @@ async def test_every_admin_command_is_refused_even_where_the_server_shows_it(wor
 async def outcast(request, world, done, monkeypatch):
     """Bob, for whom painting is forbidden in one way or another."""
     if request.param == "blocked by the server":
-        await world.bot.studio.change_guild(world.guild.id, blocked_users=frozenset({world.bob.id}))
+        await world.bot.queue.change_guild(world.guild.id, blocked_users=frozenset({world.bob.id}))
     elif request.param == "blocked by the owner":
         moderation = world.bot.settings.moderation.model_copy(update={"blocked_users": (world.bob.id,)})
         settings = world.bot.settings.model_copy(update={"moderation": moderation})
-        monkeypatch.setattr(world.bot.studio, "settings", settings)
+        monkeypatch.setattr(world.bot.queue, "settings", settings)
     else:
-        await world.bot.studio.change_guild(world.guild.id, channels_denied=frozenset({world.channel.id}))
+        await world.bot.queue.change_guild(world.guild.id, channels_denied=frozenset({world.channel.id}))
     return world.bob
 
 
@@ -96,7 +96,7 @@ async def test_stopping_by_reaction_is_for_the_requester_and_moderators(world):
     await world.until(lambda: world.message(job.message_id).attachments)
     await world.bob.react(world.message(job.message_id), "❌")
     assert not (await world.job(job.id)).finished
-    await world.bot.studio.cancel(job.id)
+    await world.bot.queue.cancel(job.id)
     await world.ended(job)
 
 
@@ -104,10 +104,10 @@ async def test_who_was_blocked_meanwhile_cannot_steer(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(job.message_id).attachments)
     form = await world.alice.click(world.message(job.message_id), label="Steer")
-    await world.bot.studio.change_guild(world.guild.id, blocked_users=frozenset({world.alice.id}))
+    await world.bot.queue.change_guild(world.guild.id, blocked_users=frozenset({world.alice.id}))
     result = await world.alice.submit_modal(form, {"prompt": "a lighthouse"})
     assert result.ephemeral
     assert words(result) == "You may not use this bot here."
     assert (await world.job(job.id)).prompt == "a red apple"
-    await world.bot.studio.cancel(job.id)
+    await world.bot.queue.cancel(job.id)
     await world.ended(job)

@@ -1,4 +1,4 @@
-from tests.atelier import words
+from tests.simulated import words
 
 
 async def test_settings_are_kept_and_hold_for_the_next_picture(world):

@@ -7,7 +7,7 @@ import pytest
 
 from bot import logs
 from bot.settings import LogSettings
-from tests.atelier import ENDLESS, png, shown, words
+from tests.simulated import ENDLESS, png, shown, words
 
 SECRET = "a zebra under a mulberry tree"
 
@@ -34,7 +34,7 @@ async def test_prompts_stay_out_of_the_log(world, log):
     await world.alice.slash(world.channel, "edit", image=("zebra-at-home.png", b"no picture"), prompt=SECRET)
     await world.alice.slash(world.channel, "edit", image=("zebra-at-home.png", png()), prompt=SECRET, steps=2)
     unpaintable = await world.imagine(world.alice, SECRET, steps=ENDLESS)
-    await world.bot.studio.cancel(unpaintable.id)
+    await world.bot.queue.cancel(unpaintable.id)
     await world.ended(unpaintable)
     text = log.getvalue()
     assert done.id in text
@@ -50,14 +50,14 @@ async def test_nobody_reads_elsewhere_what_others_ask_for(world):
         result = await world.bob.slash(other, command)
         assert "zebra" not in words(result), command
         assert result.ephemeral, command
-    await world.bot.studio.cancel(job.id)
+    await world.bot.queue.cancel(job.id)
     await world.ended(job)
 
 
 async def test_no_message_names_a_path(world, tmp_path):
     await world.ended(await world.imagine(world.alice, SECRET))
     broken = await world.imagine(world.alice, SECRET, steps=3)
-    world.bot.studio.files.result_path(broken).with_suffix(".png.part").mkdir(parents=True, exist_ok=True)
+    world.bot.queue.files.result_path(broken).with_suffix(".png.part").mkdir(parents=True, exist_ok=True)
     await world.ended(broken)
     refused = await world.alice.slash(world.channel, "edit", image=("a.png", b"no picture"), prompt=SECRET)
     texts = [shown(message) for message in world.messages()] + [words(refused)]

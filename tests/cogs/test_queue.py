@@ -2,12 +2,12 @@ import discord
 import pytest
 
 from bot.jobs import JobState
-from tests.atelier import ENDLESS, shown, texts, words
+from tests.simulated import ENDLESS, shown, texts, words
 
 
 @pytest.fixture
 async def paused(world):
-    await world.bot.studio.change_guild(world.guild.id, paused=True)
+    await world.bot.queue.change_guild(world.guild.id, paused=True)
     return world
 
 
@@ -65,7 +65,7 @@ async def test_show_of_an_unfinished_job_moves_its_progress_there(world):
 
 async def test_show_says_when_the_picture_is_gone(world):
     job = await world.ended(await world.imagine(world.alice))
-    world.bot.studio.files.forget(job)
+    world.bot.queue.files.forget(job)
     result = await world.alice.slash(world.channel, "show", job=job.id)
     assert "cleared away" in words(result)
 

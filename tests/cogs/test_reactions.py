@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from bot.chat.people import Person
-from bot.chat.reactions import Gate
-from bot.jobs import Asker, JobState
-from tests.atelier import ENDLESS, shown
+from bot.chat.reactions import RateLimit
+from bot.jobs import JobState, Requester
+from tests.simulated import ENDLESS, shown
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ async def test_the_cross_stops_a_running_painting(world):
 
 
 async def test_a_refusal_comes_in_private(world, done):
-    await world.bot.studio.change_guild(world.guild.id, per_user=0)
+    await world.bot.queue.change_guild(world.guild.id, per_user=0)
     await react(world, world.bob, done, "🔁")
     channel_id = world.env.backend.dm_channels[world.bob.id]
     sent = list(world.env.backend.messages[channel_id].values())
@@ -88,7 +88,7 @@ async def test_reactions_on_anything_else_are_ignored(world, done):
 
 
 async def test_a_storm_is_capped(world, done):
-    await world.bot.studio.change_guild(world.guild.id, paused=True, per_user=1000)
+    await world.bot.queue.change_guild(world.guild.id, paused=True, per_user=1000)
     jobs = [done]
     for emoji in ("🔁", "🔂", "🎲", "⬆️"):
         await react(world, world.bob, jobs[0], emoji)
@@ -101,19 +101,19 @@ async def test_a_storm_is_capped(world, done):
 
 async def test_the_gate_opens_again_after_a_minute():
     now = [0.0]
-    gate = Gate(2, lambda: now[0])
-    assert [gate.passes(1) for _ in range(3)] == [True, True, False]
-    assert gate.passes(2)
+    limit = RateLimit(2, lambda: now[0])
+    assert [limit.allows(1) for _ in range(3)] == [True, True, False]
+    assert limit.allows(2)
     now[0] = 60.0
-    assert gate.passes(1)
+    assert limit.allows(1)
 
 
 async def test_two_at_the_same_moment_are_one_job(world, done):
-    await world.bot.studio.change_guild(world.guild.id, paused=True)
-    person = Person(Asker(world.bob.id, world.guild.id, world.channel.id), moderates=False, missing=())
-    actions, desk = world.bot.actions, world.bot.desk
+    await world.bot.queue.change_guild(world.guild.id, paused=True)
+    person = Person(Requester(world.bob.id, world.guild.id, world.channel.id), moderates=False, missing=())
+    actions, intake = world.bot.actions, world.bot.intake
     requests = [await actions.follow_up(person, "rerun", done, -5) for _ in range(2)]
-    await asyncio.gather(*(desk.take_by_reply(request, done.message_id) for request in requests))
+    await asyncio.gather(*(intake.take_by_reply(request, done.message_id) for request in requests))
     jobs = await world.children(done, "rerun")
     assert len(jobs) == 1
     assert len(world.messages()) == 2

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bot.chat.waiting import _HELD, _Told
-from tests.atelier import ENDLESS, shown
+from bot.chat.waiting import _HELD, _Shown
+from tests.simulated import ENDLESS, shown
 
 
 def status(world, job):
@@ -33,11 +33,11 @@ async def test_a_pause_is_told_and_so_is_its_end(world, monkeypatch):
     monkeypatch.setattr("bot.chat.waiting._DRIFT_SECONDS", 0.2)
     running = await world.imagine(world.alice, steps=ENDLESS)
     waiting = await world.imagine(world.bob, steps=1)
-    await world.bot.studio.change_guild(world.guild.id, paused=True)
+    await world.bot.queue.change_guild(world.guild.id, paused=True)
     await world.until(lambda: "Painting is paused" in status(world, waiting), 60)
-    await world.bot.studio.change_guild(world.guild.id, paused=False)
+    await world.bot.queue.change_guild(world.guild.id, paused=False)
     await world.until(lambda: "Next in line" in status(world, waiting), 60)
-    await world.bot.studio.cancel(running.id)
+    await world.bot.queue.cancel(running.id)
     await world.ended(waiting)
 
 
@@ -47,8 +47,8 @@ async def test_a_message_that_is_gone_is_not_edited_again(world):
     world.env.backend.delete_message(world.channel.id, waiting[1].message_id)
     await world.bob.click(world.message(waiting[0].message_id), label="Stop")
     await world.until(lambda: world.edits(waiting[1].message_id), 30)
-    await world.until(lambda: waiting[1].message_id in world.bot.line._lost, 30)
-    await world.bot.studio.cancel(running.id)
+    await world.until(lambda: waiting[1].message_id in world.bot.waiting._uneditable, 30)
+    await world.bot.queue.cancel(running.id)
     await world.ended(await world.job(waiting[1].id))
     assert len([one for one in world.edits(waiting[1].message_id) if "in line" in str(one.json)]) == 1
 
@@ -56,15 +56,15 @@ async def test_a_message_that_is_gone_is_not_edited_again(world):
 @pytest.mark.parametrize(
     ("told", "true", "error"),
     [
-        (_Told(2, 100.0), _Told(2, 100.0), 0.0),
-        (_Told(2, 100.0), _Told(1, 100.0), 1.0),
-        (_Told(20, 100.0), _Told(10, 100.0), 1.0),
-        (_Told(2, 100.0), _Told(2, 120.0), 0.0),  # no news
-        (_Told(2, 100.0), _Told(2, 200.0), 0.5),
-        (_Told(2, None), _Told(2, 100.0), 1.0),
-        (_Told(2, None), _Told(2, None), 0.0),
-        (_Told(_HELD, None), _Told(_HELD, None), 0.0),
-        (_Told(_HELD, None), _Told(1, 5.0), float("inf")),
+        (_Shown(2, 100.0), _Shown(2, 100.0), 0.0),
+        (_Shown(2, 100.0), _Shown(1, 100.0), 1.0),
+        (_Shown(20, 100.0), _Shown(10, 100.0), 1.0),
+        (_Shown(2, 100.0), _Shown(2, 120.0), 0.0),  # no news
+        (_Shown(2, 100.0), _Shown(2, 200.0), 0.5),
+        (_Shown(2, None), _Shown(2, 100.0), 1.0),
+        (_Shown(2, None), _Shown(2, None), 0.0),
+        (_Shown(_HELD, None), _Shown(_HELD, None), 0.0),
+        (_Shown(_HELD, None), _Shown(1, 5.0), float("inf")),
     ],
 )
 def test_how_wrong_a_message_is(told, true, error):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.atelier import at_work, quick_settings
-from tests.end_to_end.household import house, nursery  # noqa: F401, fixtures of the tests over real sockets
+from tests.end_to_end.bot_process import bots, fork_server  # noqa: F401, fixtures of the tests over real sockets
+from tests.simulated import quick_settings, running_bot
 
 
 @pytest.fixture
@@ -13,5 +13,5 @@ def settings(tmp_path, quick_start):
 
 @pytest.fixture
 async def world(settings):
-    async with at_work(settings) as world:
+    async with running_bot(settings) as world:
         yield world

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from local_discord.world import Channel, Interaction, Json
-from tests.end_to_end.household import ROOT, Bot, Household
+from tests.end_to_end.bot_process import ROOT, Bot, BotProcesses
 from tests.end_to_end.loopback import Loopback, Message, until
 
 RESULTS = ROOT / "bench" / "soak"
@@ -37,7 +37,7 @@ _LAST_FINAL_SECONDS = 120.0
 
 
 class Plain:
-    """Start bots as people do, in place of the nursery."""
+    """Start bots as people do, in place of the fork server."""
 
     def start(self, order: Json) -> int:
         """Start the command in the order's folder; return its process id."""
@@ -91,8 +91,8 @@ class Course:
 class Soak:
     """People who ask steadily, and somebody who watches the bot meanwhile."""
 
-    def __init__(self, house: Household, bot: Bot, channel: Channel, course: Course) -> None:
-        self._house, self._bot, self._channel, self.course = house, bot, channel, course
+    def __init__(self, bots: BotProcesses, bot: Bot, channel: Channel, course: Course) -> None:
+        self._bots, self._bot, self._channel, self.course = bots, bot, channel, course
         self._began = time.monotonic()
         self._following: set[asyncio.Task[None]] = set()
 
@@ -118,23 +118,23 @@ class Soak:
             await asyncio.sleep(_SAMPLE_SECONDS)
 
     async def _ask(self, number: int) -> None:
-        user, kind = self._house.discord.user(f"user {number % PEOPLE}"), ROUND[number % len(ROUND)]
-        shown = [message for message in self._house.discord.messages(self._channel) if _picture(message)]
+        user, kind = self._bots.discord.user(f"user {number % PEOPLE}"), ROUND[number % len(ROUND)]
+        shown = [message for message in self._bots.discord.messages(self._channel) if _picture(message)]
         if kind == "imagine" or not shown:
             kind = "imagine"
             prompt = f"a {('red', 'blue', 'green', 'grey')[number % 4]} apple {number}"
-            asked = await self._house.discord.slash(user, self._channel, "imagine", prompt=prompt, preset="draft")
+            asked = await self._bots.discord.slash(user, self._channel, "imagine", prompt=prompt, preset="draft")
             self._follow(self._from_interaction(asked, self._wish(kind), picture=True))
         elif kind in ("vary", "timelapse"):
-            asked = await self._house.discord.press(user, shown[-1], f"job:{kind}")
+            asked = await self._bots.discord.press(user, shown[-1], f"job:{kind}")
             self._follow(self._from_interaction(asked, self._wish(kind), picture=True))
         else:
-            before = set(self._house.discord.world.messages)
-            await self._house.discord.react(user, shown[-1], kind)
+            before = set(self._bots.discord.world.messages)
+            await self._bots.discord.react(user, shown[-1], kind)
             self._follow(self._from_reaction(shown[-1], before, self._wish(kind)))
         if number % len(ROUND) == len(ROUND) - 1:
             for command in ("queue", "history"):
-                asked = await self._house.discord.slash(user, self._channel, command)
+                asked = await self._bots.discord.slash(user, self._channel, command)
                 self._follow(self._from_interaction(asked, self._wish(command), picture=False))
 
     def _wish(self, kind: str) -> Wish:
@@ -155,7 +155,7 @@ class Soak:
         began = time.time()
 
         def answers() -> list[Message]:
-            new = [message for key, message in self._house.discord.world.messages.items() if key not in before]
+            new = [message for key, message in self._bots.discord.world.messages.items() if key not in before]
             return [one for one in new if one.reference and int(one.reference["message_id"]) == on.id]
 
         await until(lambda: bool(answers()), 60, f"{wish.kind} is answered")
@@ -171,12 +171,12 @@ def _picture(message: Message) -> bool:
     return any(name.startswith("painting-") and not name.endswith(".mp4") for name in message.files)
 
 
-async def soak(house: Household, minutes: float, every: float) -> tuple[Course, Bot]:
-    """Let a bot live and be asked for things in a household; return what was seen, and the bot, still alive."""
-    channel = house.discord.channel("paintings")
-    bot = await house.start(**AS_SHIPPED)
+async def soak(bots: BotProcesses, minutes: float, every: float) -> tuple[Course, Bot]:
+    """Let a bot live and be asked for things on a loopback Discord; return what was seen, and the bot, still alive."""
+    channel = bots.discord.channel("paintings")
+    bot = await bots.start(**AS_SHIPPED)
     course = Course(every, minutes)
-    await Soak(house, bot, channel, course).run()
+    await Soak(bots, bot, channel, course).run()
     return course, bot
 
 
@@ -188,12 +188,12 @@ async def main() -> None:
     parser.add_argument("--name", required=True, help="of the file in bench/soak")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        house = Household(await Loopback.start(), Plain(), Path(folder))
+        bots = BotProcesses(await Loopback.start(), Plain(), Path(folder))
         try:
-            course, bot = await soak(house, options.minutes, options.every)
+            course, bot = await soak(bots, options.minutes, options.every)
             await bot.end()
         finally:
-            await house.close()
+            await bots.close()
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{options.name}.json").write_text(json.dumps(asdict(course)) + "\n", encoding="utf-8")
     for begin in (0.0, options.minutes * 60 - 300):

@@ -5,68 +5,68 @@ import asyncio
 import pytest
 
 from local_discord.world import Channel
-from tests.end_to_end.household import Household, final
+from tests.end_to_end.bot_process import BotProcesses, final
 from tests.end_to_end.loopback import hold, until
 
 HOUR, DAY = 3600.0, 86400.0
 
 
-async def imagine(house: Household, channel: Channel, user: str, **options):
-    return await house.discord.slash(house.discord.user(user), channel, "imagine", prompt="a red apple", **options)
+async def imagine(bots: BotProcesses, channel: Channel, user: str, **options):
+    return await bots.discord.slash(bots.discord.user(user), channel, "imagine", prompt="a red apple", **options)
 
 
 @pytest.mark.parametrize("jump", [-DAY, -HOUR, HOUR, DAY])
-async def test_turns_and_pictures_do_not_depend_on_the_clock(house, jump):
-    channel = house.discord.channel("paintings")
-    bot = await house.start(limits__per_user=5)
-    long = await imagine(house, channel, "alice", steps=30)
-    await house.ledger_says("SELECT state = 'running' AND message_id IS NOT NULL FROM jobs", 1)
-    before = [await imagine(house, channel, name) for name in ("alice", "alice", "bob")]
+async def test_turns_and_pictures_do_not_depend_on_the_clock(bots, jump):
+    channel = bots.discord.channel("paintings")
+    bot = await bots.start(limits__per_user=5)
+    long = await imagine(bots, channel, "alice", steps=30)
+    await bots.ledger_says("SELECT state = 'running' AND message_id IS NOT NULL FROM jobs", 1)
+    before = [await imagine(bots, channel, name) for name in ("alice", "alice", "bob")]
     await until(lambda: all(asked.response for asked in before), 20, "answers")
-    house.set_clock(jump)
-    after = [await imagine(house, channel, name) for name in ("carol", "bob")]
-    await house.delivered(6)
-    assert [len(shown) for shown in house.finals(channel).values()] == [1] * 6
+    bots.set_clock(jump)
+    after = [await imagine(bots, channel, name) for name in ("carol", "bob")]
+    await bots.delivered(6)
+    assert [len(shown) for shown in bots.finals(channel).values()] == [1] * 6
     # The one whose turn was longest ago comes first, and among equals who has waited longest, whatever the stamps say.
-    turns = dict(house.rows("SELECT user_id, turn FROM served"))
-    names = {house.discord.user(name).id: name for name in ("alice", "bob", "carol")}
+    turns = dict(bots.rows("SELECT user_id, turn FROM served"))
+    names = {bots.discord.user(name).id: name for name in ("alice", "bob", "carol")}
     assert [names[user] for user in sorted(turns, key=lambda user: turns[user])] == ["carol", "bob", "alice"]
-    replies = [message for message in house.discord.messages(channel) if message.reference is not None]
+    replies = [message for message in bots.discord.messages(channel) if message.reference is not None]
     assert bool(replies) is (jump > 0), "a message that seems older than an hour is answered, any other is edited"
     assert long.response is not None
-    pictures = list((house.data / "pictures").iterdir())
+    pictures = list((bots.data / "pictures").iterdir())
     assert len(pictures) == 6, "a day is not enough to clear pictures away"
     assert all(asked.response for asked in after)
     assert "Traceback" not in bot.log
 
 
 @pytest.mark.parametrize("wrong", [-DAY, DAY])
-async def test_a_picture_that_was_posted_under_a_wrong_clock_is_found_again(house, wrong):
+async def test_a_picture_that_was_posted_under_a_wrong_clock_is_found_again(bots, wrong):
     """The process dies after posting and before noting it; the next one looks into the channel, by Discord's clock."""
-    house.set_clock(wrong)
-    channel = house.discord.channel("paintings")
+    bots.set_clock(wrong)
+    channel = bots.discord.channel("paintings")
     never = asyncio.Event()
-    fault = house.discord.fault("send", hold(never, applied=True), where=final)
-    bot = await house.start(discord__edit_age_seconds=0.001)
-    await imagine(house, channel, "alice")
+    fault = bots.discord.fault("send", hold(never, applied=True), where=final)
+    bot = await bots.start(discord__edit_age_seconds=0.001)
+    await imagine(bots, channel, "alice")
     await fault.seen()
-    await until(lambda: bool(house.finals(channel)), 20, "the picture is in the channel")
+    await until(lambda: bool(bots.finals(channel)), 20, "the picture is in the channel")
     await bot.kill()
-    house.discord.rest.forget_nonces()
-    await house.start()
-    await house.delivered(1)
-    assert [len(shown) for shown in house.finals(channel).values()] == [1]
+    bots.discord.rest.forget_nonces()
+    await bots.start()
+    await bots.delivered(1)
+    assert [len(shown) for shown in bots.finals(channel).values()] == [1]
     never.set()
 
 
-async def test_reactions_are_heard_after_the_clock_went_back(house):
-    channel = house.discord.channel("paintings")
-    await house.start(limits__per_user=50)
-    asked = await imagine(house, channel, "alice")
-    await house.delivered(1)
+async def test_reactions_are_heard_after_the_clock_went_back(bots):
+    channel = bots.discord.channel("paintings")
+    await bots.start(limits__per_user=50)
+    asked = await imagine(bots, channel, "alice")
+    await bots.delivered(1)
     assert asked.response is not None
-    await house.discord.react(house.discord.user("bob"), asked.response, "🔁")
-    await house.delivered(2)
-    house.set_clock(-DAY)
-    await house.discord.react(house.discord.user("bob"), asked.response, "🎲")
-    await house.delivered(3)
+    await bots.discord.react(bots.discord.user("bob"), asked.response, "🔁")
+    await bots.delivered(2)
+    bots.set_clock(-DAY)
+    await bots.discord.react(bots.discord.user("bob"), asked.response, "🎲")
+    await bots.delivered(3)

@@ -12,14 +12,14 @@ import pytest
 
 from engine.models import EMBEDDED
 from local_discord.world import Channel
-from tests.end_to_end.household import Household, Nursery, final
+from tests.end_to_end.bot_process import BotProcesses, ForkServer, final
 from tests.end_to_end.loopback import Interaction, Loopback, hold, until
 
 FULL = "The disk of the bot is full"
 
 
-async def imagine(house: Household, channel: Channel, user: str = "alice", **options) -> Interaction:
-    return await house.discord.slash(house.discord.user(user), channel, "imagine", prompt="a red apple", **options)
+async def imagine(bots: BotProcesses, channel: Channel, user: str = "alice", **options) -> Interaction:
+    return await bots.discord.slash(bots.discord.user(user), channel, "imagine", prompt="a red apple", **options)
 
 
 @contextlib.contextmanager
@@ -36,12 +36,12 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
 
 
 @pytest.fixture
-async def cramped(tmp_path, nursery: Nursery):
-    """A household whose data lies on a disk of one megabyte."""
+async def cramped(tmp_path, fork_server: ForkServer):
+    """Bots whose data lies on a disk of one megabyte."""
     with small_disk(tmp_path / "data", 1024):
-        household = Household(await Loopback.start(), nursery, tmp_path)
-        yield household
-        await household.close()
+        processes = BotProcesses(await Loopback.start(), fork_server, tmp_path)
+        yield processes
+        await processes.close()
 
 
 def fill(folder: Path) -> Path:
@@ -53,10 +53,10 @@ def fill(folder: Path) -> Path:
     return stuffing
 
 
-async def painting(house: Household, channel: Channel, **options) -> Interaction:
+async def painting(bots: BotProcesses, channel: Channel, **options) -> Interaction:
     """Ask for a picture, and wait until it is being painted and its message is noted."""
-    asking = await imagine(house, channel, **options)
-    await house.ledger_says("SELECT state = 'running' AND message_id IS NOT NULL FROM jobs", 1)
+    asking = await imagine(bots, channel, **options)
+    await bots.ledger_says("SELECT state = 'running' AND message_id IS NOT NULL FROM jobs", 1)
     return asking
 
 
@@ -125,28 +125,28 @@ async def test_a_disk_that_is_full_while_a_picture_is_delivered(cramped):
     assert [len(shown) for shown in cramped.finals(channel).values()] == [1]
 
 
-async def test_a_damaged_ledger_is_set_aside_and_the_bot_starts(house):
-    channel = house.discord.channel("paintings")
-    bot = await house.start()
+async def test_a_damaged_ledger_is_set_aside_and_the_bot_starts(bots):
+    channel = bots.discord.channel("paintings")
+    bot = await bots.start()
     for number in range(8):
-        await imagine(house, channel, user=f"user {number}")
-    await house.delivered(8)
+        await imagine(bots, channel, user=f"user {number}")
+    await bots.delivered(8)
     await bot.end()
-    ledger = house.data / "ledger.sqlite3"
+    ledger = bots.data / "ledger.sqlite3"
     content = bytearray(ledger.read_bytes())
     content[4096 : len(content) // 2] = b"\xa5" * (len(content) // 2 - 4096)
     ledger.write_bytes(content)
-    bot = await house.start()
+    bot = await bots.start()
     assert "is damaged" in bot.log
     assert "Traceback" not in bot.log
-    [aside] = house.data.glob("ledger.damaged-*.sqlite3")
+    [aside] = bots.data.glob("ledger.damaged-*.sqlite3")
     assert aside.read_bytes() == content
-    await imagine(house, channel, user="bob")
-    await house.delivered(1)
+    await imagine(bots, channel, user="bob")
+    await bots.delivered(1)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "an error page", "missing"])
-async def test_a_damaged_network_is_a_sentence_and_the_bot_stays_up(house, tmp_path, damage):
+async def test_a_damaged_network_is_a_sentence_and_the_bot_stays_up(bots, tmp_path, damage):
     models = tmp_path / "damaged"
     shutil.copytree(EMBEDDED, models)
     file = models / "embedded-generator.safetensors"
@@ -156,37 +156,37 @@ async def test_a_damaged_network_is_a_sentence_and_the_bot_stays_up(house, tmp_p
         file.write_text("<html>404</html>", encoding="utf-8")
     else:
         file.unlink()
-    channel = house.discord.channel("paintings")
-    bot = await house.start(models=models)
-    asking = await imagine(house, channel)
-    await house.ledger_says("SELECT state FROM jobs", "failed")
+    channel = bots.discord.channel("paintings")
+    bot = await bots.start(models=models)
+    asking = await imagine(bots, channel)
+    await bots.ledger_says("SELECT state FROM jobs", "failed")
     await until(lambda: asking.response is not None and "⚠️" in asking.response.text, 20, "the requester is told")
     assert asking.response is not None
     assert str(tmp_path) not in asking.response.text
     assert "Traceback" not in asking.response.text
     assert bot.alive
     await bot.end()
-    await house.start()
-    await imagine(house, channel, user="bob")
-    await house.delivered(1)
+    await bots.start()
+    await imagine(bots, channel, user="bob")
+    await bots.delivered(1)
 
 
-async def test_a_second_process_on_one_folder_ends_with_a_clear_line(house):
-    channel = house.discord.channel("paintings")
-    first = await house.start()
-    second = await house.launch()
+async def test_a_second_process_on_one_folder_ends_with_a_clear_line(bots):
+    channel = bots.discord.channel("paintings")
+    first = await bots.start()
+    second = await bots.launch()
     await until(lambda: not second.alive, 60, "the second process ends")
     assert "another process works in" in second.log
     assert "Traceback" not in second.log
     assert first.alive
-    await imagine(house, channel)
-    await house.delivered(1)
-    assert [len(shown) for shown in house.finals(channel).values()] == [1]
+    await imagine(bots, channel)
+    await bots.delivered(1)
+    assert [len(shown) for shown in bots.finals(channel).values()] == [1]
 
 
-async def test_a_folder_that_cannot_be_written_is_a_clear_line(house):
-    house.data.write_text("a file where the folder should be", encoding="utf-8")
-    bot = await house.launch()
+async def test_a_folder_that_cannot_be_written_is_a_clear_line(bots):
+    bots.data.write_text("a file where the folder should be", encoding="utf-8")
+    bot = await bots.launch()
     await until(lambda: not bot.alive, 60, "it ends")
     assert bot.log.strip().splitlines()[-1].startswith("storage.folder: ")
     assert "Traceback" not in bot.log
@@ -213,12 +213,12 @@ async def test_a_start_on_a_full_disk_is_a_clear_line_and_loses_nothing(cramped)
     await cramped.delivered(1)
 
 
-async def test_a_log_that_cannot_be_written_stops_nothing(house, tmp_path):
+async def test_a_log_that_cannot_be_written_stops_nothing(bots, tmp_path):
     with small_disk(tmp_path / "logs", 16):
         fill(tmp_path / "logs")
-        channel = house.discord.channel("paintings")
-        bot = await house.start(log_file=tmp_path / "logs" / "stuffing")
-        await imagine(house, channel)
-        await house.delivered(1)
+        channel = bots.discord.channel("paintings")
+        bot = await bots.start(log_file=tmp_path / "logs" / "stuffing")
+        await imagine(bots, channel)
+        await bots.delivered(1)
         assert bot.alive
         await bot.kill()

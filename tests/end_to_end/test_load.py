@@ -7,7 +7,7 @@ import time
 from collections import Counter
 
 from local_discord.world import Channel
-from tests.end_to_end.household import Household
+from tests.end_to_end.bot_process import BotProcesses
 from tests.end_to_end.loopback import Interaction, until
 
 USERS = int(os.environ.get("LOAD_USERS", "100"))
@@ -34,32 +34,32 @@ async def slowness(over: asyncio.Event) -> float:
     return statistics.median(took) / min(took)
 
 
-async def ask_evenly(house: Household, channels: list[Channel]) -> list[Interaction]:
+async def ask_evenly(bots: BotProcesses, channels: list[Channel]) -> list[Interaction]:
     """Let everybody ask for all of theirs, one round after the other, evenly."""
     began, asked = time.monotonic(), []
     for number in range(USERS * JOBS):
-        user = house.discord.user(f"user {number % USERS}")
+        user = bots.discord.user(f"user {number % USERS}")
         channel = channels[number % USERS % len(channels)]
-        asked.append(await house.discord.slash(user, channel, "imagine", prompt="a red apple", size="32x32", steps=1))
+        asked.append(await bots.discord.slash(user, channel, "imagine", prompt="a red apple", size="32x32", steps=1))
         await asyncio.sleep(max(0.0, began + SECONDS * number / (USERS * JOBS) - time.monotonic()))
     return asked
 
 
-async def test_a_thousand_jobs_a_minute(house):
-    channels = [house.discord.channel(f"paintings-{number}") for number in range(CHANNELS)]
-    house.discord.rest.answer_seconds = 60  # late answers are counted here, and not turned into other faults
-    bot = await house.start(**GENEROUS, **QUIET)
-    await house.discord.slash(house.discord.user("first"), channels[0], "imagine", prompt="a red apple")
-    await house.delivered(1)
+async def test_a_thousand_jobs_a_minute(bots):
+    channels = [bots.discord.channel(f"paintings-{number}") for number in range(CHANNELS)]
+    bots.discord.rest.answer_seconds = 60  # late answers are counted here, and not turned into other faults
+    bot = await bots.start(**GENEROUS, **QUIET)
+    await bots.discord.slash(bots.discord.user("first"), channels[0], "imagine", prompt="a red apple")
+    await bots.delivered(1)
     before = bot.memory
     over = asyncio.Event()
     measured = asyncio.create_task(slowness(over))
-    asked = await ask_evenly(house, channels)
+    asked = await ask_evenly(bots, channels)
     await until(lambda: all(one.kind is not None for one in asked), 60, "every command is answered")
     over.set()
     patience = PATIENCE * await measured
     busy = bot.memory
-    await house.delivered(1 + USERS * JOBS, seconds=240)
+    await bots.delivered(1 + USERS * JOBS, seconds=240)
     after = bot.memory
 
     answers = sorted(one.answered for one in asked if one.answered is not None)
@@ -68,17 +68,17 @@ async def test_a_thousand_jobs_a_minute(house):
           f"memory {before:.0f} MiB, {busy:.0f} busy, {after:.0f} after")  # fmt: skip
     assert all(one.kind == 4 for one in asked)
     assert middle <= slow < patience
-    shown = Counter(len(messages) for channel in channels for messages in house.finals(channel).values())
+    shown = Counter(len(messages) for channel in channels for messages in bots.finals(channel).values())
     assert shown == {1: 1 + USERS * JOBS}
-    assert sum(len(house.discord.messages(channel)) for channel in channels) == 1 + USERS * JOBS
-    fair(house)
+    assert sum(len(bots.discord.messages(channel)) for channel in channels) == 1 + USERS * JOBS
+    fair(bots)
     assert after - before < 60, "nothing is kept of a job that has ended"
     assert "Traceback" not in bot.log
 
 
-def fair(house: Household) -> None:
+def fair(bots: BotProcesses) -> None:
     """Nobody is served twice while somebody waits who was served less recently: replay the queue as it went."""
-    jobs = house.rows("SELECT user_id, created_at, started_at FROM jobs ORDER BY started_at")
+    jobs = bots.rows("SELECT user_id, created_at, started_at FROM jobs ORDER BY started_at")
     last_turn: dict[int, int] = {}
     skipped = 0
     for turn, (user, _, started) in enumerate(jobs):

@@ -5,18 +5,18 @@ import pytest
 from PIL import Image
 
 from bot.jobs import JobState
-from tests.atelier import at_work, png, quick_settings, shown
 from tests.cogs.test_edit import edited, half_mask
+from tests.simulated import png, quick_settings, running_bot, shown
 
 
 @pytest.fixture
 async def shipped(tmp_path):
-    async with at_work(quick_settings(tmp_path)) as world:
+    async with running_bot(quick_settings(tmp_path)) as world:
         yield world
 
 
 def pixels_of(world, job):
-    with Image.open(world.bot.studio.files.picture(job)) as image:
+    with Image.open(world.bot.queue.files.picture(job)) as image:
         return np.asarray(image.convert("RGB")).astype(int)
 
 

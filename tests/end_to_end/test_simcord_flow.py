@@ -4,14 +4,14 @@ import asyncio
 import logging
 
 from bot.jobs import JobState
-from tests.atelier import ENDLESS, shown, words
+from tests.simulated import ENDLESS, shown, words
 
 
 async def test_two_people_take_turns(world):
-    await world.bot.studio.change_guild(world.guild.id, paused=True)
+    await world.bot.queue.change_guild(world.guild.id, paused=True)
     jobs = [await world.imagine(world.alice, f"a red apple {number}", steps=1) for number in range(4)]
     jobs += [await world.imagine(world.bob, f"a grey apple {number}", steps=1) for number in range(3)]
-    await world.bot.studio.change_guild(world.guild.id, paused=False)
+    await world.bot.queue.change_guild(world.guild.id, paused=False)
     ended = [await world.ended(job) for job in jobs]
     order = sorted(ended, key=lambda job: job.started_at or 0)
     painted_for = ["alice" if job.user_id == world.alice.id else "bob" for job in order]
@@ -107,7 +107,7 @@ async def test_a_deleted_message_is_not_edited_again_and_the_picture_comes_anew(
     tried = len(world.edits(job.message_id))
     await asyncio.sleep(1.5)
     assert len(world.edits(job.message_id)) <= tried + 1
-    await world.bot.studio.stop(job.id)
+    await world.bot.queue.stop(job.id)
     ended = await world.ended(job)
     assert ended.message_id != job.message_id
     assert world.message(ended.message_id).attachments[0].filename == f"painting-{job.id}.png"
@@ -130,7 +130,7 @@ async def test_an_edit_that_discord_finds_too_late_becomes_a_reply(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(job.message_id).attachments)
     world.env.inject_error("PATCH", f"/channels/*/messages/{job.message_id}", status=400, code=30046, times=None)
-    await world.bot.studio.stop(job.id)
+    await world.bot.queue.stop(job.id)
     ended = await world.ended(job)
     message = world.message(ended.message_id)
     assert message.id != job.message_id
@@ -143,7 +143,7 @@ async def test_a_message_that_is_too_old_is_left_alone(world, monkeypatch):
     await world.until(lambda: world.message(job.message_id).attachments)
     aged = world.settings.discord.model_copy(update={"edit_age_seconds": 0.1})
     monkeypatch.setattr(world.bot.actions._delivery, "_settings", world.settings.model_copy(update={"discord": aged}))
-    await world.bot.studio.stop(job.id)
+    await world.bot.queue.stop(job.id)
     ended = await world.ended(job)
     message = world.message(ended.message_id)
     assert message.id != job.message_id
@@ -155,7 +155,7 @@ async def test_where_nothing_can_be_posted_any_more_the_requester_gets_it(world)
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(job.message_id).attachments)
     world.env.inject_error("*", f"/channels/{world.channel.id}/messages*", status=403, code=50013, times=None)
-    await world.bot.studio.stop(job.id)
+    await world.bot.queue.stop(job.id)
     ended = await world.ended(job)
     assert ended.state is JobState.DELIVERED
     private = world.env.backend.dm_channels[world.alice.id]
@@ -167,7 +167,7 @@ async def test_a_busy_discord_costs_previews_and_not_the_picture(world, caplog):
     world.env.inject_error("PATCH", "/channels/*/messages/*", status=503, times=2)
     job = await world.ended(await world.imagine(world.alice, steps=60))
     assert job.state is JobState.DELIVERED
-    assert world.bot.reporter.dropped >= 1
+    assert world.bot.progress.dropped >= 1
     assert world.message(job.message_id).attachments[0].filename == f"painting-{job.id}.png"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.end_to_end.household import ROOT, Household
+from tests.end_to_end.bot_process import ROOT, BotProcesses
 from tests.end_to_end.loopback import Loopback
 from tests.end_to_end.soak import Plain, soak
 
@@ -12,20 +12,20 @@ pytestmark = pytest.mark.skipif(
 
 
 async def test_a_minute_of_steady_work(tmp_path):
-    house = Household(await Loopback.start(), Plain(), tmp_path)
+    bots = BotProcesses(await Loopback.start(), Plain(), tmp_path)
     try:
-        course, bot = await soak(house, minutes=1, every=6)
+        course, bot = await soak(bots, minutes=1, every=6)
         assert bot.alive
         assert "Traceback" not in bot.log
         assert {wish.kind for wish in course.wishes} >= {"imagine", "🔁", "🎲", "vary", "timelapse", "history", "queue"}
         assert all(wish.answer is not None for wish in course.wishes)
         pictures = [wish for wish in course.wishes if wish.kind not in ("queue", "history")]
         assert all(wish.final is not None for wish in pictures)
-        await house.delivered(len(pictures))
-        assert len(house.states()) == len(pictures)
+        await bots.delivered(len(pictures))
+        assert len(bots.states()) == len(pictures)
         warm = [memory for at, memory in course.memory if at > 20]
         assert max(warm) - warm[0] < 60, "nothing is kept of a job that has ended"
         assert course.open_files[-1][1] <= course.open_files[len(course.open_files) // 2][1] + 4
         await bot.end()
     finally:
-        await house.close()
+        await bots.close()

@@ -5,7 +5,7 @@ import discord
 import pytest
 from discord import app_commands
 
-from bot.chat.client import Painter
+from bot.chat.client import PaintingBot
 from bot.chat.errors import sentence_for
 from bot.queue.files import GoneError
 from bot.refusals import Refusal
@@ -13,12 +13,12 @@ from engine.prompts import BadPromptError
 
 
 def test_only_the_intents_that_are_needed_and_none_that_is_privileged(settings):
-    intents = Painter(settings).intents
+    intents = PaintingBot(settings).intents
     assert {name for name, on in intents if on} == {"guilds", "guild_reactions", "dm_reactions"}
 
 
 def test_nobody_is_pinged_unless_a_message_says_so(settings):
-    allowed = Painter(settings).allowed_mentions
+    allowed = PaintingBot(settings).allowed_mentions
     assert allowed is not None
     assert allowed.to_dict() == discord.AllowedMentions.none().to_dict()
 

@@ -19,15 +19,15 @@ def job(ask):
 
 
 def test_every_button_has_the_job_in_its_id_and_fits(job):
-    for look in (
+    for body in (
         content.queued(job, 1, None),
         content.starting(job),
         content.finished(job),
         content.cancelled(job),
     ):
-        view = layout(look, job.id, None)
+        view = layout(body, job.id, None)
         ids = [item.custom_id for item in view.walk_children() if isinstance(item, JobButton)]
-        assert ids == [f"job:{action}:{job.id}" for action in look.buttons]
+        assert ids == [f"job:{action}:{job.id}" for action in body.buttons]
         assert view.timeout is None
         assert view.has_components_v2()
 

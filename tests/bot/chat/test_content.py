@@ -22,10 +22,10 @@ def test_a_waiting_job_says_its_place_and_a_stamp_that_counts_down(job):
 
 
 def test_progress_shows_bar_step_speed_and_time_left(job):
-    look = content.painting(job, Progress(job.id, 3, 6, 2.5, 4.0, 0.9), now=100.0)
-    assert "▰" * 10 + "▱" * 10 + " **50%**" in look.status
-    assert "step 3 of 6 · 2.5 it/s · ready <t:104:R>" in look.status
-    assert look.buttons == ("steer", "stop")
+    body = content.painting(job, Progress(job.id, 3, 6, 2.5, 4.0, 0.9), now=100.0)
+    assert "▰" * 10 + "▱" * 10 + " **50%**" in body.status
+    assert "step 3 of 6 · 2.5 it/s · ready <t:104:R>" in body.status
+    assert body.buttons == ("steer", "stop")
 
 
 def test_the_last_step_promises_nothing_more(job):
@@ -50,12 +50,12 @@ def test_the_bar_has_one_length(share):
 
 
 def test_the_end_shows_seed_settings_time_and_notices(job):
-    look = content.finished(replace(job, notices=("The words 'x y' were cut off.",)))
-    assert look.status == "🖼️ Painted in 12 s"
-    assert any("were cut off" in line for line in look.small)
-    assert "-# paper · 32 × 32 · 6 steps · seed 7 · embedded" in look.small
-    assert look.alt == "a red apple"
-    assert look.buttons == ("rerun", "vary", "refine", "timelapse", "delete")
+    body = content.finished(replace(job, notices=("The words 'x y' were cut off.",)))
+    assert body.status == "🖼️ Painted in 12 s"
+    assert any("were cut off" in line for line in body.small)
+    assert "-# paper · 32 × 32 · 6 steps · seed 7 · embedded" in body.small
+    assert body.alt == "a red apple"
+    assert body.buttons == ("rerun", "vary", "refine", "timelapse", "delete")
 
 
 def test_a_stopped_one_says_where(job):
@@ -63,16 +63,16 @@ def test_a_stopped_one_says_where(job):
 
 
 def test_a_film_is_no_picture(job):
-    look = content.finished(replace(job, kind="timelapse", parent_id="zzzzzzzz", step=3))
-    assert look.buttons == ("delete",)
-    assert any("film of `zzzzzzzz`" in line for line in look.small)
+    body = content.finished(replace(job, kind="timelapse", parent_id="zzzzzzzz", step=3))
+    assert body.buttons == ("delete",)
+    assert any("film of `zzzzzzzz`" in line for line in body.small)
 
 
 def test_a_long_prompt_is_cut_in_the_title_and_in_the_alternative_text(job):
-    look = content.finished(replace(job, prompt="wide " * 500))
-    assert len(look.title) < 1300
-    assert len(look.alt) <= content.ALT_LIMIT
-    assert look.alt.endswith("…")
+    body = content.finished(replace(job, prompt="wide " * 500))
+    assert len(body.title) < 1300
+    assert len(body.alt) <= content.ALT_LIMIT
+    assert body.alt.endswith("…")
 
 
 def test_a_failure_is_one_plain_sentence(job):

@@ -4,7 +4,7 @@ import discord
 import pytest
 
 from bot.chat.people import INVITED, NEEDED, Person, missing
-from bot.jobs import Asker
+from bot.jobs import Requester
 from bot.refusals import Refusal
 from tests.bot.conftest import make_job
 
@@ -12,7 +12,7 @@ ALL = discord.Permissions(**dict.fromkeys(NEEDED, True))
 
 
 def person(user_id=1, guild_id: int | None = 5, moderates=False, lacking=()):
-    return Person(Asker(user_id, guild_id, 6), moderates, tuple(lacking))
+    return Person(Requester(user_id, guild_id, 6), moderates, tuple(lacking))
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -20,7 +20,7 @@ def test_each_missing_permission_is_named(name):
     lacking = missing(discord.Permissions(ALL.value & ~discord.Permissions(**{name: True}).value), thread=False)
     assert lacking == (NEEDED[name],)
     with pytest.raises(Refusal, match=NEEDED[name]):
-        person(lacking=lacking).require_place()
+        person(lacking=lacking).require_channel_permissions()
 
 
 def test_threads_ask_for_their_own_permission():
@@ -30,7 +30,7 @@ def test_threads_ask_for_their_own_permission():
 
 def test_several_missing_permissions_are_one_sentence():
     with pytest.raises(Refusal) as refusal:
-        person(lacking=("a", "b", "c")).require_place()
+        person(lacking=("a", "b", "c")).require_channel_permissions()
     assert str(refusal.value).startswith("I may not a, b or c;")
 
 
@@ -47,16 +47,16 @@ def test_several_missing_permissions_are_one_sentence():
 def test_who_has_a_say_in_a_job(ask, who, may):
     job = make_job(ask(user_id=1))
     if may:
-        who.require_say(job)
+        who.require_control(job)
     else:
         with pytest.raises(Refusal):
-            who.require_say(job)
+            who.require_control(job)
 
 
 def test_nobody_moderates_direct_messages(ask):
     job = make_job(ask(user_id=1, guild_id=None))
     with pytest.raises(Refusal):
-        person(user_id=2, guild_id=None, moderates=True).require_say(job)
+        person(user_id=2, guild_id=None, moderates=True).require_control(job)
 
 
 def test_the_invitation_in_the_readme_asks_for_what_the_code_needs_and_nothing_else():

@@ -1,4 +1,4 @@
-"""The pace of edits and the trying again; the rest of the reporter is tested through real commands."""
+"""The pace of edits and the trying again; the rest of the progress is tested through real commands."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +7,7 @@ import aiohttp
 import discord
 import pytest
 
-from bot.chat.edit_rate import Pace
+from bot.chat.edit_rate import EditRate
 from bot.chat.retry import may_pass, retried
 
 
@@ -25,59 +25,59 @@ def clock():
 
 
 def test_a_channel_is_edited_once_in_an_interval(clock):
-    pace = Pace(3.0, clock)
-    assert pace.wait(1) == 0
-    pace.took(1, active=1)
-    assert pace.wait(1) == 3.0
-    assert pace.wait(2) == 0
+    edit_rate = EditRate(3.0, clock)
+    assert edit_rate.wait(1) == 0
+    edit_rate.edited(1, active=1)
+    assert edit_rate.wait(1) == 3.0
+    assert edit_rate.wait(2) == 0
     clock.now += 3
-    assert pace.wait(1) == 0
+    assert edit_rate.wait(1) == 0
 
 
 def test_several_jobs_share_the_pace_of_their_channel(clock):
-    pace = Pace(3.0, clock)
-    pace.took(1, active=4)
-    assert pace.wait(1) == 12.0
+    edit_rate = EditRate(3.0, clock)
+    edit_rate.edited(1, active=4)
+    assert edit_rate.wait(1) == 12.0
 
 
 def test_refusals_double_the_wait_and_successes_shorten_it_again(clock):
-    pace = Pace(3.0, clock)
+    edit_rate = EditRate(3.0, clock)
     waits = []
     for _ in range(3):
-        pace.refused(1)
-        waits.append(pace.wait(1))
+        edit_rate.refused(1)
+        waits.append(edit_rate.wait(1))
     assert waits == [6.0, 12.0, 24.0]
     for _ in range(20):
-        pace.took(1, active=1)
-    assert pace.wait(1) == 3.0
+        edit_rate.edited(1, active=1)
+    assert edit_rate.wait(1) == 3.0
 
 
 def test_what_discord_asks_for_is_kept_and_the_wait_has_an_end(clock):
-    pace = Pace(3.0, clock)
-    pace.refused(1, retry_after=50)
-    assert pace.wait(1) == 50
+    edit_rate = EditRate(3.0, clock)
+    edit_rate.refused(1, retry_after=50)
+    assert edit_rate.wait(1) == 50
     for _ in range(20):
-        pace.refused(1)
-    assert pace.wait(1) == 60
+        edit_rate.refused(1)
+    assert edit_rate.wait(1) == 60
 
 
 def test_an_edit_out_of_turn_puts_the_next_turn_off(clock):
-    pace = Pace(3.0, clock)
-    pace.took(1, active=1)
-    pace.lent(1)
-    assert pace.wait(1) == 6.0
+    edit_rate = EditRate(3.0, clock)
+    edit_rate.edited(1, active=1)
+    edit_rate.edited_out_of_turn(1)
+    assert edit_rate.wait(1) == 6.0
     clock.now += 60
-    pace.lent(1)
-    assert pace.wait(1) == 3.0
+    edit_rate.edited_out_of_turn(1)
+    assert edit_rate.wait(1) == 3.0
 
 
 def test_nothing_is_edited_out_of_turn_while_a_refusal_is_waited_out(clock):
-    pace = Pace(3.0, clock)
-    assert pace.calm(1)
-    pace.refused(1)
-    assert not pace.calm(1)
+    edit_rate = EditRate(3.0, clock)
+    assert edit_rate.may_edit_out_of_turn(1)
+    edit_rate.refused(1)
+    assert not edit_rate.may_edit_out_of_turn(1)
     clock.now += 6
-    assert pace.calm(1)
+    assert edit_rate.may_edit_out_of_turn(1)
 
 
 def http(status: int, kind: type[discord.HTTPException] = discord.HTTPException) -> discord.HTTPException:

@@ -13,7 +13,7 @@ from bot.cli import local_page
 from bot.jobs import Request
 from bot.queue.ledger import Ledger
 from bot.queue.preferences import WHOLE_PROCESS
-from bot.queue.service import Studio
+from bot.queue.service import PaintingQueue
 
 
 def fetch(url: str) -> tuple[int, str]:
@@ -64,10 +64,10 @@ async def test_what_a_session_leaves_goes_on_in_the_next(settings, quick_start, 
     monkeypatch.setattr(local_page, "_say", said.append)
     monkeypatch.setattr(local_page, "_look_after", lambda env, page, ending: note_channel(page, channels))
     await local_page.serve(local, 0)
-    studio = Studio(local)
-    await studio.start()
-    await studio.change_guild(WHOLE_PROCESS, paused=True)
-    job = await studio.submit(
+    queue = PaintingQueue(local)
+    await queue.start()
+    await queue.change_guild(WHOLE_PROCESS, paused=True)
+    job = await queue.submit(
         Request(
             interaction_id=-9,
             kind="imagine",
@@ -78,9 +78,9 @@ async def test_what_a_session_leaves_goes_on_in_the_next(settings, quick_start, 
             channel_id=channels[0],
         )
     )
-    await studio.close()
+    await queue.close()
     await local_page.serve(local, 0)
-    ledger = await Ledger.open(studio.files.ledger)
+    ledger = await Ledger.open(queue.files.ledger)
     shown = await ledger.job(job.id)
     await ledger.close()
     assert channels[0] == channels[1]

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bot.operations.health import serving
 from bot.operations.loop_lag import watch_lag
 from bot.settings import HealthSettings, Settings
-from tests.atelier import at_work, quick_settings
+from tests.simulated import quick_settings, running_bot
 
 
 @pytest.fixture
@@ -43,12 +43,12 @@ async def look(free_port):
 
 @pytest.fixture
 async def world(tmp_path, quick_start):
-    async with at_work(quick_settings(tmp_path)) as world:
+    async with running_bot(quick_settings(tmp_path)) as world:
         yield world
 
 
-def attend(health, bot):
-    health.attend(bot.studio, bot.connected, lambda: bot.reporter.dropped)
+def watch(health, bot):
+    health.watch(bot.queue, bot.connected, lambda: bot.progress.dropped)
 
 
 def samples(text):
@@ -64,7 +64,7 @@ async def test_nothing_is_healthy_before_the_bot_lives(look):
 
 
 async def test_healthy_only_while_each_part_is(look, world):
-    attend(look.health, world.bot)
+    watch(look.health, world.bot)
     assert await look("/healthz") == (200, {"healthy": True, "wrong": {}})
 
     world.bot.ws.open = False
@@ -85,7 +85,7 @@ async def test_healthy_only_while_each_part_is(look, world):
 
 
 async def test_a_stuck_ledger_is_no_answer_to_wait_for(look, world, monkeypatch):
-    attend(look.health, world.bot)
+    watch(look.health, world.bot)
     monkeypatch.setattr("bot.operations.health._LEDGER_SECONDS", 0.1)
     async with world.ledger._database.transaction():
         status, report = await look("/healthz")
@@ -94,10 +94,10 @@ async def test_a_stuck_ledger_is_no_answer_to_wait_for(look, world, monkeypatch)
 
 
 async def test_what_happens_is_counted(look, world):
-    attend(look.health, world.bot)
+    watch(look.health, world.bot)
     done = await world.ended(await world.imagine(world.alice))
     job = await world.imagine(world.bob, "a lighthouse", steps=9000)
-    await world.bot.studio.cancel(job.id)
+    await world.bot.queue.cancel(job.id)
     await world.ended(job)
     await asyncio.sleep(0.3)  # one look at the loop
     found = samples((await look("/metrics"))[1])
@@ -111,7 +111,7 @@ async def test_what_happens_is_counted(look, world):
     assert found["painter_painting_seconds_sum",] == pytest.approx(done.seconds)
     assert found["painter_step_seconds_count",] >= 1
     assert found["painter_loop_lag_seconds_count",] >= 1
-    assert found["painter_previews_dropped",] == world.bot.reporter.dropped
+    assert found["painter_previews_dropped",] == world.bot.progress.dropped
     assert found["process_resident_memory_bytes",] > 0
     assert {part: found["painter_healthy", part] for part in ("gateway", "worker", "ledger")} == {
         "gateway": 1,
@@ -160,7 +160,7 @@ async def test_a_port_in_use_is_told_and_is_no_reason_not_to_paint(free_port, ca
         other.bind(("127.0.0.1", free_port))
         other.listen()
         async with serving(HealthSettings(port=free_port)) as health:
-            assert await health.complaints()
+            assert await health.problems()
     assert f"health.port: 127.0.0.1:{free_port} cannot be had" in caplog.text
 
 

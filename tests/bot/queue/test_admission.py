@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.jobs import Asker
+from bot.jobs import Requester
 from bot.queue.admission import blocked_word, cap_per_user, refusal_by_limits, refusal_by_moderation
 from bot.queue.preferences import GuildSettings
 from bot.settings import LimitSettings, ModerationSettings
@@ -83,14 +83,14 @@ def test_long_prompts_are_quick():
     ],
 )
 def test_who_where_and_what_is_refused(guild, settings, expected):
-    refusal = refusal_by_moderation(Asker(1, 5, 6), "a red apple", guild, settings)
+    refusal = refusal_by_moderation(Requester(1, 5, 6), "a red apple", guild, settings)
     assert refusal is None if expected is None else expected in (refusal or "")
     assert "apple" not in (refusal or "")
 
 
 def test_the_best_role_decides_then_the_guild_then_the_configuration():
     limits = LimitSettings(per_user=3, per_role={70: 7})
-    plain, member = Asker(1, 5, 6), Asker(1, 5, 6, (50, 60, 70))
+    plain, member = Requester(1, 5, 6), Requester(1, 5, 6, (50, 60, 70))
     assert cap_per_user(plain, GuildSettings(), limits) == 3
     assert cap_per_user(plain, GuildSettings(per_user=2), limits) == 2
     assert cap_per_user(member, GuildSettings(per_user=2), limits) == 7
@@ -98,8 +98,8 @@ def test_the_best_role_decides_then_the_guild_then_the_configuration():
 
 
 def refusal(guild=None, of_user=0, of_guild=0, in_all=0, guild_id: int | None = 5) -> str:
-    asker, guild = Asker(1, guild_id, 6), guild or GuildSettings()
-    return refusal_by_limits(asker, guild, LimitSettings(), of_user=of_user, of_guild=of_guild, in_all=in_all) or ""
+    requester, guild = Requester(1, guild_id, 6), guild or GuildSettings()
+    return refusal_by_limits(requester, guild, LimitSettings(), of_user=of_user, of_guild=of_guild, in_all=in_all) or ""
 
 
 def test_each_cap_is_named_in_its_refusal():

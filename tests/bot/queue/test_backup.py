@@ -34,42 +34,42 @@ def rows(ledger):
         connection.close()
 
 
-async def test_a_bot_goes_on_from_a_backup_taken_while_it_painted(open_studio, ask, spec, settings, tmp_path):
-    studio, audience = await open_studio()
-    done = await studio.submit(ask())
+async def test_a_bot_goes_on_from_a_backup_taken_while_it_painted(open_queue, ask, spec, settings, tmp_path):
+    queue, audience = await open_queue()
+    done = await queue.submit(ask())
     await audience.wait(done.id, Rendered)
-    running = await studio.submit(ask(spec=spec.but(steps=60), user_id=2))
-    waiting = await studio.submit(ask(user_id=3))
+    running = await queue.submit(ask(spec=spec.but(steps=60), user_id=2))
+    waiting = await queue.submit(ask(user_id=3))
     await audience.wait(running.id, Checkpointed)
     copied = await asyncio.to_thread(backup, settings.storage.folder, tmp_path / "copy")
     assert copied.jobs == 3
     assert rows(Files(tmp_path / "copy").ledger) == {done.id: "rendered", running.id: "running", waiting.id: "queued"}
-    await studio.cancel(running.id)
-    await studio.close()
+    await queue.cancel(running.id)
+    await queue.close()
 
     restored = settings.model_copy(update={"storage": StorageSettings(folder=tmp_path / "restored")})
     assert restore(tmp_path / "copy", restored.storage.folder).jobs == 3
-    picture = studio.files.result_path(done)
+    picture = queue.files.result_path(done)
     assert Files(restored.storage.folder).result_path(done).read_bytes() == picture.read_bytes()
-    studio, audience = await open_studio(restored)
+    queue, audience = await open_queue(restored)
     assert (await audience.wait(running.id, Started)).step > 0
     for job in (running, waiting):
         rendered = await audience.wait(job.id, Rendered)
         assert spec_of(rendered.picture) == job.spec
-    assert (await row(studio.ledger, done.id)).state is JobState.RENDERED
+    assert (await row(queue.ledger, done.id)).state is JobState.RENDERED
     assert not audience.of(done.id, Started)
 
 
-async def test_every_copy_is_consistent_while_jobs_come_and_end(open_studio, ask, spec, settings, tmp_path):
+async def test_every_copy_is_consistent_while_jobs_come_and_end(open_queue, ask, spec, settings, tmp_path):
     """Whatever a copied ledger calls rendered has its picture, whole, in the copy."""
-    studio, audience = await open_studio()
+    queue, audience = await open_queue()
     ending = asyncio.Event()
 
     async def ask_on():
         for user in itertools.cycle(range(5)):
             if ending.is_set():
                 return
-            job = await studio.submit(ask(user_id=user, spec=spec.but(steps=1)))
+            job = await queue.submit(ask(user_id=user, spec=spec.but(steps=1)))
             await audience.wait(job.id, Rendered)
 
     asking = asyncio.create_task(ask_on())
@@ -159,8 +159,8 @@ def test_restoring_hurts_nothing_that_is_there(data, tmp_path):
         restore(tmp_path, tmp_path / "new")
 
 
-async def test_restoring_under_a_running_bot_is_refused(open_studio, settings, data, tmp_path):
-    await open_studio()
+async def test_restoring_under_a_running_bot_is_refused(open_queue, settings, data, tmp_path):
+    await open_queue()
     backup(data, tmp_path / "copy")
     Files(settings.storage.folder).ledger.rename(tmp_path / "aside")
     with pytest.raises(BackupError, match="stop it first"):

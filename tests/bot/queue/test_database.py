@@ -1,11 +1,12 @@
-"""Transactions that are given up: by a timeout, while somebody else holds the file."""
+"""Transactions that are given up by a timeout, while somebody else holds the file; migrations of what is there."""
 
 import asyncio
+import contextlib
 import sqlite3
 
 import pytest
 
-from bot.queue.database import Database
+from bot.queue.database import MIGRATIONS, Database
 
 
 @pytest.mark.parametrize("released", [True, False])
@@ -33,3 +34,21 @@ async def test_a_transaction_given_up_while_it_waits_leaves_none_open(tmp_path, 
     await write()
     assert [tuple(found) for found in await database.read("SELECT * FROM served")] == [(1, 1)]
     await database.close()
+
+
+async def test_a_ledger_of_the_first_version_keeps_its_jobs_and_step_times(tmp_path):
+    path = tmp_path / "ledger.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript((MIGRATIONS / "0001_jobs.sql").read_text(encoding="utf-8"))
+        old.execute("PRAGMA user_version = 1")
+        old.execute("INSERT INTO paces VALUES ('embedded 32x32 embedded 2', 0.5)")
+        old.execute(
+            "INSERT INTO jobs (id, interaction_id, kind, spec, steps, look, prompt, user_id, channel_id, created_at)"
+            " VALUES ('k3v9x2ab', 1, 'imagine', '{}', 6, 'embedded 32x32 embedded 2', 'a red apple', 2, 3, 4.0)"
+        )
+        old.commit()
+    database = await Database.open(path)
+    times, jobs = await database.read("SELECT * FROM step_times"), await database.read("SELECT cost_key FROM jobs")
+    await database.close()
+    assert [tuple(row) for row in times] == [("embedded 32x32 embedded 2", 0.5)]
+    assert [tuple(row) for row in jobs] == [("embedded 32x32 embedded 2",)]

@@ -15,9 +15,9 @@ from bot.queue.backup import BackupError, backup
 from bot.queue.files import FULL_DISK, StorageError, is_full_disk
 from bot.queue.films import film
 from bot.queue.ledger import Ledger
-from bot.queue.retention import let_go
+from bot.queue.retention import prune
 from bot.worker.events import Failed, Rendered
-from bot.worker.runner import Controls, Easel
+from bot.worker.runner import Controls, JobRunner
 from engine.catalog import Model, ModelMissingError, RemoteFile, fetch
 from engine.checkpoints import converted
 from engine.models import ModelStore
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="nee
 
 
 @pytest.fixture
-def easel(settings, files, tiny_models, cpu):
-    """An easel and what it tells."""
+def runner(settings, files, tiny_models, cpu):
+    """An runner and what it tells."""
     models = ModelStore(settings.models.folder, cpu, embedded=tiny_models)
     events = []
-    return Easel(settings.worker, models, files, events.append), events
+    return JobRunner(settings.worker, models, files, events.append), events
 
 
 def fill_disk_at(path: Path) -> Path:
@@ -43,8 +43,8 @@ def fill_disk_at(path: Path) -> Path:
     return part
 
 
-def test_at_the_latent(easel, files, ask):
-    painter, events = easel
+def test_at_the_latent(runner, files, ask):
+    painter, events = runner
     job = make_job(ask())
     folder = files.latent_path(job.id).parent
     folder.rmdir()
@@ -68,8 +68,8 @@ def test_at_an_upload(files):
     assert (files.folder / files.save_input(b"a picture", ".png")).read_bytes() == b"a picture"
 
 
-def test_at_a_film(easel, files, settings, ask):
-    painter, events = easel
+def test_at_a_film(runner, files, settings, ask):
+    painter, events = runner
     parent = make_job(ask())
     painter.paint(parent, Controls())
     assert isinstance(events[-1], Rendered)
@@ -127,14 +127,14 @@ async def test_at_a_backup(files, tmp_path, ask):
         assert list((tmp_path / "small").iterdir()) == []
 
 
-async def test_old_jobs_without_a_picture_are_let_go(open_studio, ask, settings):
-    studio, audience = await open_studio()
-    old, shown = await studio.submit(ask()), await studio.submit(ask())
+async def test_old_jobs_without_a_picture_are_let_go(open_queue, ask, settings):
+    queue, audience = await open_queue()
+    old, shown = await queue.submit(ask()), await queue.submit(ask())
     for job in (old, shown):
         await audience.wait(job.id, Rendered)
-        await studio.mark_delivered(job.id)
-    await studio.ledger._database.write("UPDATE jobs SET delivered_at = 5")
-    studio.files.forget(old)
-    await let_go(studio.ledger, studio.files, settings.storage)
-    assert await studio.ledger.job(old.id) is None
-    assert (await row(studio.ledger, shown.id)).delivered_at == 5
+        await queue.mark_delivered(job.id)
+    await queue.ledger._database.write("UPDATE jobs SET delivered_at = 5")
+    queue.files.forget(old)
+    await prune(queue.ledger, queue.files, settings.storage)
+    assert await queue.ledger.job(old.id) is None
+    assert (await row(queue.ledger, shown.id)).delivered_at == 5

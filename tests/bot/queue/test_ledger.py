@@ -108,13 +108,17 @@ async def test_ends_that_nobody_has_seen_are_listed_until_told(ledger, ask):
     await ledger.transition(jobs[1].id, JobState.CANCELLED)
     await ledger.claim(jobs[2].id)
     await ledger.transition(jobs[2].id, JobState.RENDERED, seconds=2.5, step=6, notices=["Words were cut off."])
-    untold = await ledger.untold()
-    assert [job.id for job in untold] == [job.id for job in jobs[:3]]
-    assert (untold[0].error, untold[2].seconds, untold[2].notices) == ("No.", 2.5, ("Words were cut off.",))
+    unannounced = await ledger.unannounced()
+    assert [job.id for job in unannounced] == [job.id for job in jobs[:3]]
+    assert (unannounced[0].error, unannounced[2].seconds, unannounced[2].notices) == (
+        "No.",
+        2.5,
+        ("Words were cut off.",),
+    )
     for job in jobs:
-        await ledger.told(job.id)
+        await ledger.mark_announced(job.id)
         await ledger.transition(job.id, JobState.DELIVERED)
-    assert await ledger.untold() == []
+    assert await ledger.unannounced() == []
     assert (await ledger.counts())[JobState.QUEUED] == 1
 
 
@@ -229,16 +233,16 @@ async def test_an_orderly_end_is_held_against_nobody(ledger, ask):
 async def test_old_jobs_are_let_go_and_nothing_else(ledger, ask):
     now = 100.0
     ledger._clock = lambda: now
-    parent, child, recent, waiting, untold, shown = [(await ledger.add(ask()))[0] for _ in range(6)]
+    parent, child, recent, waiting, unannounced, shown = [(await ledger.add(ask()))[0] for _ in range(6)]
     await ledger._database.write("UPDATE jobs SET parent_id = ? WHERE id = ?", (parent.id, recent.id))
     await ledger.attach_message(parent.id, 6, 100)
-    for job in (parent, child, shown, untold, recent):
+    for job in (parent, child, shown, unannounced, recent):
         now = 900.0 if job is recent else 100.0
-        for state in (JobState.RUNNING, JobState.RENDERED, *(() if job is untold else (JobState.DELIVERED,))):
+        for state in (JobState.RUNNING, JobState.RENDERED, *(() if job is unannounced else (JobState.DELIVERED,))):
             assert await ledger.transition(job.id, state)
     assert await ledger.forget_before(500.0, kept=[shown.id]) == 2
     left = [job.id for job in await ledger.history(1)]
-    assert sorted(left) == sorted(job.id for job in (recent, waiting, untold, shown))
+    assert sorted(left) == sorted(job.id for job in (recent, waiting, unannounced, shown))
     assert (await row(ledger, recent.id)).parent_id is None
     assert await ledger.by_message(100) is None
     assert await ledger.forget_before(500.0, kept=[]) == 1

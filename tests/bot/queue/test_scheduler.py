@@ -9,11 +9,11 @@ from bot.queue.preferences import WHOLE_PROCESS
 from bot.queue.scheduler import Waiting, fair_order, places, startable
 from tests.bot.conftest import make_job
 
-LOOK = "embedded 128x128 embedded 8"
+COST_KEY = "embedded 128x128 embedded 8"
 
 
-def waiting(*names, guild_id: int | None = 5, kind="imagine", steps=100, look=LOOK):
-    return [Waiting(name, ord(name[0]), guild_id, kind, steps, look) for name in names]
+def waiting(*names, guild_id: int | None = 5, kind="imagine", steps=100, cost_key=COST_KEY):
+    return [Waiting(name, ord(name[0]), guild_id, kind, steps, cost_key) for name in names]
 
 
 def test_users_take_turns_by_their_oldest_job():
@@ -65,8 +65,8 @@ def test_paused_guilds_wait():
 def test_waiting_times_add_up_and_films_keep_nobody_waiting(ask):
     running = make_job(ask())
     queue = waiting("A1") + waiting("B1", kind="timelapse") + waiting("C1")
-    lines = places(running, 30.0, queue, {LOOK: 0.5})
-    assert [(line.outlook.position, line.outlook.seconds) for line in lines] == [
+    lines = places(running, 30.0, queue, {COST_KEY: 0.5})
+    assert [(line.estimate.position, line.estimate.seconds) for line in lines] == [
         (0, 0.0),
         (1, 30.0),
         (2, 80.0),
@@ -75,7 +75,7 @@ def test_waiting_times_add_up_and_films_keep_nobody_waiting(ask):
 
 
 def test_an_unmeasured_size_is_guessed_from_its_generators_others():
-    larger = waiting("A1", look="embedded 256x256 embedded 8")
-    assert places(None, None, larger, {LOOK: 0.5})[0].outlook.painting == 100 * 0.5 * 4
-    other = waiting("A1", look="imagenet-16384 128x128 embedded 8")
-    assert places(None, None, other, {LOOK: 0.5})[0].outlook.painting is None
+    larger = waiting("A1", cost_key="embedded 256x256 embedded 8")
+    assert places(None, None, larger, {COST_KEY: 0.5})[0].estimate.painting == 100 * 0.5 * 4
+    other = waiting("A1", cost_key="imagenet-16384 128x128 embedded 8")
+    assert places(None, None, other, {COST_KEY: 0.5})[0].estimate.painting is None

@@ -9,7 +9,7 @@ import pytest
 
 from bot.jobs import JobState, smaller
 from bot.worker.events import Checkpointed, Rendered, Shrunk, Started
-from bot.worker.runner import Controls, Easel
+from bot.worker.runner import Controls, JobRunner
 from engine.models import ModelStore
 from engine.pictures import spec_of
 from tests.bot.conftest import make_job, row
@@ -94,7 +94,7 @@ def test_no_memory_for_the_watch_is_no_memory(settings, files, tiny_models, cpu,
     monkeypatch.setattr("bot.worker.runner.faulthandler.dump_traceback_later", refuse)
     models = ModelStore(settings.models.folder, cpu, embedded=tiny_models)
     job = make_job(ask(spec=spec.but(width=96, height=96)))
-    Easel(settings.worker, models, files, events.append).paint(job, Controls())
+    JobRunner(settings.worker, models, files, events.append).paint(job, Controls())
     ends = [type(event) for event in events if isinstance(event, Started | Shrunk | Rendered)]
     assert ends == [Started, Shrunk, Started, Rendered]
 
@@ -109,12 +109,12 @@ def test_a_checkpoint_of_the_larger_size_does_not_break_the_smaller_one(settings
         events.append(event)
         controls.end = "leave" if isinstance(event, Checkpointed) and event.step == 3 else controls.end
 
-    Easel(often, models, files, leave_after_three).paint(large, controls)
+    JobRunner(often, models, files, leave_after_three).paint(large, controls)
     assert files.checkpoint_path(large.id).exists()
     small = smaller(large.spec)
     assert small is not None
     events.clear()
-    Easel(settings.worker, models, files, events.append).paint(replace(large, spec=small), Controls())
+    JobRunner(settings.worker, models, files, events.append).paint(replace(large, spec=small), Controls())
     assert events[0] == Started(large.id, 0, 6)
     assert isinstance(events[-1], Rendered)
     assert spec_of(files.result_path(large)) == small

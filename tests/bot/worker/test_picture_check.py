@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from bot.settings import ModerationSettings, Settings, load_settings
-from bot.worker.events import VEILED, Failed, Progress, Rendered, Started
+from bot.worker.events import SPOILER_NOTICE, Failed, Progress, Rendered, Started
 from bot.worker.picture_check import REFUSED, PictureCheck, concept_shares
-from bot.worker.runner import Controls, Easel
+from bot.worker.runner import Controls, JobRunner
 from engine.models import ModelStore
-from tests.atelier import at_work, quick_settings, shown
 from tests.bot.conftest import make_job
+from tests.simulated import quick_settings, running_bot, shown
 
 SHIPPED = Path(__file__).parents[3] / "config.yaml"
 CONCEPTS = ("a red apple", "a lighthouse")
@@ -34,7 +34,7 @@ def paint(settings, files, models):
         def tell(event):
             events.append(event)
 
-        Easel(settings.worker, models, files, tell, moderation).paint(job, Controls())
+        JobRunner(settings.worker, models, files, tell, moderation).paint(job, Controls())
         return events
 
     return run
@@ -91,7 +91,7 @@ def test_a_harmless_picture_is_shown_as_ever(paint, files, ask):
 def test_spoiler_keeps_the_picture_and_shows_nothing_of_it_on_the_way(paint, files, ask):
     job = make_job(ask())
     events = paint(job, "spoiler", ALL)
-    assert events[-1].notices == (VEILED,)
+    assert events[-1].notices == (SPOILER_NOTICE,)
     assert files.result_path(job).is_file()
     assert not any(event.preview for event in events if isinstance(event, Progress))
     assert not files.frames(job.id)
@@ -119,7 +119,7 @@ def test_a_picture_that_an_earlier_process_finished_is_looked_at_too(paint, ask,
 async def test_a_veiled_picture_is_a_spoiler_wherever_it_is_shown(tmp_path, quick_start):
     moderation = ModerationSettings(pictures="spoiler", concepts=CONCEPTS, picture_threshold=ALL)
     settings = quick_settings(tmp_path).model_copy(update={"moderation": moderation})
-    async with at_work(settings) as world:
+    async with running_bot(settings) as world:
         job = await world.ended(await world.imagine(world.alice))
         message = world.message(job.message_id)
         assert spoilers(message.components) == [True]

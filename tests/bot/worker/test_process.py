@@ -1,4 +1,4 @@
-"""The painting process: it may die in any way, and the studio and its jobs live on."""
+"""The painting process: it may die in any way, and the queue and its jobs live on."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from bot.jobs import JobState
-from bot.queue.service import Studio
+from bot.queue.service import PaintingQueue
 from bot.worker.events import Checkpointed, Failed, Progress, Rendered, Started, Stopped
 from engine.devices import BadDeviceError
 from engine.prompts import parse_prompts
@@ -21,71 +21,71 @@ PATIENCE = 200.0
 @pytest.fixture
 def apart(settings, tiny_models, monkeypatch):
     """Settings under which a process of its own paints."""
-    monkeypatch.setattr("bot.worker.process.live", tiny_child.live)
+    monkeypatch.setattr("bot.worker.process.main", tiny_child.main)
     monkeypatch.setenv("TINY_MODELS", str(tiny_models))
     return settings.model_copy(update={"worker": settings.worker.model_copy(update={"isolation": "process"})})
 
 
-async def test_a_child_paints_shows_steers_and_stops_like_the_thread(open_studio, apart, ask, spec):
-    studio, audience = await open_studio(apart)
-    job = await studio.submit(ask(spec=spec.but(steps=4000)))
+async def test_a_child_paints_shows_steers_and_stops_like_the_thread(open_queue, apart, ask, spec):
+    queue, audience = await open_queue(apart)
+    job = await queue.submit(ask(spec=spec.but(steps=4000)))
     with_preview = lambda: [e for e in audience.of(job.id, Progress) if e.preview]  # noqa: E731
     await until(with_preview)
-    studio.want_preview(job.id)
+    queue.want_preview(job.id)
     await until(lambda: len(with_preview()) == 2)
     prompts = parse_prompts("a green apple")
-    assert await studio.steer(job.id, prompts)
-    assert await studio.stop(job.id)
+    assert await queue.steer(job.id, prompts)
+    assert await queue.stop(job.id)
     rendered = await audience.wait(job.id, Rendered, PATIENCE)
     assert rendered.step < 4000
     assert rendered.picture.is_file()
-    cancelled = await studio.submit(ask(spec=spec.but(steps=4000)))
+    cancelled = await queue.submit(ask(spec=spec.but(steps=4000)))
     await audience.wait(cancelled.id, Progress)
-    assert await studio.cancel(cancelled.id)
-    last = await studio.submit(ask(spec=spec.but(steps=4000)))
+    assert await queue.cancel(cancelled.id)
+    last = await queue.submit(ask(spec=spec.but(steps=4000)))
     await audience.wait(last.id, Progress)
-    await studio.close()
+    await queue.close()
     assert audience.of(last.id, Stopped)[0].back_soon
-    assert studio.files.checkpoint_path(last.id).exists()
-    assert not studio.worker_alive
+    assert queue.files.checkpoint_path(last.id).exists()
+    assert not queue.worker_alive
 
 
-async def test_a_killed_child_is_replaced_and_the_job_goes_on(open_studio, apart, ask, spec):
-    studio, audience = await open_studio(apart)
-    job = await studio.submit(ask(spec=spec.but(steps=4000)))
+async def test_a_killed_child_is_replaced_and_the_job_goes_on(open_queue, apart, ask, spec):
+    queue, audience = await open_queue(apart)
+    job = await queue.submit(ask(spec=spec.but(steps=4000)))
     checkpoint = await audience.wait(job.id, Checkpointed)
-    os.kill(studio._worker.pid, signal.SIGKILL)
+    os.kill(queue._worker.pid, signal.SIGKILL)
     await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
-    assert await studio.stop(job.id)
+    assert await queue.stop(job.id)
     await audience.wait(job.id, Rendered, PATIENCE)
     first, second = audience.of(job.id, Started)
     assert first.step == 0
     assert second.step >= checkpoint.step
-    assert (await row(studio.ledger, job.id)).state is JobState.RENDERED
+    assert (await row(queue.ledger, job.id)).state is JobState.RENDERED
 
 
-async def test_a_hung_and_then_a_poisoned_child_are_replaced(open_studio, apart, ask, spec, tmp_path, monkeypatch):
+async def test_a_hung_and_then_a_poisoned_child_are_replaced(open_queue, apart, ask, spec, tmp_path, monkeypatch):
     monkeypatch.setenv("FAULTS", str(tmp_path))
     quick = apart.model_copy(update={"worker": apart.worker.model_copy(update={"hang_seconds": 3.0})})
-    studio, audience = await open_studio(quick)
-    job = await studio.submit(ask(spec=spec.but(steps=60)))
+    queue, audience = await open_queue(quick)
+    job = await queue.submit(ask(spec=spec.but(steps=60)))
     await audience.wait(job.id, Rendered, PATIENCE)
     assert len(audience.of(job.id, Started)) == 3
     assert (tmp_path / "hang").exists()
     assert (tmp_path / "device").exists()
 
 
-async def test_a_job_that_kills_every_child_is_given_up(open_studio, apart, ask, spec):
+async def test_a_job_that_kills_every_child_is_given_up(open_queue, apart, ask, spec):
     changes = {"checkpoint_seconds": 600.0, "attempts": 2}
-    studio, audience = await open_studio(apart.model_copy(update={"worker": apart.worker.model_copy(update=changes)}))
-    job = await studio.submit(ask(spec=spec.but(steps=4000)))
+    queue, audience = await open_queue(apart.model_copy(update={"worker": apart.worker.model_copy(update=changes)}))
+    job = await queue.submit(ask(spec=spec.but(steps=4000)))
     for count in (1, 2):
         await until(lambda count=count: len(audience.of(job.id, Started)) == count, PATIENCE)
-        os.kill(studio._worker.pid, signal.SIGKILL)
+        os.kill(queue._worker.pid, signal.SIGKILL)
     assert "2 times" in (await audience.wait(job.id, Failed, PATIENCE)).sentence
 
 
 async def test_a_device_that_is_not_here_is_named(apart):
     wrong = apart.model_copy(update={"worker": apart.worker.model_copy(update={"device": "cuda:9"})})
     with pytest.raises(BadDeviceError, match="cuda:9"):
-        await asyncio.wait_for(Studio(wrong).start(), 60)
+        await asyncio.wait_for(PaintingQueue(wrong).start(), 60)

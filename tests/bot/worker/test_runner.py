@@ -1,4 +1,4 @@
-"""One job on the easel, and what may go wrong there."""
+"""One job on the runner, and what may go wrong there."""
 
 import errno
 import io
@@ -10,7 +10,7 @@ import torch
 
 from bot.queue.files import FULL_DISK
 from bot.worker.events import Checkpointed, Failed, Progress, Rendered, Started, Stopped
-from bot.worker.runner import Controls, Easel
+from bot.worker.runner import Controls, JobRunner
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.pictures import BadPictureError, spec_of
@@ -29,7 +29,7 @@ def paint(settings, files, tiny_models, cpu):
             events.append(event)
             on_event(event)
 
-        Easel(worker, models, files, tell).paint(job, controls or Controls())
+        JobRunner(worker, models, files, tell).paint(job, controls or Controls())
         return events
 
     return run

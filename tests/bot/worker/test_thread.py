@@ -10,7 +10,7 @@ import pytest
 from bot.queue.files import Files
 from bot.settings import ModelSettings, WorkerSettings
 from bot.worker.events import Progress, Rendered, Stopped
-from bot.worker.thread import Worker
+from bot.worker.thread import ThreadWorker
 from engine.devices import BadDeviceError
 from engine.models import ModelStore
 from tests.bot.conftest import make_job, until
@@ -25,7 +25,7 @@ async def worker(settings, files, tiny_models, monkeypatch):
         events.append(event)
         threads.add(threading.current_thread())
 
-    worker = Worker(settings, files, hear, lambda: threads.add(threading.current_thread()), print)
+    worker = ThreadWorker(settings, files, hear, lambda: threads.add(threading.current_thread()), print)
     worker.events, worker.threads = events, threads  # type: ignore[attr-defined]
     await worker.start()
     yield worker
@@ -71,14 +71,14 @@ async def test_closing_leaves_a_checkpoint_within_its_time(worker, ask, spec):
 
 async def test_a_device_that_is_not_here_is_named(settings):
     wrong = settings.model_copy(update={"worker": WorkerSettings(device="cuda:9")})
-    worker = Worker(wrong, Files(settings.storage.folder), print, print, print)
+    worker = ThreadWorker(wrong, Files(settings.storage.folder), print, print, print)
     with pytest.raises(BadDeviceError, match="cuda:9"):
         await worker.start()
 
 
 async def test_models_that_are_not_here_are_named_and_do_not_stop_the_start(settings, caplog):
     without = settings.model_copy(update={"models": ModelSettings(generator="no-such")})
-    worker = Worker(without, Files(settings.storage.folder), print, print, print)
+    worker = ThreadWorker(without, Files(settings.storage.folder), print, print, print)
     await worker.start()
     assert "no-such" in caplog.text
     assert worker.alive

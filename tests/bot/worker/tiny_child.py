@@ -15,7 +15,7 @@ from bot.settings import Settings
 from engine.models import ModelStore
 from engine.painting import Iterate, Painting
 
-run = bot.worker.process.live
+run = bot.worker.process.main
 
 
 class Faulty(Painting):
@@ -36,7 +36,7 @@ class Faulty(Painting):
         return True
 
 
-def live(pipe: Connection, settings: Settings) -> None:
+def main(pipe: Connection, settings: Settings) -> None:
     bot.worker.thread.ModelStore = functools.partial(ModelStore, embedded=Path(os.environ["TINY_MODELS"]))  # type: ignore[misc]
     if "FAULTS" in os.environ:
         bot.worker.runner.Painting = Faulty  # type: ignore[misc]

@@ -13,7 +13,7 @@ from PIL import Image
 from simcord import ChannelHandle, Env, GuildHandle, HttpLogEntry, MemberActor
 from simcord.results import to_discord_message
 
-from bot.chat.client import Painter
+from bot.chat.client import PaintingBot
 from bot.chat.errors import sentence_for
 from bot.jobs import Job, JobState
 from bot.settings import DiscordSettings, LimitSettings, ModelSettings, Settings, StorageSettings, WorkerSettings
@@ -41,7 +41,7 @@ class World:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.bot = Painter(settings)
+        self.bot = PaintingBot(settings)
         self.env = Env(self.bot, check_errors=False, settle_timeout=30.0)
         self.guild: GuildHandle = self.env.create_guild("Atelier")
         self.channel: ChannelHandle = self.guild.create_text_channel("paintings")
@@ -50,7 +50,7 @@ class World:
 
     @property
     def ledger(self):
-        return self.bot.studio.ledger
+        return self.bot.queue.ledger
 
     async def imagine(self, who: MemberActor, prompt: str = "a red apple", **options) -> Job:
         """Ask for a picture; return its job."""
@@ -127,7 +127,7 @@ class World:
 
     def check_books(self) -> None:
         """Hold the ledger, as the bot left it, to what must be true of it whatever has happened."""
-        with contextlib.closing(sqlite3.connect(self.bot.studio.files.ledger)) as books:
+        with contextlib.closing(sqlite3.connect(self.bot.queue.files.ledger)) as books:
             books.row_factory = sqlite3.Row
             assert [row[0] for row in books.execute("PRAGMA integrity_check")] == ["ok"]
             assert books.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -146,7 +146,7 @@ class World:
 
     async def start_again(self) -> None:
         """Start another bot on the data of one whose services have been stopped."""
-        self.bot = Painter(self.settings)
+        self.bot = PaintingBot(self.settings)
         await self.env.restart_bot(self.bot)
 
 
@@ -188,7 +188,7 @@ def quick_settings(folder: Path) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def at_work(settings: Settings) -> AsyncIterator[World]:
+async def running_bot(settings: Settings) -> AsyncIterator[World]:
     """Open a world, and close it with nothing unforeseen."""
     world = World(settings)
     try:

@@ -93,11 +93,11 @@ class Starter(Protocol):
     def start(self, order: Json) -> int: ...
 
 
-class Nursery:
+class ForkServer:
     """The process that bots are forked from."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.end_to_end.nursery"]
+        command = [sys.executable, "-m", "tests.end_to_end.fork_server"]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
@@ -115,15 +115,15 @@ class Nursery:
         self._process.wait()
 
 
-class Household:
+class BotProcesses:
     """A Discord, a data folder, and the bots that were started on them."""
 
-    def __init__(self, discord: Loopback, nursery: Starter, folder: Path) -> None:
+    def __init__(self, discord: Loopback, fork_server: Starter, folder: Path) -> None:
         self.discord = discord
         self.folder = folder
         self.data = folder / "data"
-        self._nursery = nursery
-        self.bots: list[Bot] = []
+        self._fork_server = fork_server
+        self.started: list[Bot] = []
         self.set_clock(0.0)
 
     def set_clock(self, seconds: float) -> None:
@@ -151,8 +151,8 @@ class Household:
             "log": str(log),
             "models": str(models or ""),
         }
-        bot = Bot(await asyncio.to_thread(self._nursery.start, order), log)
-        self.bots.append(bot)
+        bot = Bot(await asyncio.to_thread(self._fork_server.start, order), log)
+        self.started.append(bot)
         return bot
 
     async def start(self, *, models: Path | None = None, log_file: Path | None = None, **settings: object) -> Bot:
@@ -195,7 +195,7 @@ class Household:
         try:
             await until(says, seconds, sql)
         except AssertionError:
-            log = self.bots[-1].log[-4000:]
+            log = self.started[-1].log[-4000:]
             pytest.fail(f"not within {seconds:g} s: {sql} is {value}; jobs: {self.states()}\nlog:\n{log}")
 
     def finals(self, channel: Channel) -> dict[str, list[Message]]:
@@ -208,7 +208,7 @@ class Household:
         return found
 
     async def close(self) -> None:
-        for bot in self.bots:
+        for bot in self.started:
             await bot.kill()
         await self.discord.close()
         assert not self.discord.violations, "Discord's description forbids:\n" + "\n".join(
@@ -217,17 +217,17 @@ class Household:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
+def fork_server() -> Iterator[ForkServer]:
+    fork_server = ForkServer()
+    yield fork_server
+    fork_server.close()
 
 
 @pytest.fixture
-async def house(tmp_path: Path, nursery: Nursery) -> AsyncIterator[Household]:
-    household = Household(await Loopback.start(), nursery, tmp_path)
-    yield household
-    await household.close()
+async def bots(tmp_path: Path, fork_server: ForkServer) -> AsyncIterator[BotProcesses]:
+    processes = BotProcesses(await Loopback.start(), fork_server, tmp_path)
+    yield processes
+    await processes.close()
 
 
 def final(body: Json) -> bool:

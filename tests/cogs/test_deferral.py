@@ -8,12 +8,12 @@ import discord
 import pytest
 from discord import app_commands
 
-from bot.chat.intake import patiently
+from bot.chat.intake import defer_if_slow
 from bot.chat.people import person_of
 from bot.jobs import JobState
 from bot.options import Options
 from bot.refusals import Refusal
-from tests.atelier import shown
+from tests.simulated import shown
 
 
 @pytest.fixture
@@ -28,35 +28,35 @@ def interaction() -> Any:
 
 
 async def test_quick_work_is_not_announced(interaction):
-    assert await patiently(interaction, asyncio.sleep(0, "done")) == "done"
+    assert await defer_if_slow(interaction, asyncio.sleep(0, "done")) == "done"
     assert interaction.deferred == []
 
 
 async def test_slow_work_is_announced_once_and_in_private(interaction, monkeypatch):
-    monkeypatch.setattr("bot.chat.intake._PATIENCE", 0.01)
-    assert await patiently(interaction, asyncio.sleep(0.1, "done")) == "done"
-    assert await patiently(interaction, asyncio.sleep(0.1, "again")) == "again"
+    monkeypatch.setattr("bot.chat.intake._DEFER_SECONDS", 0.01)
+    assert await defer_if_slow(interaction, asyncio.sleep(0.1, "done")) == "done"
+    assert await defer_if_slow(interaction, asyncio.sleep(0.1, "again")) == "again"
     assert interaction.deferred == [{"ephemeral": True, "thinking": True}]
 
 
 async def test_a_refusal_of_slow_work_comes_through(interaction, monkeypatch):
-    monkeypatch.setattr("bot.chat.intake._PATIENCE", 0.01)
+    monkeypatch.setattr("bot.chat.intake._DEFER_SECONDS", 0.01)
 
     async def refuse() -> None:
         await asyncio.sleep(0.1)
         raise Refusal("No.")
 
     with pytest.raises(Refusal):
-        await patiently(interaction, refuse())
+        await defer_if_slow(interaction, refuse())
 
 
 async def test_after_thinking_the_job_is_painted_in_public(world):
     @app_commands.command(name="slowly", description="Think first")
     async def slowly(interaction: discord.Interaction[Any]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        desk = world.bot.desk
-        spec = (await desk.orders(person_of(interaction))).imagine(Options(prompt="a red apple", steps=2))
-        await desk.take(interaction, await desk.request(interaction, "imagine", spec, "a red apple"))
+        intake = world.bot.intake
+        spec = (await intake.orders(person_of(interaction))).imagine(Options(prompt="a red apple", steps=2))
+        await intake.take(interaction, await intake.request(interaction, "imagine", spec, "a red apple"))
 
     world.bot.tree.add_command(slowly)
     assert await world.bot.sync_commands()

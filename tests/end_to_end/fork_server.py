@@ -1,4 +1,4 @@
-"""Start bots quickly: `-m tests.end_to_end.nursery` imports and loads everything once, then forks a process per order.
+"""Start bots quickly: `-m tests.end_to_end.fork_server` imports and loads everything once, then forks for each order.
 
 An order is a line of JSON on stdin; the answer is the new process's id. The child runs what `python -m bot run` runs,
 with the networks that ship, loaded already, and a small preset; from then on it is a process like any other.

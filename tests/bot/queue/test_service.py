@@ -148,7 +148,7 @@ async def test_an_orderly_end_goes_on_where_it_stopped(open_queue, ask, spec):
     assert (await audience.wait(job.id, Stopped)).back_soon
     queue, audience = await open_queue()
     resumed = (await audience.wait(job.id, Started)).step
-    assert resumed > 1
+    assert resumed >= 1
     assert await queue.stop(job.id)
     await audience.wait(job.id, Rendered)
     assert (await row(queue.ledger, job.id)).state is JobState.RENDERED

@@ -110,12 +110,16 @@ def fetch(model: Model, folder: Path, console: Console | None = None) -> None:
 
 def missing(model: Model, folder: Path) -> ModelMissingError:
     """Return the error that says how to get a model that is not in `folder`."""
-    absent = [file for file in model.files if not (folder / file.name).exists()]
-    where = " and ".join(f"{file.urls[0]} as {file.name}" for file in absent)
     return ModelMissingError(
         f"The model '{model.name}' is not on this machine: run `models fetch {model.name}`, "
-        f"or put {where} into {folder}."
+        f"or put {_by_hand(model, folder)} into {folder}."
     )
+
+
+def _by_hand(model: Model, folder: Path) -> str:
+    """Name every file that is to be put there, and where each comes from."""
+    absent = [file for file in model.files if not is_whole(file, folder / file.name)]
+    return " and ".join(f"{file.urls[0]} as {file.name}" for file in absent)
 
 
 def is_whole(file: RemoteFile, path: Path) -> bool:
@@ -151,7 +155,7 @@ def _obtain(file: RemoteFile, model: Model, folder: Path, progress: Progress) ->
     if not is_whole(file, path):
         raise ModelMissingError(
             f"The model '{model.name}' could not be fetched ({reason}): try again with a working connection, "
-            f"or put {file.urls[0]} into {folder} as {file.name}."
+            f"or put {_by_hand(model, folder)} into {folder}."
         )
     if file.sha256 is None and _recorded(path) is None:
         _record(path).write_text(f"{pooch.file_hash(str(path))}  {file.name}\n")
@@ -186,11 +190,14 @@ class _Download:
         url, output_file = fname, action
         part = self._folder / f"{self._file.name}.{zlib.crc32(url.encode()):08x}.part"  # one per mirror
         for attempt in range(_ATTEMPTS):
+            have = _size_of(part)
             try:
                 self._stream(url, part)
                 break
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
-                if attempt == _ATTEMPTS - 1:
+                # Nothing twice: there is no connection, and whoever waits should know at once.
+                nothing_came = attempt > 0 and _size_of(part) == have
+                if nothing_came or attempt == _ATTEMPTS - 1:
                     raise
                 time.sleep(_PAUSE * 2**attempt)
         if self._file.sha256 is None and not _looks_right(part, self._file.name):
@@ -199,7 +206,7 @@ class _Download:
         part.replace(output_file)
 
     def _stream(self, url: str, part: Path) -> None:
-        have = part.stat().st_size if part.exists() else 0
+        have = _size_of(part)
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
         with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
             if response.status_code == requests.codes.requested_range_not_satisfiable:
@@ -215,6 +222,10 @@ class _Download:
                 for piece in response.iter_content(_PIECE):
                     output.write(piece)
                     self._progress.advance(self._task, len(piece))
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _record(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """Official checkpoints: read without running their code, then kept as safetensors, which map instead of loading."""
 
 import json
+import os
 import pickle
 import warnings
 import zipfile
@@ -95,12 +96,16 @@ def read_safetensors(path: Path) -> Checkpoint:
 def converted(path: Path, read: Callable[[], Checkpoint]) -> Checkpoint:
     """Read `path`, a .safetensors file; when it is not there, first write it from what `read` returns.
 
-    Two processes may do so at once: one converts, the other waits. Values are kept exactly.
+    Where the folder cannot be written, what was read is used without being kept. Two processes may do so at once: one
+    converts, the other waits. Values are kept exactly.
     """
-    if not path.exists():
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                _write(path, *read())
+    if path.exists():
+        return read_safetensors(path)
+    if not os.access(path.parent, os.W_OK):
+        return read()
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            _write(path, *read())
     return read_safetensors(path)
 
 

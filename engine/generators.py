@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import third_party
+from engine.checkpoints import BadCheckpointError
 from engine.devices import Device
 from engine.layers import Attention, NormSilu, Residual, Upsample, place, swap
 
@@ -113,16 +114,28 @@ class _StraightThrough(torch.autograd.Function):
         return None, grads[0]
 
 
+def assemble_vqgan(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> VQGAN:
+    """Put tensors, under taming's names, into the network of `config` as they are.
+
+    Raise `BadCheckpointError` when they do not fit together.
+    """
+    names = {"quantize.embedding.weight": "embedding.weight", "quantize.embed.weight": "embedding.weight"}
+    renamed = {names.get(name, name.removeprefix("quantize.")): tensor for name, tensor in tensors.items()}
+    try:
+        with torch.device("meta"):  # no time spent on random values that are about to be replaced
+            generator = VQGAN(config)
+        generator.load_state_dict(renamed, strict=True, assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise BadCheckpointError("The checkpoint and the .yaml beside it are not of the same VQGAN.") from error
+    return generator
+
+
 def build_vqgan(config: Mapping[str, Any], tensors: Mapping[str, Tensor], device: Device) -> VQGAN:
     """Build a frozen generator of `config` (kind, embed_dim, n_embed, ddconfig) from tensors under taming's names.
 
-    Raise `KeyError` or `RuntimeError` when a tensor is missing, left over or of another shape.
+    Raise `BadCheckpointError` when a tensor is missing, left over or of another shape.
     """
-    with torch.device("meta"):  # no time spent on random values that are about to be replaced
-        generator = VQGAN(config)
-    names = {"quantize.embedding.weight": "embedding.weight", "quantize.embed.weight": "embedding.weight"}
-    renamed = {names.get(name, name.removeprefix("quantize.")): tensor for name, tensor in tensors.items()}
-    generator.load_state_dict(renamed, strict=True, assign=True)
+    generator = assemble_vqgan(config, tensors)
     swap(generator, third_party.AttnBlock, Attention)
     swap(generator, third_party.ResnetBlock, Residual)
     swap(generator, third_party.Upsample, Upsample)

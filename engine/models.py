@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from engine import catalog
-from engine.checkpoints import Checkpoint, converted, read_clip, read_safetensors, read_vqgan
+from engine.checkpoints import BadCheckpointError, Checkpoint, converted, read_clip, read_safetensors, read_vqgan
 from engine.devices import Device
-from engine.generators import VQGAN, build_vqgan
+from engine.generators import VQGAN, assemble_vqgan, build_vqgan
 from engine.perceptors import Perceptor, build_perceptor, config_of, whole_vocabulary
 from engine.priors import Prior, load_prior
 
@@ -68,6 +68,13 @@ class ModelStore:
             if model.kind == "perceptor":
                 return read_clip(paths[0])
             config, checkpoint = paths
-            return read_vqgan(checkpoint, config)
+            vqgan = read_vqgan(checkpoint, config)
+            try:
+                assemble_vqgan(*vqgan)  # before anything of it is kept
+            except BadCheckpointError:
+                raise BadCheckpointError(
+                    f"{checkpoint} and {config} are not of the same VQGAN: put the .yaml that belongs to it there."
+                ) from None
+            return vqgan
 
         return converted(model.converted(self.folder), read)

@@ -2,7 +2,10 @@
 
 import io
 import os
+import re
+import struct
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,10 @@ from engine.spec import BadSpecError, PaintingSpec
 
 SPEC_KEY = "vqgan-clip-spec"
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TEXTS, _PROFILE = (b"tEXt", b"zTXt", b"iTXt"), b"iCCP"
+"""Chunks of a PNG that decide no pixel; Pillow refuses a picture whose texts unpack to more than a mebibyte."""
+_ADDRESS = re.compile(r"(?:https?|ftp|data|file):/", re.IGNORECASE)
 # What Pillow warns of, large pictures and damaged EXIF, is measured and answered here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -44,8 +51,26 @@ def read_picture(source: Path | bytes, limits: PictureLimits = PictureLimits()) 
 
 
 def read_mask(source: Path | bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:
-    """Read a mask as 8-bit grey, white where the picture may change; transparent counts as white."""
-    return _plain(_decoded(source, limits), "L")
+    """Read a mask as 8-bit grey, white where the picture may change; raise `BadPictureError` with one sentence.
+
+    On transparency, what is drawn in white may change, and what is drawn in black may not: what is transparent is the
+    other. Of a mask that lets nothing change the sentence says so.
+    """
+    image = _decoded(source, limits)
+    mask = _plain(image, "L", behind=_other_than_drawn(image))
+    if mask.getextrema()[1] == 0:
+        raise BadPictureError("The mask is black everywhere: paint white what may change.")
+    return mask
+
+
+def _other_than_drawn(image: Image.Image) -> str:
+    """Return the colour, white or black, that lies farther from what is drawn on transparency."""
+    if not image.has_transparency_data:
+        return "white"
+    grey, alpha = (np.asarray(image.convert("RGBA").convert(mode)) for mode in ("L", "RGBA"))
+    opaque = alpha[..., 3].astype(np.float32)
+    brightness = float((grey * opaque).sum() / max(1.0, opaque.sum()))
+    return "black" if brightness > 127.5 else "white"
 
 
 def save_png(image: Image.Image, path: Path, spec: PaintingSpec) -> None:
@@ -61,8 +86,8 @@ def save_png(image: Image.Image, path: Path, spec: PaintingSpec) -> None:
 
 def spec_of(path: Path) -> PaintingSpec:
     """Return the spec that a PNG of ours carries; raise `BadPictureError` where there is none to be read."""
-    image = _opened(_bytes_of(path, PictureLimits().file_bytes))
-    text = image.info.get(SPEC_KEY)
+    ours = _without_chunks(_bytes_of(path, PictureLimits().file_bytes), lambda name, data: not _is_spec(name, data))
+    text = _opened(ours).info.get(SPEC_KEY)
     if not isinstance(text, str):
         raise BadPictureError(
             f"{path} carries no painting: only PNGs saved by this program do, unless re-encoded since."
@@ -115,7 +140,7 @@ def _decoded(source: Path | bytes, limits: PictureLimits) -> Image.Image:
     data = source if isinstance(source, bytes) else _bytes_of(source, limits.file_bytes)
     if len(data) > limits.file_bytes:
         raise _too_heavy(limits.file_bytes)
-    image = _opened(data)
+    image = _opened(_without_texts(data))
     _check_size(image.width, image.height, limits)
     try:
         image.load()
@@ -124,7 +149,36 @@ def _decoded(source: Path | bytes, limits: PictureLimits) -> Image.Image:
         raise BadPictureError("The picture is damaged or cut short; send it again or save it anew.") from error
 
 
+def _without_texts(data: bytes) -> bytes:
+    """Drop what a PNG says beside its pixels: node editors write megabytes of it, which Pillow takes for an attack."""
+    return _without_chunks(data, lambda name, _: name in _TEXTS or name == _PROFILE)
+
+
+def _is_spec(name: bytes, data: bytes) -> bool:
+    return name not in _TEXTS or data.startswith(SPEC_KEY.encode() + b"\0")
+
+
+def _without_chunks(data: bytes, unwanted: Callable[[bytes, bytes], bool]) -> bytes:
+    """Copy a PNG without some of its chunks; anything else, and what is cut short, comes back as it is."""
+    if not data.startswith(_PNG):
+        return data
+    kept = [whole for name, content, whole in _chunks(data) if not unwanted(name, content)]
+    return _PNG + b"".join(kept)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Yield name, content and the whole of each chunk of a PNG, the last as far as it is there (PNG 1.2, section 3)."""
+    at = len(_PNG)
+    while at < len(data):
+        length = struct.unpack(">I", data[at : at + 4].rjust(4, b"\0"))[0]
+        end = at + 12 + length
+        yield data[at + 4 : at + 8], data[at + 8 : end - 4], data[at:end]
+        at = end
+
+
 def _bytes_of(path: Path, limit: int) -> bytes:
+    if _ADDRESS.match(str(path)):
+        raise BadPictureError("Addresses are not fetched: save the picture, and name its file.")
     if not path.is_file():
         raise BadPictureError(f"There is no file {path}.")
     try:
@@ -163,14 +217,14 @@ def _check_size(width: int, height: int, limits: PictureLimits) -> None:
         raise BadPictureError(f"{measured}; one side may be at most {limits.ratio:g} times the other.")
 
 
-def _plain(image: Image.Image, mode: str) -> Image.Image:
-    """Convert any mode to 8-bit RGB or grey on white, without what else the file said."""
+def _plain(image: Image.Image, mode: str, behind: str = "white") -> Image.Image:
+    """Convert any mode to 8-bit RGB or grey, transparency on one colour, without what else the file said."""
     if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip to white
         deep = np.asarray(image).astype(np.float32) / 257
         image = Image.fromarray(deep.round().clip(0, 255).astype(np.uint8))
     elif image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, behind), image)
     plain = image.convert(mode)
     plain.info.clear()
     return plain

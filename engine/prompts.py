@@ -23,12 +23,15 @@ NO_WEIGHT = -0.5
 
 _NUMBER = r"[+-]?(?:(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:e[+-]?[0-9]+)?|nan|inf(?:inity)?)"
 _DOUBLE = re.compile(rf":{{2,}}(?:({_NUMBER})(?::({_NUMBER}))?(?=[\s,;]|$))?", re.IGNORECASE)
-_SINGLE = re.compile(rf"(?<=[^\s\d:]):({_NUMBER})(?::({_NUMBER}))?$", re.IGNORECASE)
+# Straight after a word, or with a space before the colon: "rating: 5" is text.
+_SINGLE = re.compile(rf"(?<=[^\s\d:])(?::|[ ]:[ ]?)({_NUMBER})(?:[ ]?:[ ]?({_NUMBER}))?$", re.IGNORECASE)
 _ONLY_WEIGHT = re.compile(rf":{_NUMBER}(?::{_NUMBER})?", re.IGNORECASE)
 _NO = re.compile(r"(?<![\w-])--no(?![\w‒–—―-])", re.IGNORECASE)
 _PHONE_NO = re.compile(r"(?<![\w-])[‒–—―]no(?![\w‒–—―-])", re.IGNORECASE)
 _PHONE_MINUS = re.compile(r"(?<=:)[‒–—―−](?=[0-9.])")
-_QUOTES = str.maketrans("‘’‚‛“”„‟", "''''\"\"\"\"")
+_FULL_WIDTH = {0xFF01 + index: 0x21 + index for index in range(94)}
+_MENDED = str.maketrans("‘’‚‛“”„‟", "''''\"\"\"\"") | _FULL_WIDTH
+"""Quotes of phones, and the full-width marks of Asian keyboards: a bar, a colon, digits."""
 _JOINERS = "\u200c\u200d"  # what holds compound emoji and some scripts together
 
 
@@ -56,8 +59,9 @@ class Prompt(BaseModel):
 def parse_prompts(text: str, negative: str = "") -> tuple[Prompt, ...]:
     """Read a prompt, and words to push away, into text prompts; raise `BadPromptError` with one sentence.
 
-    `:weight` or `:weight:stop` counts at the end of a part only, and only straight after a character that is neither
-    space nor digit, in a word that is no web address: so "at 9:30", "16:9" and "chapter 3:2" are text.
+    `:weight` or `:weight:stop` counts at the end of a part only, straight after a word or with a space before the
+    colon, where that word ends in no digit and is no web address: so "at 9:30", "16:9", "chapter 3:2" and "rating: 5"
+    are text, and "storm:0.5" and "storm : 0.5" weigh.
     `::weight` or `::weight:stop` always ends a part; a `::` with no number directly after it means weight 1.
     """
     wanted, *unwanted = _NO.split(_mended(text))
@@ -79,11 +83,33 @@ def format_prompts(prompts: tuple[Prompt, ...]) -> str:
     return " | ".join(_written(prompt) for prompt in prompts if prompt.kind == "text")
 
 
+def with_suffix(prompts: tuple[Prompt, ...], suffix: str) -> tuple[Prompt, ...]:
+    """Add somebody's usual words, in the language of prompts; every weight and stop of `prompts` survives.
+
+    Plain words go to the end of each text that pulls; parts between bars or with weights become parts of their own,
+    and words after `--no` are pushed away. Raise `BadPromptError`, also where all of it becomes too long.
+    """
+    wanted, *unwanted = _NO.split(_mended(suffix))
+    added = [prompt for part in wanted.split("|") for prompt in _parts(part)]
+    longer = list(prompts)
+    if len(added) == 1 and added[0] == Prompt(content=added[0].content):
+        words = added.pop().content
+        longer = [_with_words(prompt, words) for prompt in prompts]
+    longer += [*added, *(prompt for words in unwanted for prompt in _pushed_away(words))]
+    _check_together(longer)
+    return tuple(longer)
+
+
+def _with_words(prompt: Prompt, words: str) -> Prompt:
+    pulls = prompt.kind == "text" and prompt.weight > 0
+    return prompt.model_copy(update={"content": f"{prompt.content}, {words}"}) if pulls else prompt
+
+
 def _mended(text: str) -> str:
     """Undo what phones do to dashes and quotes, and drop invisible characters."""
     if len(text) > 10 * LONGEST:
         raise _too_long()
-    visible = "".join(_shown(character) for character in text.translate(_QUOTES))
+    visible = "".join(_shown(character) for character in text.translate(_MENDED))
     visible = _PHONE_NO.sub("--no", " ".join(visible.split()))
     return _PHONE_MINUS.sub("-", visible)
 

@@ -187,10 +187,10 @@ class PaintingSpec(_Numbers):
 
 
 _EXPECTED = {
-    "greater_than_equal": "must be at least {ge:g}",
-    "greater_than": "must be more than {gt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "less_than": "must be less than {lt:g}",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
     "literal_error": "must be {expected}",
     "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",
@@ -224,4 +224,10 @@ def _sentence(error: ValidationError) -> str:
         return f"{where}: {message[0].lower()}{message[1:]}."
     value = first["input"]
     said = "" if value == "" or isinstance(value, list | tuple | dict) else f", not {value!r:.40}"
-    return f"{where} {_EXPECTED[first['type']].format(**first.get('ctx', {}))}{said}."
+    limits = {name: _written(limit) for name, limit in first.get("ctx", {}).items()}
+    return f"{where} {_EXPECTED[first['type']].format(**limits)}{said}."
+
+
+def _written(value: Any) -> Any:
+    """Write a number in full, without an exponent."""
+    return f"{value:.12f}".rstrip("0").rstrip(".") if isinstance(value, float) else value

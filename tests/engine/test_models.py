@@ -2,10 +2,14 @@
 
 import pytest
 import torch
+import yaml
 
-from engine.catalog import ModelMissingError, UnknownModelError
+from engine import catalog, checkpoints
+from engine.catalog import Model, ModelMissingError, RemoteFile, UnknownModelError
+from engine.checkpoints import BadCheckpointError
 from engine.models import ModelStore
 from tests.conftest import TINY_GENERATOR
+from tests.engine import official
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +81,35 @@ def test_the_shipped_generator_has_its_prior(cpu, tmp_path):
     store = ModelStore(tmp_path, cpu)
     assert store.prior("embedded") is not None
     assert store.prior("embedded") is store.prior("embedded")
+
+
+class TestPublishedFiles:
+    """In taming's format, small."""
+
+    @pytest.fixture
+    def folder(self, tmp_path, monkeypatch):
+        file = {"urls": ("https://example.org/x",)}
+        files = (RemoteFile("tiny.yaml", **file), RemoteFile("tiny.ckpt", **file))
+        model = Model("tiny", "generator", "MIT", "https://example.org", files)
+        monkeypatch.setattr(catalog, "catalogue", lambda: {"tiny": model})
+        official.write_lightning(official.random_vqgan(self.describe(tmp_path), gumbel=False), tmp_path / "tiny.ckpt")
+        return tmp_path
+
+    def describe(self, folder, **changes):
+        params = {name: value for name, value in TINY_GENERATOR.items() if name != "kind"} | changes
+        config = {"model": {"target": "taming.models.vqgan.VQModel", "params": params}}
+        (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
+        return config
+
+    @pytest.mark.parametrize("changes", [{"embed_dim": 4}, {"n_embed": 31}, {"ddconfig": {"ch": 1}}])
+    def test_a_yaml_of_another_network_costs_nothing(self, folder, cpu, changes):
+        self.describe(folder, **changes)
+        with pytest.raises(BadCheckpointError, match=r"tiny\.ckpt and [^\n]+tiny\.yaml are not of the same VQGAN"):
+            ModelStore(folder, cpu).generator("tiny")
+        self.describe(folder)  # the right one, put there later
+        assert ModelStore(folder, cpu).generator("tiny").channels == TINY_GENERATOR["embed_dim"]
+
+    def test_a_folder_that_cannot_be_written_paints_too(self, folder, cpu, monkeypatch):
+        monkeypatch.setattr(checkpoints.os, "access", lambda *_: False)  # root may write anywhere
+        assert ModelStore(folder, cpu).generator("tiny").channels == TINY_GENERATOR["embed_dim"]
+        assert sorted(path.name for path in folder.iterdir()) == ["tiny.ckpt", "tiny.yaml"]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.prompts import LARGEST_WEIGHT, BadPromptError, Prompt, format_prompts, parse_prompts
+from engine.prompts import LARGEST_WEIGHT, BadPromptError, Prompt, format_prompts, parse_prompts, with_suffix
 
 
 def read(text: str, negative: str = "") -> list[tuple[str, float, float | None]]:
@@ -27,6 +27,10 @@ def read(text: str, negative: str = "") -> list[tuple[str, float, float | None]]
         ("a::0,5 b::+1e-1", [("a", 0.5, None), ("b", 0.1, None)]),
         ("a || b |", [("a", 1, None), ("b", 1, None)]),
         ("a:", [("a", 1, None)]),
+        ("a | storm : 0.5", [("a", 1, None), ("storm", 0.5, None)]),
+        ("a | storm :-0.5 : 0.8", [("a", 1, None), ("storm", -0.5, 0.8)]),
+        ("a｜storm：０．５", [("a", 1, None), ("storm", 0.5, None)]),
+        ("a：：2，b", [("a", 2, None), ("b", 1, None)]),
     ],
 )
 def test_parts_and_their_weights(text: str, expected: list[tuple[str, float, float | None]]) -> None:
@@ -40,6 +44,8 @@ def test_parts_and_their_weights(text: str, expected: list[tuple[str, float, flo
         "a clock at 9:30",
         "ratio 16:9",
         "chapter 3:2",
+        "chapter 3 : 2",
+        "at 9 : 30",
         "http://x.y/z:1",
         "rating: 5",
         "a cat: a portrait",
@@ -162,3 +168,45 @@ def test_words_to_push_away_are_split_before_digits_too() -> None:
 
 def test_image_prompts_are_no_text() -> None:
     assert format_prompts((Prompt(content="a"), Prompt(kind="image", content="b.png", weight=2))) == "a"
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix", "expected"),
+    [
+        ("a lighthouse", "oil on canvas", [("a lighthouse, oil on canvas", 1, None)]),
+        (
+            "a lighthouse | storm:0.5:0.8 | dog:-0.2 --no fog",
+            "oil on canvas",
+            [
+                ("a lighthouse, oil on canvas", 1, None),
+                ("storm, oil on canvas", 0.5, 0.8),
+                ("dog", -0.2, None),
+                ("fog", -0.5, None),
+            ],
+        ),
+        ("a cat", "oil:0.5 | dusk", [("a cat", 1, None), ("oil", 0.5, None), ("dusk", 1, None)]),
+        ("a cat::3", "dusk --no text, frame", [("a cat, dusk", 3, None), ("text", -0.5, None), ("frame", -0.5, None)]),
+        ("a cat", "--no text", [("a cat", 1, None), ("text", -0.5, None)]),
+        ("a cat", " ; ", [("a cat", 1, None)]),
+    ],
+)
+def test_a_suffix_speaks_the_language_of_prompts(text, suffix, expected) -> None:
+    prompts = with_suffix(parse_prompts(text), suffix)
+    assert [(prompt.content, prompt.weight, prompt.stop) for prompt in prompts] == expected
+
+
+@given(st.text(max_size=200), st.text(max_size=60))
+def test_no_suffix_loses_a_weight_or_a_stop(text: str, suffix: str) -> None:
+    try:
+        prompts = parse_prompts(text)
+        longer = with_suffix(prompts, suffix)
+    except BadPromptError:
+        return
+    for before, after in zip(prompts, longer, strict=False):
+        assert after.content.startswith(before.content)
+        assert (after.weight, after.stop) == (before.weight, before.stop)
+
+
+def test_a_suffix_that_makes_it_too_long_is_refused() -> None:
+    with pytest.raises(BadPromptError, match="at most 2000 characters"):
+        with_suffix(parse_prompts("a" * 1990), "oil on canvas")

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from training.clipart import ClipArt, Titles, refusals
+from training.shapes import ShapeSet, read_shapes
 
 HERE = Path(__file__).parent
 LOCK = HERE / "packages.lock.json"
@@ -38,6 +39,11 @@ class Concept:
     hexcode: str
     keywords: tuple[str, ...]
     aliases: tuple[str, ...]
+
+    @property
+    def emoji(self) -> str:
+        """Return its characters, "" where it has none."""
+        return "".join(chr(int(code, 16)) for code in self.hexcode.split("-") if code)
 
 
 def read_lock() -> list[dict[str, str]]:
@@ -105,7 +111,7 @@ def read_concepts(names: Names) -> list[Concept]:
         if not line.startswith("#") and line.strip():
             label, called = (part.strip() for part in line.split(":", 1))
             concepts.append(names.concept(label, tuple(name.strip() for name in called.split(","))))
-    return concepts
+    return [*concepts, *(Concept(shape.label, shape.names, "", (), ()) for shape in read_shapes())]
 
 
 def unseen_concepts(names: Names, known: list[Concept]) -> list[Concept]:
@@ -126,7 +132,8 @@ def unseen_concepts(names: Names, known: list[Concept]) -> list[Concept]:
 class IconSet:
     """One vendor's pictures, found by code point where the set has a table and by name elsewhere."""
 
-    def __init__(self, path: Path, tables: dict[str, dict[str, str]]) -> None:
+    def __init__(self, path: Path, tables: dict[str, dict[str, str]], drawn: int = 2 * SPRITE_SIZE) -> None:
+        self.drawn = drawn
         self.webp = read_members(path, r"assets/.*\.webp")
         icons = read_members(path, r"(icons|chars)\.json")
         self.icons: dict[str, Any] = json.loads(icons["icons.json"]) if icons else {"icons": {}}
@@ -135,8 +142,8 @@ class IconSet:
         self.by_name = {plain(name): name for name in self.icons["icons"]}
 
     def pictures(self, concept: Concept) -> Iterator[Image.Image]:
-        """Yield the picture of a concept, if there is one, at twice the sprite size."""
-        codes = (concept.hexcode, concept.hexcode.replace("-fe0f", ""))
+        """Yield the picture of a concept, if there is one, drawn at the set's size."""
+        codes = (concept.hexcode, concept.hexcode.replace("-fe0f", "")) if concept.hexcode else ()
         for code in codes:
             if blob := self.webp.get(f"assets/{code}.webp"):
                 yield Image.open(io.BytesIO(blob)).convert("RGBA")
@@ -154,7 +161,7 @@ class IconSet:
         width = icon.get("width", self.icons.get("width", 16))
         height = icon.get("height", self.icons.get("height", 16))
         svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=2 * SPRITE_SIZE, height=2 * SPRITE_SIZE, dpi=96)
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=self.drawn, height=self.drawn, dpi=96)
         return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
 
 
@@ -178,21 +185,24 @@ class NamedIcons(IconSet):
         yield from (self.render(self.icons["icons"][name]) for name in self.found.get(concept.label, ()))
 
 
-def fit(picture: Image.Image) -> Image.Image | None:
-    """Crop an icon to what it shows and centre it in the sprite; None for an empty one."""
+def fit(picture: Image.Image, side: int = SPRITE_SIZE) -> Image.Image | None:
+    """Crop an icon to what it shows and centre it in a sprite; None for an empty one."""
     box = picture.getchannel("A").point([0] * 9 + [255] * 247).getbbox()
     if box is None:
         return None
     cropped = picture.crop(box)
-    scale = (SPRITE_SIZE - 2 * MARGIN) / max(cropped.size)
+    scale = side * (1 - 2 * MARGIN / SPRITE_SIZE) / max(cropped.size)
     width, height = (max(1, round(side * scale)) for side in cropped.size)
     cropped = cropped.resize((width, height), Image.Resampling.LANCZOS)
-    sprite = Image.new("RGBA", (SPRITE_SIZE, SPRITE_SIZE))
-    sprite.paste(cropped, ((SPRITE_SIZE - width) // 2, (SPRITE_SIZE - height) // 2))
+    sprite = Image.new("RGBA", (side, side))
+    sprite.paste(cropped, ((side - width) // 2, (side - height) // 2))
     return sprite
 
 
-def sources(packages: list[dict[str, str]], titles: Titles, cache: Path) -> Iterator[IconSet | ClipArt]:
+Source = IconSet | ClipArt | ShapeSet
+
+
+def sources(packages: list[dict[str, str]], titles: Titles, cache: Path) -> Iterator[Source]:
     """Open every vendor's pictures in turn."""
     tables = {}
     for package in packages:
@@ -203,11 +213,13 @@ def sources(packages: list[dict[str, str]], titles: Titles, cache: Path) -> Iter
         path = fetch(package, cache)
         if path.suffix == ".deb":
             yield ClipArt(path, titles)
+        elif package.get("found") == "by shape":
+            yield ShapeSet(json.loads(read_members(path, r"icons\.json")["icons.json"]))
         else:
             yield NamedIcons(path, package, titles) if package.get("found") == "by name" else IconSet(path, tables)
 
 
-def sprites(source: IconSet | ClipArt, concepts: list[Concept]) -> Iterator[tuple[int, bytes]]:
+def sprites(source: Source, concepts: list[Concept]) -> Iterator[tuple[int, bytes]]:
     """Yield concept and WebP bytes of every picture that a vendor has."""
     for index, concept in enumerate(concepts):
         for picture in source.pictures(concept):
@@ -232,8 +244,13 @@ def build(out: Path, cache: Path, unseen: bool = False) -> str:
         for vendor, source in enumerate(sources(vendors, titles, cache))
         for concept, blob in sprites(source, concepts)
     ]
+    return pack(out, concepts, vendors, found)
+
+
+def pack(out: Path, concepts: list[Concept], vendors: list[dict[str, str]], found: list[tuple[int, int, bytes]]) -> str:
+    """Write pictures as (concept, vendor, WebP bytes) with what they show and who drew them; return the sha256."""
     table = {
-        "concepts": [{"label": c.label, "names": c.names, "keywords": c.keywords} for c in concepts],
+        "concepts": [{"label": c.label, "names": c.names, "keywords": c.keywords, "emoji": c.emoji} for c in concepts],
         "vendors": [{k: p[k] for k in ("vendor", "licence", "role")} for p in vendors],
     }
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from training.ahead import made_ahead
 from training.batches import CONTEXT, END, START, Order, Orders, fits
 from training.failures import Practice, Shelf
-from training.networks import ClipShape, build_clip, save_clip
+from training.networks import ClipShape, build_clip, read_weights, save_clip
 from training.optim import MasterAdamW, schedule
 from training.scenes import Mix, Painter, SpriteBank
 from training.stages import Figures, Trainer, command_line, keep, kept, repeatable, train
@@ -51,6 +51,8 @@ class PerceptorRun:
     failures: int = 12  # of the loop, beside each batch
     remembered: int = 4000  # of each kind
     workers: int = 0
+    warm: bool = False
+    """Go on from `perceptor-before.safetensors`, whatever things and tokens that one knew."""
     seed: int = 0
 
 
@@ -59,6 +61,10 @@ RUNS = {
     "gpu": PerceptorRun(
         layers=(2, 2, 2, 1), steps=30_000, batch=2048, lr=1e-3, attack_from=0.2, attack=3.0, attack_steps=2,
         practice_every=20, practised=96, failures=160, remembered=20_000, workers=6,
+    ),
+    "more": PerceptorRun(
+        layers=(2, 2, 2, 1), steps=30_000, batch=2048, lr=7e-4, attack_from=0.03, attack=3.0, attack_steps=2,
+        practice_from=0.01, practice_every=20, practised=96, failures=160, remembered=20_000, workers=6, warm=True,
     ),
     "smoke": PerceptorRun(
         layers=(1, 1, 1, 1), width=8, size=32, steps=4, batch=4, practice_from=0, practice_every=3, practised=3,
@@ -136,6 +142,8 @@ class PerceptorTrainer(Trainer):
         clip = build_clip(self.shape).to(self.device)
         # Rows that no caption uses would only be decayed: train a small table and widen it on loading.
         table = clip.token_embedding.weight.detach()[rows].clone()
+        if self.run.warm:
+            table = _begin_with(clip, table, rows, read_weights(self.work / "perceptor-before.safetensors")[0])
         clip.token_embedding = nn.Embedding(len(rows), table.shape[1], _weight=table).to(self.device)
         clip.to(torch.bfloat16).visual.to(memory_format=torch.channels_last)
         for module in clip.modules():
@@ -232,7 +240,7 @@ class PerceptorTrainer(Trainer):
         loss.backward()
         norm = self.optimiser.step(schedule(self.at, self.progress))
         # The temperature follows a schedule instead of a gradient: small batches make a learned one drift.
-        self.scale.fill_(2.7 + 1.3 * min(1.0, 2 * self.progress))
+        self.scale.fill_(4.0 if run.warm else 2.7 + 1.3 * min(1.0, 2 * self.progress))
         if self.practice and self.progress >= run.practice_from and self.at % run.practice_every == 0:
             self._practise(self.practice, order, captions.detach())
         self.at += 1
@@ -273,6 +281,16 @@ class PerceptorTrainer(Trainer):
         self.ahead = made_ahead(self.orders, self.at, self.run.steps, self.run.workers)
 
 
+def _begin_with(clip: Any, table: torch.Tensor, rows: list[int], before: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Give a CLIP the weights of another, and return the token table with the rows that both know."""
+    known = dict(zip(before.pop("token_rows").tolist(), before.pop("token_embedding.weight"), strict=True))
+    clip.load_state_dict({**before, "token_embedding.weight": clip.token_embedding.weight})
+    mean = torch.stack(list(known.values())).mean(0)
+    found = torch.stack([known.get(token, mean) for token in rows]).to(table)
+    fresh = torch.tensor([token not in known for token in rows], device=table.device)[:, None]
+    return torch.where(fresh, table, found)
+
+
 def _norm(pictures: torch.Tensor) -> torch.Tensor:
     return pictures.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None, None]
 
@@ -282,7 +300,7 @@ def main() -> None:
     arguments = command_line(__doc__, RUNS).parse_args()
     torch.set_num_threads(arguments.threads)
     trainer = PerceptorTrainer(RUNS[arguments.config], arguments.data, arguments.work, arguments.device)
-    train(trainer, arguments.minutes, arguments.finish, tell_every=20, save_every=1000)
+    train(trainer, arguments.minutes, arguments.finish, tell_every=20, save_every=300)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from engine.priors import Conditions, Painter, PriorShape, Reader, to_patches
 from training import scenes as drawn
 from training.captions import ARRANGEMENTS, STYLES
-from training.networks import Codec, load_codec, save_weights
+from training.networks import Codec, load_codec, read_weights, save_weights
 from training.optim import MasterAdamW, schedule
 from training.scenes import (
     COLOURS,
@@ -41,6 +41,7 @@ from training.texts import Texts, none_last
 ARTISTS = ("fluent-flat", "noto", "twemoji", "fluent-3d")  # the vendors it paints like
 # Which artists a style means; where a text names none, those that drew every concept.
 ARTISTS_OF = {"flat": (0, 2), "3d": (3,)}
+BEFORE = "prior-before.safetensors"  # a prior whose reader is to learn more, in the work folder
 MIX = Mix(pair=0.12, copies=0.07, tinted=0.35, ground_shares=(0.5, 0.1, 0.2, 0.2))
 
 
@@ -197,9 +198,7 @@ def remember(data: Path, work: Path, device: str) -> None:
     codec = load_codec(work / "embedded-generator.safetensors").to(device)
     painter = drawn.Painter(bank, codec.shape.resolution, device)
     vendors, concepts = artist_vendors(bank.table), len(bank.table["concepts"])
-    rows = {(int(c), int(v)): row for row, (c, v) in enumerate(zip(bank.concept, bank.vendor, strict=True))}
-    order = [rows.get((c, v), NOTHING) for c in range(concepts) for v in vendors]
-    order = torch.tensor([row if row >= 0 else order[i // len(vendors) * len(vendors)] for i, row in enumerate(order)])
+    order = torch.tensor(remembered(bank, vendors))
     seen: dict[str, list[torch.Tensor]] = {"one": [], "one small": [], "side by side": []}
     for name, parts in seen.items():
         for ground in ("white", "black"):
@@ -216,6 +215,22 @@ def remember(data: Path, work: Path, device: str) -> None:
         small=small.reshape(*kept[:2], 2, side // 2, side // 2).numpy().astype(np.int16),
         blank=torch.stack(blank).numpy().astype(np.int16),
     )
+
+
+def remembered(bank: SpriteBank, vendors: tuple[int, ...]) -> list[int]:
+    """Return the bank's row for each thing in each artist's hand, thing by thing; NOTHING where nobody drew it.
+
+    Where an artist has none, the others take turns, and where none of them has one, other vendors.
+    """
+    drawn: dict[int, dict[int, int]] = {}
+    for row, (concept, vendor) in enumerate(zip(bank.concept.tolist(), bank.vendor.tolist(), strict=True)):
+        drawn.setdefault(concept, {}).setdefault(vendor, row)
+    order = []
+    for concept in range(len(bank.table["concepts"])):
+        by = drawn.get(concept, {})
+        instead = [by[v] for v in vendors if v in by] or list(by.values()) or [NOTHING]
+        order += [by.get(v, instead[turn % len(instead)]) for turn, v in enumerate(vendors)]
+    return order
 
 
 @torch.no_grad()
@@ -245,8 +260,27 @@ class ReadTrainer(Trainer):
         self.texts = Texts(bank, PriorShape.context, run.seed)
         self.shape = shape_of(run, bank, 16, 1024, 32, len(self.texts.token_rows))
         repeatable(run.seed, device)
-        self.reader = Reader(self.shape).to(device)
+        self.reader = Reader(self.shape)
+        if (before := work / BEFORE).exists():
+            self._begin_with(*read_weights(before))
+        self.reader.to(device)
         self.optimiser = torch.optim.AdamW(self.reader.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
+
+    def _begin_with(self, tensors: dict[str, torch.Tensor], config: dict[str, Any]) -> None:
+        """Take what a reader from before knows; its things are the first of today's, its tokens some of today's."""
+        known, state = config["concepts"], self.reader.state_dict()
+        here = {token: row for row, token in enumerate(self.texts.token_rows)}
+        rows = [(here[token], row) for row, token in enumerate(tensors["token_rows"].tolist()) if token in here]
+        last = len(tensors["token_rows"])
+        rows += [(len(here), last), (len(here) + 1, last + 1)]  # an unknown token, and nothing
+        for name, tensor in state.items():
+            before = tensors[f"reader.{name}"]
+            if name == "rows.weight":
+                tensor[[new for new, _ in rows]] = before[[old for _, old in rows]]
+            elif name.startswith("things."):
+                tensor[:known], tensor[-1] = before[:-1], before[-1]  # the last is for no thing at all
+            else:
+                tensor.copy_(before)
 
     def step(self) -> Figures:
         """Train on one batch of texts; return the loss and the shares that were read rightly."""
@@ -274,6 +308,7 @@ class ReadTrainer(Trainer):
         state = {"reader": self.reader.state_dict(), "token_rows": rows, "at": self.at,
                  "optimiser": self.optimiser.state_dict()}  # fmt: skip
         keep(state, self.work, "reader")
+        save_weights(self.work / "reader.safetensors", {**state["reader"], "token_rows": rows}, {"kind": "reader"})
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one, with other texts."""

@@ -54,6 +54,7 @@ LAYOUTS: dict[str, tuple[tuple[float, float, float], ...]] = {
 }
 LAYOUT_NAMES = tuple(LAYOUTS)
 NOTHING = -1
+FAIR = 3  # rows that a sampler has of each thing at least
 
 
 @dataclass
@@ -259,6 +260,12 @@ class Mix:
     loose: bool = False  # vary place, size, turn and mirror freely instead of the fixed layouts
 
 
+def _repeated(rows: torch.Tensor, concept: torch.Tensor) -> torch.Tensor:
+    """Return a bank's rows, those of things that few drew several times: each thing has some FAIR rows at least."""
+    counts = torch.bincount(concept[rows], minlength=int(concept.max()) + 1)
+    return rows.repeat_interleave((FAIR / counts[concept[rows]]).ceil().long().clamp(min=1))
+
+
 class Sampler:
     """Draw random scenes; the same seed gives the same scenes."""
 
@@ -268,7 +275,7 @@ class Sampler:
         allowed = torch.ones_like(bank.vendor, dtype=torch.bool)
         if vendors is not None:
             allowed = torch.isin(bank.vendor, torch.tensor(vendors))
-        self.rows = allowed.nonzero()[:, 0]
+        self.rows = _repeated(allowed.nonzero()[:, 0], bank.concept)
         shares = torch.zeros(len(GROUNDS))
         start = 0
         for part, share in zip(map(len, (COLOURS, COLOURS, SCENES, TEXTURES)), mix.ground_shares, strict=True):

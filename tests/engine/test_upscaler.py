@@ -1,0 +1,51 @@
+import pytest
+import torch
+from PIL import Image
+
+from engine import upscaler
+from engine.devices import pick_device
+from engine.upscaler import FACTOR, RRDBNet, Upscaler, build_upscaler, sizes_of
+
+
+def small_net(seed: int = 0) -> RRDBNet:
+    torch.manual_seed(seed)
+    return RRDBNet(features=8, blocks=1, growth=4)
+
+
+def test_the_published_checkpoints_tensors_are_ours() -> None:
+    with torch.device("meta"):
+        tensors = RRDBNet().state_dict()
+    assert len(tensors) == 702  # of RealESRGAN_x4plus.pth
+    assert tensors["body.22.rdb3.conv5.weight"].shape == (64, 192, 3, 3)
+    assert tensors["conv_up2.bias"].shape == (64,)
+    assert sizes_of(tensors) == {"features": 64, "blocks": 23, "growth": 32}
+
+
+def test_what_is_no_such_network_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="RRDB"):
+        build_upscaler({"weight": torch.zeros(1)}, pick_device("cpu", "fp32"))
+
+
+def test_tiles_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, net = pick_device("cpu", "fp32"), small_net()
+    picture = torch.rand(1, 3, 50, 70, generator=torch.Generator().manual_seed(1))
+    whole = Upscaler(net, device).enlarge(picture)
+    assert whole.shape == (1, 3, FACTOR * 50, FACTOR * 70)
+    monkeypatch.setattr(upscaler, "TILE", 24)
+    torch.testing.assert_close(Upscaler(net, device).enlarge(picture), whole, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "result"),
+    [((16, 8), 64, (64, 32)), ((16, 8), 40, (40, 20)), ((16, 8), 500, (64, 32)), ((16, 8), 16, (16, 8))],
+)
+def test_sizes(size: tuple[int, int], side: int, result: tuple[int, int]) -> None:
+    scaler = Upscaler(small_net(), pick_device("cpu", "fp32"))
+    assert scaler.enlarged(Image.new("RGB", size, "red"), side).size == result
+
+
+def test_tensors_come_back_as_the_network_they_are_of() -> None:
+    device, net = pick_device("cpu", "fp32"), small_net(3)
+    again = build_upscaler(net.state_dict(), device)
+    picture = torch.rand(1, 3, 12, 12)
+    torch.testing.assert_close(again.enlarge(picture), Upscaler(net, device).enlarge(picture))

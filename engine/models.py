@@ -8,8 +8,10 @@ from engine.devices import Device
 from engine.generators import VQGAN, assemble_vqgan, build_vqgan
 from engine.perceptors import Perceptor, build_perceptor, config_of, whole_vocabulary
 from engine.priors import Prior, load_prior
+from engine.vocabulary import Vocabulary, shipped_vocabulary
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "models"
+VOCABULARY = "embedded-vocabulary.json"
 
 
 class ModelStore:
@@ -40,7 +42,13 @@ class ModelStore:
         path = self.embedded / f"{name}-prior.safetensors"
         if name not in self._priors and path.exists():
             self._priors[name] = load_prior(path, self.device.torch_device)
+            self._priors[name].vocabulary = self.vocabulary()
         return self._priors.get(name)
+
+    def vocabulary(self) -> Vocabulary | None:
+        """Return what the embedded networks know, where that is written down."""
+        path = self.embedded / VOCABULARY
+        return shipped_vocabulary(path) if path.exists() else None
 
     def _load_generator(self, name: str) -> VQGAN:
         if name == "embedded":
@@ -54,10 +62,11 @@ class ModelStore:
             config, tensors = read_safetensors(self.embedded / "embedded-perceptor.safetensors")
             config.pop("kind")
             tensors = whole_vocabulary(tensors, config["vocab_size"])
-        else:
-            _, tensors = self._published(catalog.find(name, "perceptor"))
-            config = config_of(tensors)
-        return build_perceptor(config, tensors, self.device)
+            perceptor = build_perceptor(config, tensors, self.device)
+            perceptor.vocabulary = self.vocabulary()
+            return perceptor
+        _, tensors = self._published(catalog.find(name, "perceptor"))
+        return build_perceptor(config_of(tensors), tensors, self.device)
 
     def _published(self, model: catalog.Model) -> Checkpoint:
         if not model.is_in(self.folder):

@@ -23,6 +23,7 @@ from engine.seeds import derive_seed, generators
 from engine.spec import PaintingSpec
 from engine.start import first_latent, fit, replace_cells
 from engine.tensors import image_of
+from engine.vocabulary import unknown_words_notice
 
 BETAS = (0.9, 0.999)  # paper, section 2
 LAST_RATE = 0.1  # of the learning rate, at the end of a cosine schedule
@@ -240,7 +241,9 @@ class Painting:
     @property
     def notices(self) -> list[str]:
         """Return what the person who asked should know: words not read, memory that ran short."""
-        return list(dict.fromkeys(notice for guide in self._guides for notice in guide.notices))
+        missed = unknown_words_notice(self.spec, self._models.vocabulary())
+        said = [missed] if missed else []
+        return list(dict.fromkeys([*said, *(notice for guide in self._guides for notice in guide.notices)]))
 
     @property
     def is_finished(self) -> bool:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from engine import third_party
 from engine.devices import Device
 from engine.layers import AttentionPool, VisionTower, fold_batch_norms, place, plain_layer_norm, swap
+from engine.vocabulary import Vocabulary
 
 # openai/CLIP clip.py, `_transform`.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -37,6 +38,8 @@ class Perceptor(nn.Module):
         self.logit_scale: float = clip.logit_scale.exp().item()
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
+        self.vocabulary: Vocabulary | None = None
+        """What it knows, where that is written down; texts are then read through it."""
         self._embed_one = lru_cache(_TEXTS_REMEMBERED)(self._embed_one_text)
 
     def encode_image(self, cutouts: Tensor) -> Tensor:
@@ -51,7 +54,10 @@ class Perceptor(nn.Module):
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Map texts to unit vectors (n, d), fp32; what lies beyond the context is not seen (`cut_off` names it)."""
-        return torch.stack([self._embed_one(text) for text in texts])
+        return torch.stack([self._embed_one(self._read(text)) for text in texts])
+
+    def _read(self, text: str) -> str:
+        return text if self.vocabulary is None else self.vocabulary.read(text)
 
     @torch.no_grad()
     def _embed_one_text(self, text: str) -> Tensor:
@@ -66,6 +72,7 @@ class Perceptor(nn.Module):
         """Return the words beyond the context, "" if there are none."""
         room = self.context - 2  # a start and an end token
         encode = third_party.tokenizer().encode
+        text = self._read(text)
         tokens = encode(text)
         if len(tokens) <= room:
             return ""

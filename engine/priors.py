@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.third_party import tokenizer
+from engine.vocabulary import Vocabulary
 
 PATCH = 2  # codes along each side of a patch
 # Where a text names no ground, so many to choose from: of more, perceptors would nearly always like the darkest best.
@@ -246,6 +247,8 @@ class Prior(nn.Module):
         self.reader = Reader(shape)
         self.painter = Painter(shape)
         self.register_buffer("token_rows", torch.zeros(shape.tokens, dtype=torch.int32))
+        self.vocabulary: Vocabulary | None = None
+        """What it knows, where that is written down; texts are then read through it."""
         self._row_of: dict[int, int] = {}
 
     def tokenise(self, text: str) -> list[int]:
@@ -253,6 +256,7 @@ class Prior(nn.Module):
         if not self._row_of:
             self._row_of = {token: row for row, token in enumerate(self.token_rows.tolist())}
         unknown = self.shape.tokens
+        text = text if self.vocabulary is None else self.vocabulary.read(text)
         rows = [self._row_of.get(token, unknown) for token in tokenizer().encode(text)][: self.shape.context]
         return (rows or [unknown]) + [unknown + 1] * (self.shape.context - max(1, len(rows)))
 

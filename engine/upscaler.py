@@ -25,8 +25,9 @@ class DenseBlock(nn.Module):
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
-        for i in range(4):
-            setattr(self, f"conv{i + 1}", nn.Conv2d(features + i * growth, growth, 3, 1, 1))
+        self.conv1, self.conv2, self.conv3, self.conv4 = (
+            nn.Conv2d(features + i * growth, growth, 3, 1, 1) for i in range(4)
+        )
         self.conv5 = nn.Conv2d(features + 4 * growth, features, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,20 +6,32 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Self
 
+from engine.spec import PaintingSpec
 from engine.third_party import tokenizer
 
+INSTEAD = "imagenet-16384 and ViT-B/32"  # networks to fetch where words are missed
 NAMED_AT_MOST = 8
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
 _MODIFIERS = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\u2640\u2642]")  # of an emoji: its form, skin, sex
 _JOINER = "\u200d"
 _MAN_OR_WOMAN, _ADULT = re.compile(f"[\U0001f468\U0001f469](?={_JOINER})"), "\U0001f9d1"  # at work
 _IRREGULAR = {
-    "men": "man", "women": "woman", "children": "child", "people": "person", "mice": "mouse", "geese": "goose",
-    "feet": "foot", "teeth": "tooth", "dice": "dice", "oxen": "ox", "leaves": "leaf", "loaves": "loaf",
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "people": "person",
+    "mice": "mouse",
+    "geese": "goose",
+    "feet": "foot",
+    "teeth": "tooth",
+    "dice": "dice",
+    "oxen": "ox",
+    "leaves": "leaf",
+    "loaves": "loaf",
 }
 _ENDINGS = (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""))
 _LONG, _SHORTEST = 6, 4  # letters: of shorter words only a missing or doubled letter is taken for a slip
@@ -58,11 +70,8 @@ class Vocabulary:
         """Tell whether anything in the texts means something to the networks."""
         return any(known for text in texts for _, known in self._parsed(text))
 
-    def notice(self, texts: Iterable[str], instead: str) -> str | None:
-        """Return the line that says what the networks do not know, None if that is nothing.
-
-        `instead` names the networks to fetch.
-        """
+    def notice(self, texts: Iterable[str]) -> str | None:
+        """Return the line that says what the networks do not know, None if that is nothing."""
         texts = list(texts)
         unknown = self.unknown_words(texts)
         if not unknown:
@@ -72,11 +81,11 @@ class Vocabulary:
         if not self.knows_any(texts):
             return (
                 f"These networks know none of these words ({listed}): they read simple English, and paint "
-                f"something else. fetch {instead} for networks that do."
+                f"something else. fetch {INSTEAD} for networks that do."
             )
         return (
             f"These networks do not know {listed}; they paint the nearest that they know. "
-            f"fetch {instead} for networks that do."
+            f"fetch {INSTEAD} for networks that do."
         )
 
     def _parsed(self, text: str) -> Iterator[tuple[str, bool | None]]:
@@ -156,6 +165,23 @@ class Vocabulary:
     def _emoji_pattern(self) -> re.Pattern[str] | None:
         longest_first = sorted(self.emoji, key=len, reverse=True)
         return re.compile(f"(?:{'|'.join(map(re.escape, longest_first))}){_JOINER}?") if longest_first else None
+
+
+def unknown_words_notice(spec: PaintingSpec, vocabulary: Vocabulary | None) -> str | None:
+    """Return the line that says which words of a painting mean nothing to its networks, None if that is nothing.
+
+    Published perceptors know more words than could be listed; only the embedded one alone is asked.
+    """
+    if vocabulary is None or any(choice.name != "embedded" for choice in spec.perceptors):
+        return None
+    texts = [prompt.content for prompt in spec.prompts if prompt.kind == "text"]
+    return vocabulary.notice([*texts, *(words for words in (spec.edit_from, spec.mask_text) if words)])
+
+
+@cache
+def shipped_vocabulary(path: Path) -> Vocabulary:
+    """Return the vocabulary in a file, read once."""
+    return Vocabulary.load(path)
 
 
 def singulars(word: str) -> Iterator[str]:

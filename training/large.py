@@ -78,7 +78,7 @@ def main() -> None:
         path = arguments.out / f"{name}.npz"
         digest = pack(path, concepts[::step], vendors, found)
         print(f"{path}: {len(found)} icons, {path.stat().st_size / 2**20:.1f} MiB, sha256 {digest}", flush=True)
-    np.savez(arguments.out / "photographs.npz", **photographs())
+    np.savez(arguments.out / "photographs.npz", **photographs())  # pyright: ignore[reportArgumentType]
 
 
 if __name__ == "__main__":

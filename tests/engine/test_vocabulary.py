@@ -1,11 +1,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from engine.models import EMBEDDED
-from engine.vocabulary import Vocabulary, singulars
-
-INSTEAD = "imagenet-16384 and ViT-B/32"
+from engine.devices import pick_device
+from engine.models import EMBEDDED, ModelStore
+from engine.painting import Painting
+from engine.presets import spec_from_preset
+from engine.prompts import parse_prompts
+from engine.vocabulary import Vocabulary, singulars, unknown_words_notice
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +58,22 @@ def test_reads_emoji_slips_and_compounds(text: str, read: str) -> None:
 
 
 def test_one_line_names_the_words_and_the_networks_that_know_them(shipped: Vocabulary) -> None:
-    assert shipped.notice(["a fox", "neon, oil on canvas"], INSTEAD) == (
+    assert shipped.notice(["a fox", "neon, oil on canvas"]) == (
         "These networks do not know “neon”, “oil”, “canvas”; they paint the nearest that they know. "
         "fetch imagenet-16384 and ViT-B/32 for networks that do."
     )
-    assert shipped.notice(["a fox in the snow"], INSTEAD) is None
+    assert shipped.notice(["a fox in the snow"]) is None
 
 
 @pytest.mark.parametrize("text", ["ein Haus am See", "红苹果", "кот на крыше", "qwrtz flmpf"])
 def test_another_language_is_told_so(shipped: Vocabulary, text: str) -> None:
     assert not shipped.knows_any([text])
-    assert "none of these words" in str(shipped.notice([text], INSTEAD))
+    assert "none of these words" in str(shipped.notice([text]))
 
 
 def test_a_long_list_is_cut(shipped: Vocabulary) -> None:
     text = "fox " + " ".join(f"zz{letter}q" for letter in "abcdefghijkl")
-    assert "and others;" in str(shipped.notice([text], INSTEAD))
+    assert "and others;" in str(shipped.notice([text]))
 
 
 def test_plurals() -> None:
@@ -82,3 +85,24 @@ def test_plurals() -> None:
 def test_nothing_in_the_file_is_both_known_and_silent(shipped: Vocabulary) -> None:
     assert not shipped.phrases & shipped.silent
     assert Path(EMBEDDED / "embedded-vocabulary.json").stat().st_size < 200_000
+
+
+def test_a_painting_says_it_and_reads_emoji() -> None:
+    models = ModelStore(EMBEDDED, pick_device("cpu"), EMBEDDED)
+    spec = spec_from_preset(parse_prompts("a 🦊 in neon, oil on canvas"), "draft", steps=1, start="noise", seed=1)
+    painting = Painting(spec, models)
+    assert painting.notices[0].startswith("These networks do not know “neon”, “oil”, “canvas”; ")
+    painting.steer(parse_prompts("a fox on a blue background"))
+    assert painting.notices == []
+    perceptor, prior = models.perceptor("embedded"), models.prior("embedded")
+    torch.testing.assert_close(perceptor.encode_text(["a 🦊"]), perceptor.encode_text(["a fox"]))
+    assert prior is not None
+    assert prior.tokenise("two 🦊") == prior.tokenise("two fox")
+
+
+def test_published_perceptors_are_not_asked(shipped: Vocabulary) -> None:
+    spec = spec_from_preset(parse_prompts("a fox in neon"), "draft")
+    assert unknown_words_notice(spec, shipped)
+    other = spec.but(perceptors=(spec.perceptors[0].model_copy(update={"name": "ViT-B/32"}),))
+    assert unknown_words_notice(other, shipped) is None
+    assert unknown_words_notice(spec, None) is None

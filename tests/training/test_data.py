@@ -49,6 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     concepts.write_text("# comment\nred apple: red apple, apple\n")
     monkeypatch.setattr(data, "LOCK", lock)
     monkeypatch.setattr(data, "CONCEPTS", concepts)
+    monkeypatch.setattr(data, "read_shapes", list)
     return tmp_path
 
 

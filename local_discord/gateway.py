@@ -1,41 +1,69 @@
-"""The gateway: sessions that survive their websocket, as Discord's do."""
+"""The gateway: sharded sessions that survive their websocket, as Discord's do (developers/events/gateway)."""
 
 import asyncio
 import contextlib
 import json
 import secrets
 import zlib
+from collections import deque
 from dataclasses import dataclass, field
 
 from aiohttp import WSMsgType, web
 
-from local_discord.world import Json, World
+from local_discord.ids import Json
+from local_discord.permissions import Permission
+from local_discord.rest.messages import for_bot
+from local_discord.world import Event, World
 
 _DISPATCH, _HEARTBEAT, _IDENTIFY, _RESUME, _RECONNECT, _INVALID, _HELLO, _ACK = 0, 1, 2, 6, 7, 9, 10, 11
+_KEPT = 5000
+"""Events that a session can be given again when it resumes."""
+_GUILDS = 1
+_INTENTS = {
+    # by event: the intent on a server, the one in direct messages
+    "CHANNEL_CREATE": (_GUILDS, 0),
+    "CHANNEL_UPDATE": (_GUILDS, 0),
+    "CHANNEL_DELETE": (_GUILDS, 0),
+    "MESSAGE_CREATE": (1 << 9, 1 << 12),
+    "MESSAGE_UPDATE": (1 << 9, 1 << 12),
+    "MESSAGE_DELETE": (1 << 9, 1 << 12),
+    "MESSAGE_REACTION_ADD": (1 << 10, 1 << 13),
+    "MESSAGE_REACTION_REMOVE": (1 << 10, 1 << 13),
+    "TYPING_START": (1 << 11, 1 << 14),
+}
 
 
 class _Socket:
-    """One websocket, compressed as the client asked for."""
+    """One websocket, compressed as the client asked for; packets leave in the order they were posted."""
 
     def __init__(self, request: web.Request) -> None:
         self.websocket = web.WebSocketResponse(max_msg_size=0)
         self._request = request
         packed = request.query.get("compress") == "zlib-stream"
         self._zlib = zlib.compressobj() if packed else None
+        self._posted: asyncio.Queue[Json] = asyncio.Queue()
+        self._sender: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         await self.websocket.prepare(self._request)
+        self._sender = asyncio.create_task(self._send())
 
-    async def send(self, packet: Json) -> None:
-        text = json.dumps(packet)
-        if self.websocket.closed:
-            return
+    def post(self, packet: Json) -> None:
+        self._posted.put_nowait(packet)
+
+    async def _send(self) -> None:
         with contextlib.suppress(ConnectionError):  # its client has just been killed
-            if self._zlib is None:
-                await self.websocket.send_str(text)
-            else:
-                packed = self._zlib.compress(text.encode()) + self._zlib.flush(zlib.Z_SYNC_FLUSH)
-                await self.websocket.send_bytes(packed)
+            while True:
+                text = json.dumps(await self._posted.get())
+                if self._zlib is None:
+                    await self.websocket.send_str(text)
+                else:
+                    packed = self._zlib.compress(text.encode()) + self._zlib.flush(zlib.Z_SYNC_FLUSH)
+                    await self.websocket.send_bytes(packed)
+
+    def close(self) -> None:
+        if self._sender is not None:
+            self._sender.cancel()
 
     def cut(self) -> None:
         if self._request.transport is not None:
@@ -44,27 +72,46 @@ class _Socket:
 
 @dataclass(eq=False)
 class _Session:
+    """What a client that identified is told, in order, as one of `shards`."""
+
     id: str
     intents: int
-    socket: _Socket | None
-    sent: list[Json] = field(default_factory=list)
-    valid: bool = True
+    shard: int
+    shards: int
+    socket: _Socket | None = None
+    sent: deque[Json] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    sequence: int = 0
+
+    def say(self, event: str, data: Json) -> None:
+        self.sequence += 1
+        packet = {"op": _DISPATCH, "t": event, "s": self.sequence, "d": data}
+        self.sent.append(packet)
+        if self.socket is not None:
+            self.socket.post(packet)
+
+    def missed(self, after: int) -> list[Json] | None:
+        """Return what was said after a sequence number; None when that is not kept any more."""
+        if self.sent and self.sent[0]["s"] > after + 1:
+            return None
+        return [packet for packet in self.sent if packet["s"] > after]
 
 
 class Gateway:
-    """Speak to the one bot; count what it does."""
+    """Speak to the one bot, in as many shards as it likes; count what it does."""
 
     def __init__(self, world: World, token: str) -> None:
         self._world = world
         self.token = token
-        self._session: _Session | None = None
+        self._sessions: dict[int, _Session] = {}
+        """By shard."""
         self._sockets: set[_Socket] = set()
         self.url = ""
         self.refusals = 0
         """How many of the next connections are refused."""
         self.identifies = self.resumes = self.refused = 0
         self.connected = asyncio.Event()
-        """The bot has a session and a live websocket."""
+        """The bot has a session and a live websocket for every shard."""
+        world.subscribe(self._on_event)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Handle one connection."""
@@ -76,90 +123,130 @@ class Gateway:
         await socket.open()
         self._sockets.add(socket)
         try:
-            await socket.send({"op": _HELLO, "d": {"heartbeat_interval": 41_250}, "s": None, "t": None})
+            socket.post({"op": _HELLO, "d": {"heartbeat_interval": 41_250}, "s": None, "t": None})
             async for message in socket.websocket:
                 if message.type is WSMsgType.TEXT:
                     await self._hear(socket, json.loads(message.data))
         finally:
             self._sockets.discard(socket)
-            if self._session is not None and self._session.socket is socket:
-                self._session.socket = None
-                self.connected.clear()
+            socket.close()
+            self._forget(socket)
         return socket.websocket
+
+    def _forget(self, socket: _Socket) -> None:
+        for session in self._sessions.values():
+            if session.socket is socket:
+                session.socket = None
+                self._note_connection()
 
     async def _hear(self, socket: _Socket, packet: Json) -> None:
         if packet["op"] == _HEARTBEAT:
-            await socket.send({"op": _ACK, "d": None, "s": None, "t": None})
+            socket.post({"op": _ACK, "d": None, "s": None, "t": None})
         elif packet["op"] == _IDENTIFY:
             await self._identify(socket, packet["d"])
         elif packet["op"] == _RESUME:
-            await self._resume(socket, packet["d"])
+            self._resume(socket, packet["d"])
 
     async def _identify(self, socket: _Socket, data: Json) -> None:
+        shard, shards = data.get("shard") or (0, 1)
         if data["token"] != self.token:
             await socket.websocket.close(code=4004)
             return
+        if not 0 <= shard < shards:
+            await socket.websocket.close(code=4010)
+            return
         self.identifies += 1
-        session = self._session = _Session(secrets.token_hex(8), data["intents"], None)
-        guild = self._world.guild_json()
+        if any(session.shards != shards for session in self._sessions.values()):
+            self._sessions.clear()
+        session = self._sessions[shard] = _Session(secrets.token_hex(8), data["intents"], shard, shards)
+        session.socket = socket
+        guilds = [self._world.guild_json()] if self._shard_of(self._world.guild_id, shards) == shard else []
         ready = {
             "v": 10,
             "user": self._world.bot.json(),
-            "guilds": [{"id": guild["id"], "unavailable": True}],
+            "guilds": [{"id": guild["id"], "unavailable": True} for guild in guilds],
             "session_id": session.id,
             "resume_gateway_url": self.url,
             "application": {"id": str(self._world.application_id), "flags": 0},
             "private_channels": [],
+            "shard": [shard, shards],
         }
-        await self._say(session, socket, "READY", ready)
-        await self._say(session, socket, "GUILD_CREATE", guild)
-        session.socket = socket
-        self.connected.set()
+        session.say("READY", ready)
+        for guild in guilds:
+            session.say("GUILD_CREATE", guild)
+        self._note_connection()
 
-    async def _resume(self, socket: _Socket, data: Json) -> None:
-        session = self._session
-        if session is None or not session.valid or session.id != data["session_id"]:
-            await socket.send({"op": _INVALID, "d": False, "s": None, "t": None})
+    def _resume(self, socket: _Socket, data: Json) -> None:
+        session = next((one for one in self._sessions.values() if one.id == data["session_id"]), None)
+        missed = None if session is None else session.missed(data["seq"] or 0)
+        if session is None or missed is None or data["token"] != self.token:
+            socket.post({"op": _INVALID, "d": False, "s": None, "t": None})
             return
         self.resumes += 1
-        for packet in session.sent[data["seq"] or 0 :]:
-            await socket.send(packet)
+        for packet in missed:
+            socket.post(packet)
         session.socket = socket
-        await self._say(session, socket, "RESUMED", {})
-        self.connected.set()
+        session.say("RESUMED", {})
+        self._note_connection()
 
-    async def _say(self, session: _Session, socket: _Socket | None, event: str, data: Json) -> None:
-        packet = {"op": _DISPATCH, "t": event, "s": len(session.sent) + 1, "d": data}
-        session.sent.append(packet)
-        if socket is not None:
-            await socket.send(packet)
+    @staticmethod
+    def _shard_of(guild_id: int | None, shards: int) -> int:
+        """Tell which shard hears of a server (developers/events/gateway, "Sharding"); the first has direct messages."""
+        return 0 if guild_id is None else (guild_id >> 22) % shards
 
-    async def dispatch(self, event: str, data: Json, intent: int = 0) -> None:
+    def _on_event(self, event: Event) -> None:
         """Tell the bot of an event, now or when it resumes; without a session nobody hears it."""
-        session = self._session
-        if session is None or not session.valid or (intent and not session.intents & intent):
+        guild_id = None if event.channel is None else event.channel.guild_id
+        if event.only_for is not None or not (data := self._for_bot(event)):
             return
-        await self._say(session, session.socket, event, data)
+        for session in self._sessions.values():
+            if self._shard_of(guild_id, session.shards) == session.shard:
+                intent = _INTENTS.get(event.name, (0, 0))[guild_id is None]
+                if event.name == "INTERACTION_CREATE" or session.intents & intent:
+                    session.say(event.name, data)
+
+    def _for_bot(self, event: Event) -> Json | None:
+        """Return what the bot is told of an event; None if it may not hear of it."""
+        if event.name == "INTERACTION_CREATE":
+            return event.data
+        if event.name not in _INTENTS or event.channel is None:
+            return None
+        if Permission.VIEW_CHANNEL not in self._world.permissions(self._world.bot, event.channel):
+            return None
+        if event.message is None or event.name not in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):
+            return event.data
+        data = for_bot(self._world, event.message)
+        if event.channel.guild_id is not None:
+            data |= {"guild_id": str(event.channel.guild_id), "member": event.message.author.member()}
+        return data
+
+    def _note_connection(self) -> None:
+        """Keep `connected` true to what is, and tell of a change."""
+        sessions = list(self._sessions.values())
+        complete = bool(sessions) and len(sessions) == sessions[0].shards
+        connected = complete and all(session.socket is not None for session in sessions)
+        if connected is not self.connected.is_set():
+            (self.connected.set if connected else self.connected.clear)()
+            self._world.emit(Event("BOT_ONLINE" if connected else "BOT_OFFLINE", {}))
 
     def drop(self) -> None:
-        """Cut the websocket; the session lives on and can be resumed."""
+        """Cut every websocket; the sessions live on and can be resumed."""
         for socket in list(self._sockets):
             socket.cut()
-        if self._session is not None:
-            self._session.socket = None
-        self.connected.clear()
+        for session in self._sessions.values():
+            session.socket = None
+        self._note_connection()
 
-    async def ask_to_reconnect(self) -> None:
+    def ask_to_reconnect(self) -> None:
         """Send the RECONNECT opcode."""
-        if self._session is not None and self._session.socket is not None:
-            self.connected.clear()
-            await self._session.socket.send({"op": _RECONNECT, "d": None, "s": None, "t": None})
-
-    async def invalidate(self) -> None:
-        """End the session: it cannot be resumed."""
-        session = self._session
-        if session is not None:
-            session.valid = False
-            self.connected.clear()
+        for session in self._sessions.values():
             if session.socket is not None:
-                await session.socket.send({"op": _INVALID, "d": False, "s": None, "t": None})
+                session.socket.post({"op": _RECONNECT, "d": None, "s": None, "t": None})
+
+    def invalidate(self) -> None:
+        """End the sessions: they cannot be resumed."""
+        for session in self._sessions.values():
+            if session.socket is not None:
+                session.socket.post({"op": _INVALID, "d": False, "s": None, "t": None})
+        self._sessions.clear()
+        self._note_connection()

@@ -1,313 +1,278 @@
-"""What this Discord remembers: people, channels, messages and interactions, and how each looks as JSON."""
+"""Everything there is: one server with its channels and people, direct messages, and what happens among them."""
 
-import itertools
-import re
-import time
-from collections.abc import Iterator
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
-_EPOCH = 1_420_070_400_000
-EVERYTHING = str((1 << 50) - 1)
-"""All permissions."""
-EPHEMERAL = 1 << 6
-_ids = itertools.count(1)
+from local_discord import store
+from local_discord.errors import unknown
+from local_discord.files import Files
+from local_discord.ids import Json, snowflake
+from local_discord.objects import EPHEMERAL, LOADING, Channel, Interaction, Message, Role, User
+from local_discord.permissions import BOT, DIRECT, MEMBER, Permission, base_permissions, in_channel
+from local_discord.store import Store
 
-Json = dict[str, Any]
+log = logging.getLogger(__name__)
+
+_SERVER_LIMITS = (10, 10, 50, 100)
+"""MiB of a file, by the server's premium tier."""
+_TOKEN_SECONDS = 1000.0
+"""For how long an interaction is known: a little longer than its token is good."""
+_REPLACED_SECONDS = 600.0
+"""How long a file that no message shows any more can still be fetched."""
 
 
-def snowflake() -> int:
-    """Draw an id that holds the present moment, as Discord's do."""
-    return (int(time.time() * 1000) - _EPOCH) << 22 | next(_ids) & 0x3FFFFF
+@dataclass(frozen=True)
+class Event:
+    """Something that happened; `message` is the message it is about, as it stands."""
 
-
-def stamp(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat()
-
-
-@dataclass(eq=False)
-class User:
     name: str
-    bot: bool = False
-    id: int = field(default_factory=snowflake)
-
-    def json(self) -> Json:
-        return {
-            "id": str(self.id),
-            "username": self.name,
-            "discriminator": "0",
-            "global_name": self.name,
-            "avatar": None,
-            "bot": self.bot,
-            "public_flags": 0,
-        }
-
-    def member(self) -> Json:
-        return {
-            "user": self.json(),
-            "roles": [],
-            "joined_at": stamp(0),
-            "deaf": False,
-            "mute": False,
-            "flags": 0,
-            "nick": None,
-            "avatar": None,
-        }
-
-
-@dataclass(eq=False)
-class Channel:
-    name: str
-    guild_id: int | None
-    recipient: User | None = None
-    id: int = field(default_factory=snowflake)
-    deleted: bool = False
-    archived: bool = False
-    """Like a thread that nobody has written in for long: no edits; a message opens it again, unless it is locked."""
-    locked: bool = False
-
-    def json(self) -> Json:
-        if self.recipient is not None:
-            return {"id": str(self.id), "type": 1, "recipients": [self.recipient.json()], "last_message_id": None}
-        return {
-            "id": str(self.id),
-            "type": 0,
-            "guild_id": str(self.guild_id),
-            "name": self.name,
-            "position": 0,
-            "permission_overwrites": [],
-            "nsfw": False,
-            "topic": None,
-            "last_message_id": None,
-            "parent_id": None,
-            "rate_limit_per_user": 0,
-            "permissions": EVERYTHING,
-        }
-
-
-@dataclass(eq=False)
-class Attachment:
-    filename: str
-    content: bytes
-    description: str | None
-    url: str
-    id: int
-
-    def json(self) -> Json:
-        return {
-            "id": str(self.id),
-            "filename": self.filename,
-            "description": self.description,
-            "size": len(self.content),
-            "url": self.url,
-            "proxy_url": self.url,
-            "content_type": "application/octet-stream",
-        }
-
-
-@dataclass(eq=False)
-class Message:
-    """One message as it stands; `edits` counts how often it was changed."""
-
-    channel: Channel
-    author: User
-    flags: int = 0
-    content: str = ""
-    nonce: str | None = None
-    reference: Json | None = None
-    mentions: tuple[int, ...] = ()
-    """Who was really pinged: named in the text and allowed to be."""
-    id: int = field(default_factory=snowflake)
-    created: float = field(default_factory=time.time)
-    edited: float | None = None
-    edits: int = 0
-    deleted: bool = False
-    attachments: list[Attachment] = field(default_factory=list)
-    components: list[Json] = field(default_factory=list)
-    reactions: dict[str, list[int]] = field(default_factory=dict)
-
-    @property
-    def text(self) -> str:
-        """All words in it, wherever they stand."""
-        return "\n".join([self.content, *(part["content"] for part in walk(self.components) if part["type"] == 10)])
-
-    @property
-    def buttons(self) -> list[str]:
-        """The custom_ids of its buttons."""
-        return [part["custom_id"] for part in walk(self.components) if "custom_id" in part]
-
-    @property
-    def files(self) -> list[str]:
-        return [attachment.filename for attachment in self.attachments]
-
-    @property
-    def ephemeral(self) -> bool:
-        return bool(self.flags & EPHEMERAL)
-
-    def json(self) -> Json:
-        reactions = [
-            {
-                "emoji": {"id": None, "name": emoji},
-                "count": len(users),
-                "count_details": {"burst": 0, "normal": len(users)},
-                "me": False,
-                "me_burst": False,
-                "burst_colors": [],
-            }
-            for emoji, users in self.reactions.items()
-        ]
-        data = {
-            "id": str(self.id),
-            "channel_id": str(self.channel.id),
-            "author": self.author.json(),
-            "type": 19 if self.reference else 0,
-            "content": self.content,
-            "timestamp": stamp(self.created),
-            "edited_timestamp": None if self.edited is None else stamp(self.edited),
-            "tts": False,
-            "mention_everyone": False,
-            "mentions": [],
-            "mention_roles": [],
-            "attachments": [attachment.json() for attachment in self.attachments],
-            "embeds": [],
-            "pinned": False,
-            "components": self._resolved(),
-            "flags": self.flags,
-            "reactions": reactions,
-        }
-        if self.nonce is not None:
-            data["nonce"] = self.nonce
-        if self.reference is not None:
-            data["message_reference"] = self.reference
-        return data
-
-    def _resolved(self) -> list[Json]:
-        """Return the components with `attachment://` names as addresses, as Discord hands them out."""
-        addresses = {f"attachment://{attachment.filename}": attachment.url for attachment in self.attachments}
-
-        def resolve(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {key: resolve(part) for key, part in value.items()}
-            if isinstance(value, list):
-                return [resolve(part) for part in value]
-            return addresses.get(value, value) if isinstance(value, str) else value
-
-        return [{"id": number, **resolve(part)} for number, part in enumerate(self.components, start=1)]
-
-
-@dataclass(eq=False)
-class Interaction:
-    """Something a person did, and what the bot made of it."""
-
-    payload: Json
-    channel: Channel
-    token: str
-    created: float = field(default_factory=time.monotonic)
-    expired: bool = False
-    answered: float | None = None
-    """Seconds until the first answer."""
-    kind: int | None = None
-    """The type of the first answer: 4 message, 5 "thinking", 6 nothing to see, 9 a form."""
-    modal: Json | None = None
-    choices: list[Json] | None = None
-    response: Message | None = None
-    followups: list[Message] = field(default_factory=list)
-
-    @property
-    def id(self) -> int:
-        return int(self.payload["id"])
-
-    @property
-    def said(self) -> str:
-        """All that the person was told, whichever way."""
-        messages = ([self.response] if self.response else []) + self.followups
-        return "\n".join(message.text for message in messages)
-
-
-class Fail(Exception):  # noqa: N818, it is an answer, not a fault
-    """Discord's no: an HTTP status with one of its own codes."""
-
-    def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
+    data: Json
+    channel: Channel | None = None
+    message: Message | None = None
+    only_for: int | None = None
+    """The only person who hears of it."""
+    guild_id: int | None = field(default=None)
 
 
 class World:
-    """Everything there is: one guild, its channels, people, direct messages."""
+    """The state, kept in a folder, and the bus of what happens to it."""
 
-    def __init__(self) -> None:
-        self.bot = User("painter", bot=True)
-        self.guild_id = snowflake()
-        self.owner = User("owner")
-        self.users: dict[int, User] = {self.bot.id: self.bot, self.owner.id: self.owner}
-        self.channels: dict[int, Channel] = {}
+    def __init__(self, folder: Path) -> None:
+        self.store = Store(folder / "discord.sqlite3")
+        self._load_identity()
+        self.files = Files(folder, self.secret)
+        self._subscribers: list[Callable[[Event], None]] = []
         self.messages: dict[int, Message] = {}
         self.interactions: dict[int, Interaction] = {}
-        self.commands: list[Json] = []
+        self.commands: list[Json] = [data for _, found in self.store.load("commands") for data in found]
         self.syncs = 0
         """How often the commands were replaced."""
-        self.uploads: dict[str, bytes] = {}
-        """What the CDN holds, by path."""
+        self.message_content = False
+        """Whether the application has the message content intent."""
+        self.premium_tier = 0
+        self.server_limit: int | None = None
+        """How many bytes a file may have on the server, in place of what the tier gives."""
+        self._load_people()
+        self._load_messages()
+
+    # What is kept
+
+    def _load_identity(self) -> None:
+        known: dict[int, Json] = dict(self.store.load("identity"))
+        if not known:
+            known = {1: {"guild": snowflake(), "bot": snowflake(), "bot_role": snowflake(), "owner": snowflake()}}
+            known[1]["secret"] = secrets.token_urlsafe(16)
+            self.store.save("identity", 1, known[1])
+        self.secret: str = known[1]["secret"]
+        self.guild_id: int = known[1]["guild"]
+        self._ids = known[1]
+
+    def _load_people(self) -> None:
+        self.roles = {number: store.role_from(number, record) for number, record in self.store.load("role")}
+        self.users = {number: store.user_from(number, record) for number, record in self.store.load("user")}
+        if not self.roles:
+            self.add_role(Role("@everyone", MEMBER, self.guild_id))
+            self.add_role(Role("painter", BOT, self._ids["bot_role"], managed=True))
+            self.add_user(User("painter", True, self._ids["bot"], [self._ids["bot_role"]]))
+            self.add_user(User("owner", id=self._ids["owner"]))
+        self.bot = self.users[self._ids["bot"]]
+        self.owner = self.users[self._ids["owner"]]
+        self.channels = {
+            number: store.channel_from(number, record, self.users) for number, record in self.store.load("channel")
+        }
+
+    def _load_messages(self) -> None:
+        for number, record in self.store.load("message"):
+            message = store.message_from(number, record, self.users, self.channels, self.files)
+            if message.flags & LOADING:  # nobody can answer any more what was asked of an earlier process
+                self.store.remove("message", number)
+            else:
+                self.messages[number] = message
+        shown = {attachment.path for message in self.messages.values() for attachment in message.attachments}
+        for path in set(self.files.stored()) - shown:
+            self.files.remove(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.store.close()
+
+    # What happens
+
+    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `callback`, which must not block, with every event; return what ends that."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def emit(self, event: Event) -> None:
+        """Tell everybody of an event."""
+        for callback in list(self._subscribers):
+            callback(event)
+
+    def changed(self, message: Message, event: str) -> None:
+        """Keep a message as it now stands, and tell of it."""
+        if message.ephemeral:
+            only_for = None if message.asked is None else message.asked.user.id
+        else:
+            only_for = None
+            self.store.save("message", message.id, store.message_record(message))
+        self.messages[message.id] = message
+        self.emit(Event(event, {}, message.channel, message, only_for))
+
+    def react(self, message: Message, user: User, emoji: str, *, add: bool) -> None:
+        """Add or take away somebody's reaction, and tell of it if that changes anything."""
+        users = message.reactions.setdefault(emoji, [])
+        if (user.id in users) is add:
+            return
+        (users.append if add else users.remove)(user.id)
+        if not users:
+            del message.reactions[emoji]
+        self.store.save("message", message.id, store.message_record(message))
+        data: Json = {
+            "user_id": str(user.id),
+            "channel_id": str(message.channel.id),
+            "message_id": str(message.id),
+            "emoji": {"id": None, "name": emoji},
+            "burst": False,
+            "type": 0,
+        }
+        if add:
+            data["message_author_id"] = str(message.author.id)
+        if message.channel.guild_id is not None:
+            data["guild_id"] = str(message.channel.guild_id)
+            data |= {"member": user.member()} if add else {}
+        self.emit(Event(f"MESSAGE_REACTION_{'ADD' if add else 'REMOVE'}", data, message.channel, message))
+
+    def delete(self, message: Message) -> None:
+        """Delete a message with its files, and tell of it."""
+        message.deleted = True
+        self.store.remove("message", message.id)
+        self.let_go(message, {attachment.path for attachment in message.attachments})
+        data: Json = {"id": str(message.id), "channel_id": str(message.channel.id)}
+        if message.channel.guild_id is not None:
+            data["guild_id"] = str(message.channel.guild_id)
+        only_for = message.asked.user.id if message.ephemeral and message.asked is not None else None
+        self.emit(Event("MESSAGE_DELETE", data, message.channel, message, only_for))
+
+    def let_go(self, message: Message, paths: set[str]) -> None:
+        """Remove files that a message does not show any more, once nobody can still be fetching them."""
+
+        def remove() -> None:
+            for path in paths:
+                self.files.remove(path)
+
+        if paths:
+            asyncio.get_running_loop().call_later(_REPLACED_SECONDS, remove)
+
+    def replace_commands(self, commands: list[Json]) -> None:
+        """Take the bot's commands in place of all earlier ones."""
+        self.syncs += 1
+        self.commands = commands
+        self.store.save("commands", 1, commands)
+        self.emit(Event("APPLICATION_COMMANDS_UPDATE", {}))
+
+    def begin(self, interaction: Interaction) -> None:
+        """Remember an interaction until its token is void, and tell the bot of it."""
+        old = [known.id for known in self.interactions.values() if interaction.created - known.created > _TOKEN_SECONDS]
+        for number in old:
+            del self.interactions[number]
+        self.interactions[interaction.id] = interaction
+        self.emit(Event("INTERACTION_CREATE", interaction.payload, interaction.channel))
+
+    # Who and where
 
     @property
     def application_id(self) -> int:
+        """The bot's application, which has the bot's own id."""
         return self.bot.id
+
+    def add_user(self, user: User) -> User:
+        """Let somebody join."""
+        self.users[user.id] = user
+        self.store.save("user", user.id, store.user_record(user))
+        return user
+
+    def add_role(self, role: Role) -> Role:
+        """Make a role, or change one."""
+        self.roles[role.id] = role
+        self.store.save("role", role.id, store.role_record(role))
+        return role
 
     def user(self, name: str) -> User:
         """Return the person of this name, who comes into being when first named."""
-        known = next((user for user in self.users.values() if user.name == name), None)
-        return known or self.users.setdefault((made := User(name)).id, made)
+        return next((user for user in self.users.values() if user.name == name), None) or self.add_user(User(name))
 
-    def add_channel(self, name: str) -> Channel:
-        return self.channels.setdefault((channel := Channel(name, self.guild_id)).id, channel)
+    def user_by_id(self, user_id: int) -> User:
+        """Return somebody; raise `Refused`."""
+        if user_id not in self.users:
+            raise unknown(10013, "User")
+        return self.users[user_id]
 
-    def direct(self, user: User) -> Channel:
-        known = next((channel for channel in self.channels.values() if channel.recipient is user), None)
-        return known or self.channels.setdefault((made := Channel("", None, user)).id, made)
-
-    def channel(self, channel_id: int) -> Channel:
-        channel = self.channels.get(channel_id)
-        if channel is None or channel.deleted:
-            raise Fail(404, 10003, "Unknown Channel")
+    def add_channel(self, channel: Channel) -> Channel:
+        """Open a channel, or change one."""
+        event = "CHANNEL_UPDATE" if channel.id in self.channels else "CHANNEL_CREATE"
+        self.channels[channel.id] = channel
+        self.store.save("channel", channel.id, store.channel_record(channel))
+        if channel.guild_id is not None:
+            self.emit(Event(event, channel.json(), channel))
         return channel
 
-    def message(self, channel_id: int, message_id: int) -> Message:
+    def direct(self, user: User) -> Channel:
+        """Return the direct messages between the bot and somebody."""
+        known = next((channel for channel in self.channels.values() if channel.recipient is user), None)
+        return known or self.add_channel(Channel("", None, user))
+
+    def channel(self, channel_id: int) -> Channel:
+        """Return a channel; raise `Refused`."""
+        channel = self.channels.get(channel_id)
+        if channel is None or channel.deleted:
+            raise unknown(10003, "Channel")
+        return channel
+
+    def message(self, channel_id: int, message_id: int, viewer: User | None = None) -> Message:
+        """Return a message that everybody sees, or that `viewer` does; raise `Refused`."""
         channel = self.channel(channel_id)
         message = self.messages.get(message_id)
-        if message is None or message.deleted or message.channel is not channel or message.ephemeral:
-            raise Fail(404, 10008, "Unknown Message")
+        if message is None or message.deleted or message.channel is not channel or not _sees(message, viewer):
+            raise unknown(10008, "Message")
         return message
 
-    def in_channel(self, channel: Channel) -> list[Message]:
-        """List what everybody sees there, oldest first."""
-        return [m for m in self.messages.values() if m.channel is channel and not m.deleted and not m.ephemeral]
+    def in_channel(self, channel: Channel, viewer: User | None = None) -> list[Message]:
+        """List what everybody sees there, and what `viewer` does, oldest first."""
+        there = [m for m in self.messages.values() if m.channel is channel and not m.deleted]
+        return [message for message in there if _sees(message, viewer)]
+
+    def permissions(self, user: User, channel: Channel) -> Permission:
+        """Compute what somebody may do in a channel."""
+        if channel.guild_id is None:
+            return DIRECT if user in (self.bot, channel.recipient) else Permission(0)
+        roles = [self.guild_id, *user.roles]
+        base = base_permissions((self.roles[role].permissions for role in roles), owner=user is self.owner)
+        return in_channel(base, channel.overwrites, self.guild_id, roles, user.id)
+
+    def upload_limit(self, channel: Channel) -> int:
+        """Return how many bytes the files of a message may have in a channel."""
+        if self.server_limit is not None:
+            return self.server_limit
+        return _SERVER_LIMITS[0 if channel.guild_id is None else self.premium_tier] * 2**20
 
     def guild_json(self) -> Json:
-        everyone = {
-            "id": str(self.guild_id),
-            "name": "@everyone",
-            "color": 0,
-            "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
-            "hoist": False,
-            "position": 0,
-            "permissions": EVERYTHING,
-            "managed": False,
-            "mentionable": False,
-            "flags": 0,
-        }
+        """Return the API's guild object, as a bot gets it that starts."""
         channels = [c.json() for c in self.channels.values() if c.guild_id is not None and not c.deleted]
         return {
             "id": str(self.guild_id),
-            "name": "Atelier",
+            "name": "Local server",
+            "icon": None,
             "owner_id": str(self.owner.id),
             "unavailable": False,
-            "roles": [everyone],
+            "roles": [role.json() for role in self.roles.values()],
             "channels": channels,
             "members": [self.bot.member()],
             "member_count": len(self.users),
-            "premium_tier": 0,
+            "premium_tier": self.premium_tier,
             "preferred_locale": "en-US",
             "features": [],
             "emojis": [],
@@ -320,22 +285,7 @@ class World:
         }
 
 
-def walk(value: Any) -> Iterator[Json]:
-    """Yield every component in a tree of them."""
-    if isinstance(value, dict):
-        if "type" in value:
-            yield value
-        for part in value.values():
-            yield from walk(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from walk(part)
-
-
-def pinged(text: str, allowed: Json | None) -> tuple[int, ...]:
-    """Tell who a text pings under `allowed_mentions`."""
-    named = [int(user_id) for user_id in re.findall(r"<@!?(\d+)>", text)]
-    if allowed is None or "users" in allowed.get("parse", []):
-        return tuple(named)
-    permitted = {int(user_id) for user_id in allowed.get("users", [])}
-    return tuple(user_id for user_id in named if user_id in permitted)
+def _sees(message: Message, viewer: User | None) -> bool:
+    if not message.flags & EPHEMERAL:
+        return True
+    return viewer is not None and message.asked is not None and message.asked.user is viewer

@@ -15,6 +15,7 @@ import discord
 from bot.chat import content
 from bot.chat.components import NOBODY, layout
 from bot.chat.content import MessageContent
+from bot.chat.message_files import files_of
 from bot.chat.retry import BROKEN, may_pass, retried, token_refused
 from bot.chat.upload_limit import fit
 from bot.jobs import Job, JobState
@@ -161,7 +162,7 @@ class Delivery:
 
     async def _search(self, job: Job) -> discord.Message | None:
         def shows_it(message: discord.Message) -> bool:
-            return any(attachment.filename.startswith(final_name(job, ".")) for attachment in message.attachments)
+            return any(file.name.startswith(final_name(job, ".")) for file in files_of(message))
 
         if job.message_id is not None:
             with contextlib.suppress(discord.NotFound):  # it was deleted, and the end came as a reply

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from local_discord.world import Channel, Json
+from local_discord.ids import Json
+from local_discord.objects import Channel
 from tests.end_to_end.loopback import TOKEN, Loopback, Message, until
 
 ROOT = Path(__file__).resolve().parents[2]

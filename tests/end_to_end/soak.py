@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local_discord.world import Channel, Interaction, Json
+from local_discord.ids import Json
+from local_discord.objects import Channel, Interaction
 from tests.end_to_end.bot_process import ROOT, Bot, BotProcesses
 from tests.end_to_end.loopback import Loopback, Message, until
 

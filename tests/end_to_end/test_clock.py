@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from local_discord.world import Channel
+from local_discord.objects import Channel
 from tests.end_to_end.bot_process import BotProcesses, final
 from tests.end_to_end.loopback import hold, until
 
@@ -52,7 +52,7 @@ async def test_a_picture_that_was_posted_under_a_wrong_clock_is_found_again(bots
     await fault.seen()
     await until(lambda: bool(bots.finals(channel)), 20, "the picture is in the channel")
     await bot.kill()
-    bots.discord.rest.forget_nonces()
+    bots.discord.rest.messages.forget_nonces()
     await bots.start()
     await bots.delivered(1)
     assert [len(shown) for shown in bots.finals(channel).values()] == [1]

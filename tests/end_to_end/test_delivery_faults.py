@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from local_discord.world import Channel
+from local_discord.objects import Channel
 from tests.end_to_end.bot_process import BotProcesses, final, words
 from tests.end_to_end.loopback import Interaction, answer, disconnect, hold, late, reset, until
 
@@ -214,7 +214,7 @@ async def test_a_forbidden_channel_and_closed_direct_messages_end_in_show(bots):
 
 async def test_a_picture_that_is_too_large_comes_smaller(bots):
     """Discord takes less than it says: 413, until the file is small enough."""
-    bots.discord.rest.upload_limit = 2000
+    bots.discord.world.server_limit = 2000
     channel, asking = await asked(bots, size="64x64")
     await bots.delivered(1)
     message = the_one_picture(bots, channel)
@@ -269,7 +269,7 @@ async def test_reactions_that_cannot_be_seeded_are_left_out(bots):
 
 
 async def test_five_edits_in_five_seconds_are_enough_for_many_jobs_in_one_channel(bots):
-    bots.discord.rest.edits_per_5_seconds = 5
+    bots.discord.rest.limits.routes["edit"] = (5, 5.0)
     channel = bots.discord.channel("paintings")
     await bots.start()
     asking = [await imagine(bots, channel, user=f"user {number}", steps=8) for number in range(8)]

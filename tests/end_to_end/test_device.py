@@ -1,6 +1,6 @@
 """A device that is lost in the middle of a painting: the process ends to be restarted, and the queue is left alone."""
 
-from local_discord.world import Channel
+from local_discord.objects import Channel
 from tests.end_to_end.bot_process import BotProcesses
 from tests.end_to_end.loopback import until
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.models import EMBEDDED
-from local_discord.world import Channel
+from local_discord.objects import Channel
 from tests.end_to_end.bot_process import BotProcesses, ForkServer, final
 from tests.end_to_end.loopback import Interaction, Loopback, hold, until
 

@@ -60,7 +60,7 @@ async def test_an_invalid_session_starts_no_second_worker_and_sends_no_commands_
     bot = await bots.start()
     await paint(bots, channel, steps=40)
     await bots.ledger_says("SELECT state FROM jobs", "running")
-    await bots.discord.gateway.invalidate()
+    bots.discord.gateway.invalidate()
     await until(lambda: bots.discord.gateway.identifies == 2, 30, "a second IDENTIFY")
     await paint(bots, channel, user="bob")
     await bots.delivered(2)

@@ -6,7 +6,7 @@ import os
 import random
 from collections import Counter
 
-from local_discord.world import Channel
+from local_discord.objects import Channel
 from tests.end_to_end.bot_process import BotProcesses, final
 from tests.end_to_end.loopback import Interaction, answer, hold, until
 
@@ -127,7 +127,7 @@ async def test_killed_after_a_reply_and_before_the_ledger_knew(bots):
     assert asking.response is not None
     asking.response.deleted = True
     await bot.kill()
-    bots.discord.rest.forget_nonces()
+    bots.discord.rest.messages.forget_nonces()
     await bots.start()
     await bots.delivered(1)
     once_each(bots, channel, 1)
@@ -186,7 +186,7 @@ async def test_random_kills_lose_nothing_and_show_nothing_twice(bots):
             await until(lambda: len(bots.discord.records) >= requests, chance.uniform(0, 2), "requests")  # noqa: B023
         await bot.kill()
         if chance.random() < 0.2:
-            bots.discord.rest.forget_nonces()
+            bots.discord.rest.messages.forget_nonces()
     bot = await bots.start(worker__attempts=1000)
     states = list(bots.states().values())
     print(f"{KILLS} kills, {len(asked)} commands, jobs before the last start: {Counter(states)}")

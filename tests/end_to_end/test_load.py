@@ -6,7 +6,7 @@ import statistics
 import time
 from collections import Counter
 
-from local_discord.world import Channel
+from local_discord.objects import Channel
 from tests.end_to_end.bot_process import BotProcesses
 from tests.end_to_end.loopback import Interaction, until
 
@@ -47,7 +47,9 @@ async def ask_evenly(bots: BotProcesses, channels: list[Channel]) -> list[Intera
 
 async def test_a_thousand_jobs_a_minute(bots):
     channels = [bots.discord.channel(f"paintings-{number}") for number in range(CHANNELS)]
-    bots.discord.rest.answer_seconds = 60  # late answers are counted here, and not turned into other faults
+    bots.discord.rest.interactions.answer_seconds = (
+        60  # late answers are counted here, and not turned into other faults
+    )
     bot = await bots.start(**GENEROUS, **QUIET)
     await bots.discord.slash(bots.discord.user("first"), channels[0], "imagine", prompt="a red apple")
     await bots.delivered(1)

@@ -12,7 +12,7 @@ import jsonschema.exceptions
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from local_discord.world import Json
+from local_discord.ids import Json
 
 _HERE = Path(__file__).resolve()
 DESCRIPTION = Path(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from local_discord.requests import Handle, as_json
-from local_discord.world import Json
+from local_discord.ids import Json
+from local_discord.rest.requests import Handle, as_json
 from tests.end_to_end.loopback.patience import until
 
 Effect = Callable[[web.Request, Handle], Awaitable[web.StreamResponse]]

@@ -4,15 +4,17 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
 
 from local_discord import TOKEN, Channel, Interaction, LocalDiscord, Message, User
-from local_discord.requests import Call, Handle
+from local_discord.components import walk
+from local_discord.ids import Json
 from local_discord.rest import PREFIX
-from local_discord.world import Json
+from local_discord.rest.requests import Call, Handle
 from tests.end_to_end.loopback.description import description
 from tests.end_to_end.loopback.faults import Effect, Fault
 from tests.end_to_end.loopback.patience import until
@@ -31,8 +33,8 @@ class Record:
 class Loopback(LocalDiscord):
     """A Discord that everything can go wrong with."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         self.faults: list[Fault] = []
         self.violations: list[str] = []
         """Bodies that are not what Discord's own API description says."""
@@ -65,7 +67,7 @@ class Loopback(LocalDiscord):
 
     def channel(self, name: str) -> Channel:
         """Make a text channel. Only those made before the bot connects are known to it."""
-        return self.world.add_channel(name)
+        return self.world.add_channel(Channel(name, self.world.guild_id))
 
     def messages(self, channel: Channel) -> list[Message]:
         """List what everybody sees in a channel, oldest first."""
@@ -93,20 +95,58 @@ class Loopback(LocalDiscord):
 
     async def slash(self, user: User, channel: Channel, command: str, **options: Any) -> Interaction:
         """Type a command, such as "imagine" or "admin pause"; an attachment is given as (name, bytes)."""
-        return await self.people.slash(user, channel, command, **options)
+        first, *others = command.split()
+        known = self._command(first, 1)
+        level, path = known, []
+        for word in others:
+            level = next(part for part in level["options"] if part["name"] == word)
+            path.append(level)
+        filled = [await self._option(user, channel, level, name, value) for name, value in options.items()]
+        for part in reversed(path):
+            filled = [{"name": part["name"], "type": part["type"], "options": filled}]
+        return self._interaction(await self.people.command(user, channel.id, int(known["id"]), filled))
+
+    async def _option(self, user: User, channel: Channel, level: Json, name: str, value: Any) -> Json:
+        known = next((option for option in level["options"] if option["name"] == name), None)
+        assert known is not None, f"there are only {[option['name'] for option in level['options']]}"
+        if known["type"] == 11:
+            value = (await self.people.upload(user, channel.id, *value))["id"]
+        return {"name": name, "type": known["type"], "value": value}
+
+    async def menu(self, user: User, message: Message, command: str) -> Interaction:
+        """Use a command of a message's menu."""
+        number = int(self._command(command, 3)["id"])
+        return self._interaction(await self.people.menu(user, message.channel.id, number, message.id))
 
     async def press(self, user: User, message: Message, custom_id: str) -> Interaction:
         """Press a button; `custom_id` may be only its beginning."""
-        return await self.people.press(user, message, custom_id)
+        custom_id = next(own for own in message.buttons if own.startswith(custom_id))
+        return self._interaction(await self.people.press(user, message.channel.id, message.id, custom_id))
 
-    async def submit(self, user: User, form: Interaction, *values: str) -> Interaction:
-        """Fill in the text fields of a form that the bot has shown, and send it."""
-        return await self.people.submit(user, form, *values)
+    async def select(self, user: User, message: Message, custom_id: str, *values: str) -> Interaction:
+        """Choose from a select menu; `custom_id` may be only its beginning."""
+        custom_id = next(own for own in message.buttons if own.startswith(custom_id))
+        number = await self.people.select(user, message.channel.id, message.id, custom_id, list(values))
+        return self._interaction(number)
+
+    async def submit(self, user: User, form: Interaction, *values: Any) -> Interaction:
+        """Fill in the fields of a form that the bot has shown, in their order, and send it."""
+        assert form.modal is not None
+        fields = [part["custom_id"] for part in walk(form.modal["components"]) if "custom_id" in part]
+        return self._interaction(await self.people.submit(user, form.id, dict(zip(fields, values, strict=True))))
 
     async def react(self, user: User, message: Message, emoji: str) -> None:
         """Add a reaction."""
-        await self.people.react(user, message, emoji)
+        await self.people.react(user, message.channel.id, message.id, emoji)
 
     async def again(self, interaction: Interaction) -> None:
         """Send an interaction to the bot once more."""
-        await self.people.again(interaction)
+        self.world.begin(interaction)
+
+    def _command(self, name: str, kind: int) -> Json:
+        command = next((c for c in self.world.commands if c["name"] == name and c["type"] == kind), None)
+        assert command is not None, f"no command {name}; there are {[c['name'] for c in self.world.commands]}"
+        return command
+
+    def _interaction(self, number: str) -> Interaction:
+        return self.world.interactions[int(number)]

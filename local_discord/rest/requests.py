@@ -1,14 +1,14 @@
-"""One request of REST v10, read; and the limits it is held to."""
+"""One request of REST v10, read, and how it is answered."""
 
 import json
-import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from local_discord.world import Fail, Json
+from local_discord.ids import Json
+from local_discord.posting import NewFile
 
 
 @dataclass(eq=False)
@@ -16,14 +16,14 @@ class Call:
     """One request, read."""
 
     request: web.Request
-    body: Json
-    files: list[tuple[str, bytes]]
-
+    body: Any
+    files: list[NewFile]
     name: str
-    """The route's name; see `Rest.routes`."""
+    """The route's name."""
     channel_id: int | None = None
 
     def number(self, name: str) -> int:
+        """Return an id from the path."""
         return int(self.request.match_info[name])
 
 
@@ -44,32 +44,17 @@ def as_json(value: Any, *, status: int = 200, headers: Mapping[str, str] | None 
     )
 
 
-@dataclass(eq=False)
-class Window:
-    """Five seconds of a channel's edits."""
-
-    began: float = field(default_factory=time.monotonic)
-    used: int = 0
-
-    @property
-    def left(self) -> float:
-        return self.began + 5 - time.monotonic()
-
-
-class Limited(Fail):
-    def __init__(self, seconds: float) -> None:
-        super().__init__(429, 0, "You are being rate limited.")
-        self.seconds = seconds
-
-
 async def read(request: web.Request, name: str) -> Call:
-    """Read a JSON or a multipart body."""
+    """Read a JSON or a multipart body; raise ValueError, ConnectionError."""
     if request.content_type == "multipart/form-data":
         fields = await request.post()
         payload = fields["payload_json"]
+        if isinstance(payload, web.FileField):
+            raise ValueError("payload_json is no file")
         names = sorted((name for name in fields if name.startswith("files[")), key=lambda name: int(name[6:-1]))
         uploads = [fields[name] for name in names]
-        files = [(file.filename, file.file.read()) for file in uploads if isinstance(file, web.FileField)]
-        return Call(request, json.loads(payload if isinstance(payload, str) else ""), files, name)
+        files = [NewFile(file.filename, file.file.read()) for file in uploads if isinstance(file, web.FileField)]
+        return Call(request, json.loads(payload), files, name)
     content = await request.read()
-    return Call(request, json.loads(content) if content else {}, [], name)
+    body: Json = json.loads(content) if content else {}
+    return Call(request, body, [], name)

@@ -1,0 +1,78 @@
+"""The files that a message shows, wherever Discord puts them.
+
+A file that components or an embed show is not in the message's `attachments`
+(https://docs.discord.com/developers/resources/message: "any attached files that are not referenced in embeds or
+components"); a forwarded message has its files in `message_snapshots`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import discord
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFile:
+    """One file of a message: an attachment, or a media item of its components or embeds."""
+
+    name: str
+    url: str
+    size: int | None
+    """Bytes, where Discord says so."""
+    content_type: str | None
+    spoiler: bool
+
+    @property
+    def is_picture(self) -> bool:
+        """Tell whether it is a picture: by its type, or by its name where Discord names no type."""
+        if self.content_type is not None:
+            return self.content_type.startswith("image/")
+        return self.name.lower().endswith(_PICTURES)
+
+
+def files_of(message: discord.Message) -> Iterator[ShownFile]:
+    """Yield a message's files: attachments, media of components and embeds, then those of what it forwards."""
+    for part in (message, *message.message_snapshots):
+        yield from (of_attachment(attachment) for attachment in part.attachments)
+        yield from _of_components(part.components)
+        yield from _of_embeds(part.embeds)
+
+
+def of_attachment(attachment: discord.Attachment) -> ShownFile:
+    """Describe an attachment."""
+    return ShownFile(
+        attachment.filename, attachment.url, attachment.size, attachment.content_type, attachment.is_spoiler()
+    )
+
+
+def _of_components(components: Iterable[Any]) -> Iterator[ShownFile]:
+    for component in components:
+        if isinstance(component, discord.MediaGalleryComponent):
+            yield from (_of_media(item.media, spoiler=item.spoiler) for item in component.items)
+        elif isinstance(component, discord.ThumbnailComponent | discord.FileComponent):
+            yield _of_media(component.media, spoiler=component.spoiler)
+        elif isinstance(component, discord.SectionComponent):
+            yield from _of_components([component.accessory])
+        elif isinstance(component, discord.Container):
+            yield from _of_components(component.children)
+
+
+def _of_media(media: discord.UnfurledMediaItem, *, spoiler: bool) -> ShownFile:
+    name = _name(media.url)
+    return ShownFile(name, media.url, None, media.content_type, spoiler or name.startswith("SPOILER_"))
+
+
+def _of_embeds(embeds: Sequence[discord.Embed]) -> Iterator[ShownFile]:
+    for embed in embeds:
+        for media in (embed.image, embed.thumbnail):
+            if media.url is not None:
+                # An embed shows what lies elsewhere through Discord's proxy; what was uploaded is at its own address.
+                yield ShownFile(_name(media.url), media.url, None, None, _name(media.url).startswith("SPOILER_"))
+
+
+def _name(url: str) -> str:
+    return unquote(urlsplit(url).path.rpartition("/")[2])

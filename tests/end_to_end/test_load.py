@@ -47,9 +47,8 @@ async def ask_evenly(bots: BotProcesses, channels: list[Channel]) -> list[Intera
 
 async def test_a_thousand_jobs_a_minute(bots):
     channels = [bots.discord.channel(f"paintings-{number}") for number in range(CHANNELS)]
-    bots.discord.rest.interactions.answer_seconds = (
-        60  # late answers are counted here, and not turned into other faults
-    )
+    # Late answers are counted here, and not turned into other faults.
+    bots.discord.rest.interactions.answer_seconds = 60
     bot = await bots.start(**GENEROUS, **QUIET)
     await bots.discord.slash(bots.discord.user("first"), channels[0], "imagine", prompt="a red apple")
     await bots.delivered(1)

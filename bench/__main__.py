@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 import typer
 
+from bench import equal_quality
 from bench.gpu import COMPILERS, PARTS, SIDES, Scale, everything, versions
 from bench.kernels import kernels
 from bench.memory import table
@@ -136,6 +137,20 @@ def quality_command(
 ) -> None:
     """Compare the fast path's pictures with the plain path's, as the perceptor scores them."""
     print(compare_quality(seeds, preset, generator, folder))
+
+
+@app.command("equal")
+def equal_command(
+    prompts: Annotated[int, typer.Option(help="How many of the ten prompts.")] = 10,
+    seeds: Annotated[int, typer.Option(help="Paintings of each on each side.")] = 5,
+    jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
+    folder: Annotated[Path | None, typer.Option(help="Keep the pictures and the courses here.")] = None,
+) -> None:
+    """Measure after how many steps ours scores what the published loop scores after its 500."""
+    painted = list(equal_quality.courses(equal_quality.PROMPTS[:prompts], seeds, jobs, folder))
+    if folder is not None:
+        equal_quality.keep(painted, folder / "courses.jsonl")
+    print(equal_quality.report(painted))
 
 
 def _print(rows: Iterable[str]) -> None:

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from engine import third_party
+from engine.checkpoints import Checkpoint, read_safetensors
 from engine.devices import Device
 from engine.generators import VQGAN, build_vqgan
-from engine.models import ModelStore
-from engine.perceptors import Perceptor, build_perceptor
+from engine.models import EMBEDDED, ModelStore
+from engine.perceptors import Perceptor, build_perceptor, whole_vocabulary
 
 F16 = {
     "double_z": False,
@@ -69,7 +70,9 @@ _TEXT = {
 
 
 def random_vqgan(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return the config and random tensors of a published VQGAN, named as in its checkpoint."""
+    """Return the config and random tensors of a published VQGAN, named as in its checkpoint, or the shipped one."""
+    if name == "embedded":
+        return _in_fp32(read_safetensors(EMBEDDED / "embedded-generator.safetensors"))
     torch.manual_seed(0)
     config = VQGANS[name]
     with contextlib.redirect_stdout(io.StringIO()), torch.device(_quick()):
@@ -89,11 +92,20 @@ def clip_config(name: str) -> dict[str, Any]:
 
 
 def random_clip(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return the config and random tensors of a published CLIP, named as in its checkpoint."""
+    """Return the config and random tensors of a published CLIP, named as in its checkpoint, or the shipped one."""
+    if name == "embedded":
+        config, tensors = read_safetensors(EMBEDDED / "embedded-perceptor.safetensors")
+        shape = {key: value for key, value in config.items() if key != "kind"}
+        return _in_fp32((shape, whole_vocabulary(tensors, shape["vocab_size"])))
     torch.manual_seed(0)
     config = clip_config(name)
     with torch.device(_quick()):
         return config, third_party.CLIP(**config).state_dict()
+
+
+def _in_fp32(checkpoint: Checkpoint) -> Checkpoint:
+    config, tensors = checkpoint
+    return config, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
 
 def _quick() -> str:

@@ -1,0 +1,29 @@
+from bench import equal_quality
+from bench.equal_quality import Course, courses, report
+
+
+def test_the_first_step_that_scores_enough_counts():
+    course = Course("a red apple", 0, "normal", (4, 8, 12), (0.1, 0.3, 0.2))
+    assert [course.reaches(score) for score in (0.05, 0.1, 0.2, 0.3, 0.31)] == [4, 4, 8, 8, None]
+
+
+def test_the_report_compares_equal_seeds():
+    theirs = [Course("a red apple", seed, "nerdyrodent", (500,), (score,)) for seed, score in ((0, 0.2), (1, 0.9))]
+    ours = [Course("a red apple", seed, "normal", (4, 8), (0.1, 0.3)) for seed in (1, 0)]
+    text = report([*theirs, *ours])
+    assert "| a red apple | 0.550 | 0.300 | 8, never |" in text
+    assert "Reached in 1 of 2; where it was, after 8 steps (median)." in text
+
+
+def test_both_sides_paint_from_noise(monkeypatch, tmp_path):
+    specs = {preset: equal_quality.spec_of("a red apple", 3, preset) for preset in ("nerdyrodent", "normal")}
+    assert {spec.start for spec in specs.values()} == {"noise"}
+    assert {spec.seed for spec in specs.values()} == {3}
+    assert specs["nerdyrodent"].steps == 500
+    monkeypatch.setattr(
+        equal_quality, "spec_of", lambda _p, _s, preset: specs[preset].but(width=32, height=32, steps=5)
+    )
+    painted = list(courses(["a red apple"], 1, 1, tmp_path))
+    assert [(course.preset, course.steps) for course in painted] == [("nerdyrodent", (5,)), ("normal", (4, 5))]
+    assert all(-1 <= score <= 1 for course in painted for score in course.scores)
+    assert len(list(tmp_path.glob("a-red-apple-0-*.png"))) == 2

@@ -107,7 +107,11 @@ class Files:
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a file; raise OSError."""
-        return (self._folder / path).read_bytes()
+        return self.place(path).read_bytes()
+
+    def place(self, path: str) -> Path:
+        """Return where a file lies."""
+        return self._folder / path
 
     def remove(self, path: str) -> None:
         """Delete a file, if it is there."""

@@ -5,9 +5,9 @@ from local_discord.permissions import Overwrite, Permission
 from local_discord.world import World
 
 _CHANNELS = (
-    ("paintings", "Type / to see the commands, or /imagine and what to paint"),
+    ("paintings", "Type / to see what the bot can do"),
     ("sketches", "A second channel, to see that they do not wait for each other"),
-    ("no-pictures", "Here the bot may not attach files"),
+    ("no-pictures", "The bot may not attach files here"),
 )
 
 

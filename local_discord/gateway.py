@@ -18,6 +18,8 @@ from local_discord.world import Event, World
 _DISPATCH, _HEARTBEAT, _IDENTIFY, _RESUME, _RECONNECT, _INVALID, _HELLO, _ACK = 0, 1, 2, 6, 7, 9, 10, 11
 _KEPT = 5000
 """Events that a session can be given again when it resumes."""
+_NETWORK_SECONDS = 0.05
+"""An answer that is faster than a network takes discord.py to be an old one: it notes the sending afterwards."""
 _GUILDS = 1
 _INTENTS = {
     # by event: the intent on a server, the one in direct messages
@@ -141,7 +143,8 @@ class Gateway:
 
     async def _hear(self, socket: _Socket, packet: Json) -> None:
         if packet["op"] == _HEARTBEAT:
-            socket.post({"op": _ACK, "d": None, "s": None, "t": None})
+            acknowledged: Json = {"op": _ACK, "d": None, "s": None, "t": None}
+            asyncio.get_running_loop().call_later(_NETWORK_SECONDS, socket.post, acknowledged)
         elif packet["op"] == _IDENTIFY:
             await self._identify(socket, packet["d"])
         elif packet["op"] == _RESUME:

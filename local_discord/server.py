@@ -76,14 +76,11 @@ class LocalDiscord:
         """Return the address of the page; the secret in it stays the same as long as the folder does."""
         return f"http://127.0.0.1:{self.port}/{self.world.secret}/"
 
-    async def _file(self, request: web.Request) -> web.Response:
+    async def _file(self, request: web.Request) -> web.StreamResponse:
         """Hand out an uploaded file to whoever has its signed address."""
         path, query = request.match_info["path"], request.query
         if not self.world.files.admits(path, query.get("ex", ""), query.get("hm", "")):
             return web.Response(status=404, text="This content is no longer available.")
-        try:
-            content = self.world.files.read(path)
-        except OSError:
+        if not (place := self.world.files.place(path)).is_file():
             return web.Response(status=404)
-        kind = content_type(path) or "application/octet-stream"
-        return web.Response(body=content, content_type=kind, headers={"X-Content-Type-Options": "nosniff"})
+        return web.FileResponse(place, headers={"Content-Type": content_type(path) or "application/octet-stream"})

@@ -76,8 +76,8 @@ class World:
         self.users = {number: store.user_from(number, record) for number, record in self.store.load("user")}
         if not self.roles:
             self.add_role(Role("@everyone", MEMBER, self.guild_id))
-            self.add_role(Role("painter", BOT, self._ids["bot_role"], managed=True))
-            self.add_user(User("painter", True, self._ids["bot"], [self._ids["bot_role"]]))
+            self.add_role(Role("Painter", BOT, self._ids["bot_role"], managed=True))
+            self.add_user(User("Painter", True, self._ids["bot"], [self._ids["bot_role"]]))
             self.add_user(User("owner", id=self._ids["owner"]))
         self.bot = self.users[self._ids["bot"]]
         self.owner = self.users[self._ids["owner"]]

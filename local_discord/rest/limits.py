@@ -25,8 +25,8 @@ class Limits:
     """How many requests of a route a channel takes, within how many seconds; routes without an entry are free."""
 
     def __init__(self) -> None:
-        self.routes: dict[str, tuple[int, float]] = {}
-        """By the route's name: how many, in how many seconds."""
+        self.routes: dict[str, tuple[int, float]] = {"send": (5, 5.0), "edit": (5, 5.0), "react": (1, 0.25)}
+        """By the route's name: how many, in how many seconds. Discord says no numbers; these are what people see."""
         self._windows: dict[tuple[str, int | None], _Window] = {}
 
     def take(self, route: str, channel: int | None) -> None:

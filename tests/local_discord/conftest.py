@@ -54,6 +54,7 @@ class Requests:
 @pytest.fixture
 async def local(tmp_path):
     local = await LocalDiscord.start(tmp_path / "discord")
+    local.rest.limits.routes.clear()
     yield local
     await local.close()
 

@@ -34,6 +34,8 @@ async def test_a_gallery_hides_its_files_from_attachments(local, rest, channel):
         assert media["proxy_url"] != media["url"]
     status, content = await rest.get(media["url"])
     assert (status, content) == (200, png())
+    status, part = await rest.get(media["url"], Range="bytes=0-7")
+    assert (status, part) == (206, png()[:8]), "films can be sought"
 
 
 async def test_an_embed_hides_its_file(rest, channel):

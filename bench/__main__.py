@@ -147,9 +147,11 @@ def equal_command(
     folder: Annotated[Path | None, typer.Option(help="Keep the pictures and the courses here.")] = None,
 ) -> None:
     """Measure after how many steps ours scores what the published loop scores after its 500."""
-    painted = list(equal_quality.courses(equal_quality.PROMPTS[:prompts], seeds, jobs, folder))
-    if folder is not None:
-        equal_quality.keep(painted, folder / "courses.jsonl")
+    painted: list[equal_quality.Course] = []
+    for course in equal_quality.courses(equal_quality.PROMPTS[:prompts], seeds, jobs, folder):
+        painted.append(course)
+        if folder is not None:
+            equal_quality.keep(painted, folder / "courses.jsonl")
     print(equal_quality.report(painted))
 
 

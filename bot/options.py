@@ -1,134 +1,125 @@
-"""What people typed, made into a `PaintingSpec`: options, then their own defaults, the guild's, the configuration's."""
+"""What a person asked for, made into a `PaintingSpec`; the same for Discord and the command line."""
 
 import math
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from bot.available_models import EMBEDDED, is_here, perceptors, require_generator, usual_generator
-from bot.queue.preferences import GuildSettings, UserSettings
 from bot.refusals import Refusal
-from bot.settings import Settings
+from bot.settings import LimitSettings, ModelSettings
 from engine.presets import OURS, PUBLISHED, spec_from_preset
-from engine.prompts import Prompt, parse_prompts
-from engine.spec import LARGEST_SEED, PaintingSpec, Start
+from engine.prompts import Prompt, parse_prompts, with_suffix
+from engine.spec import LARGEST_SEED, PaintingSpec, PerceptorChoice
 
 EDIT_STRENGTH = 0.7
 """How far an edit goes when nobody says: far enough to see, near enough to recognise."""
+SHAPES = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2), "widescreen": (16, 9)}
+"""Shapes by name, as width to height; they keep the number of pixels that the preset paints."""
 SMALL_SIZES = ("128x128", "192x128", "128x192", "256x256")
 LARGE_SIZES = ("512x512", "640x384", "384x640", "768x512", "512x768", "768x768", "1024x576", "1024x1024")
 _SIZE = re.compile(r"\s*(\d{2,4})\s*(?:[x×*:,]|\s)\s*(\d{2,4})\s*", re.IGNORECASE)
-_NO = re.compile(r"(?=(?<!\S)--no(?!\S))", re.IGNORECASE)
 _CELL = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """Hold what a command or a form was given; None: not said."""
-
-    prompt: str
-    negative: str = ""
-    size: str | None = None
-    steps: int | None = None
-    seed: int | None = None
-    preset: str | None = None
-    model: str | None = None
-    start: Start | None = None
-    image: str | None = None
-    """Path of the picture used as an image prompt."""
-    image_weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Canvas:
-    """Hold what an edit starts from."""
+class EditOptions:
+    """The picture to edit, and what may change in it."""
 
     picture: str
     """Path of the picture."""
-    width: int
-    height: int
+    picture_size: tuple[int, int] | None = None
+    """Width and height in pixels, whose proportions the edit keeps; None where `PaintingOptions.size` is given."""
     mask: str | None = None
+    """Path of a picture: white may change, black stays."""
     mask_text: str | None = None
-    shows: str | None = None
+    edit_from: str | None = None
     """What the picture shows now, in words."""
     strength: float = EDIT_STRENGTH
 
 
-class Orders:
-    """Turn options into specs under the defaults of one person in one guild."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaintingOptions:
+    """What one request says; None or empty: not said, so that the defaults hold."""
 
-    def __init__(self, settings: Settings, guild: GuildSettings, user: UserSettings) -> None:
-        self._settings = settings
-        self._guild = guild
-        self._user = user
-
-    def imagine(self, options: Options) -> PaintingSpec:
-        """Return the spec of a new picture; raise `Refusal`, `BadPromptError` or `BadSpecError`."""
-        changes: dict[str, Any] = {}
-        size = options.size or self._user.size or self._guild.size or self._settings.models.size
-        if size:
-            changes["width"], changes["height"] = parse_size(size)
-        if options.start is not None:
-            changes["start"] = options.start
-        return self._checked(self._spec(options, changes))
-
-    def edit(self, options: Options, canvas: Canvas) -> PaintingSpec:
-        """Return the spec of an edit, of the picture's own proportions; raise as `imagine` does."""
-        changes: dict[str, Any] = {
-            "init_image": canvas.picture,
-            "mask": canvas.mask,
-            "mask_text": canvas.mask_text,
-            "edit_from": canvas.shows,
-            "strength": canvas.strength,
-            "start": "noise",
-            "candidates": 1,
-            "coarse": 0.0,  # the picture has its full size already
-        }
-        preset = self._spec(options, {})
-        changes["width"], changes["height"] = like(canvas.width, canvas.height, preset.width * preset.height)
-        return self._checked(self._spec(options, changes))
-
-    def _spec(self, options: Options, changes: dict[str, Any]) -> PaintingSpec:
-        prompts = parse_prompts(with_suffix(options.prompt, self._user.suffix), options.negative)
-        if options.image is not None:
-            prompts += (Prompt(kind="image", content=options.image, weight=options.image_weight),)
-        models = self._settings.models
-        generator = options.model or self._guild.generator or usual_generator(models)
-        if options.steps is not None:
-            changes["steps"] = options.steps
-        return spec_from_preset(
-            prompts,
-            options.preset or self._user.preset or self._guild.preset or models.preset,
-            generator,
-            perceptors=perceptors(generator, models),
-            seed=new_seed() if options.seed is None else options.seed,
-            **changes,
-        )
-
-    def _checked(self, spec: PaintingSpec) -> PaintingSpec:
-        if spec.start == "prior" and spec.generator != "embedded":
-            raise Refusal("Only the model 'embedded' has a prior; choose another start.")
-        require_generator(spec.generator, self._settings.models)
-        for choice in spec.perceptors:
-            if not is_here(choice.name, self._settings.models):
-                raise Refusal(f"The perceptor '{choice.name}' is not here; ask the bot's owner to fetch it.")
-        limits = self._settings.limits
-        if max(spec.width, spec.height) > limits.largest_side:
-            raise Refusal(f"Pictures here are at most {limits.largest_side} pixels wide and high.")
-        if spec.steps > limits.most_steps:
-            raise Refusal(f"A painting here takes at most {limits.most_steps} steps.")
-        return spec
+    prompt: str
+    negative: str = ""
+    size: str | None = None
+    """Such as `512x384`, or one of `SHAPES`."""
+    steps: int | None = None
+    seed: int | None = None
+    preset: str | None = None
+    generator: str | None = None
+    perceptors: tuple[PerceptorChoice, ...] = ()
+    start: str | None = None
+    image_prompts: tuple[Prompt, ...] = ()
+    edit: EditOptions | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the spec by name, which win over all other options."""
 
 
-def with_suffix(prompt: str, suffix: str) -> str:
-    """Add a person's usual words, before any `--no`."""
-    wanted, *unwanted = _NO.split(prompt, maxsplit=1)
-    return " ".join(part for part in (wanted.rstrip(), suffix, *unwanted) if part)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What holds where the options say nothing."""
+
+    preset: str
+    generator: str
+    size: str | None = None
+    """None: the preset's. Edits keep the proportions of their picture instead."""
+    suffix: str = ""
+    """Words added to each prompt."""
+
+
+def configured_defaults(models: ModelSettings) -> Defaults:
+    """Return the defaults of config.yaml."""
+    return Defaults(preset=models.preset, generator=usual_generator(models), size=models.size)
+
+
+def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSettings) -> PaintingSpec:
+    """Build the spec that was asked for; raise `Refusal`, `BadPromptError` or `BadSpecError`. Reads no file."""
+    prompts = options.image_prompts
+    if options.prompt.strip() or not prompts:
+        words = parse_prompts(options.prompt, options.negative)
+        prompts = (with_suffix(words, defaults.suffix) if defaults.suffix else words) + prompts
+    preset, generator = options.preset or defaults.preset, options.generator or defaults.generator
+    changes: dict[str, Any] = {
+        "perceptors": options.perceptors or perceptors(generator, models),
+        "seed": new_seed() if options.seed is None else options.seed,
+        "steps": options.steps,
+        "start": options.start,
+    }
+    size = options.size
+    if options.edit is not None:
+        changes |= _edit_fields(options.edit)
+    else:
+        size = size or defaults.size
+    if size is not None:
+        changes["width"], changes["height"] = _size(size, preset, generator)
+    elif options.edit is not None and options.edit.picture_size is not None:
+        changes["width"], changes["height"] = like(*options.edit.picture_size, _area(preset, generator))
+    given = {name: value for name, value in changes.items() if value is not None}
+    spec = spec_from_preset(prompts, preset, generator, **given)
+    return spec.but(**options.fields) if options.fields else spec
+
+
+def require_allowed(spec: PaintingSpec, models: ModelSettings, limits: LimitSettings) -> None:
+    """Raise `Refusal` where a spec asks for networks that are not here, or for more than the limits allow."""
+    if spec.start == "prior" and spec.generator != EMBEDDED:
+        raise Refusal("Only the model 'embedded' has a prior; choose another start.")
+    require_generator(spec.generator, models)
+    for choice in spec.perceptors:
+        if not is_here(choice.name, models):
+            raise Refusal(f"The perceptor '{choice.name}' is not here; ask the bot's owner to fetch it.")
+    if max(spec.width, spec.height) > limits.largest_side:
+        raise Refusal(f"Pictures here are at most {limits.largest_side} pixels wide and high.")
+    if spec.steps > limits.most_steps:
+        raise Refusal(f"A painting here takes at most {limits.most_steps} steps.")
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Read `512x384`; raise `Refusal`."""
+    """Read `512x384` as width and height in pixels; raise `Refusal`."""
     found = _SIZE.fullmatch(text)
     if found is None:
         raise Refusal("Write the size as width x height in pixels, for example 512x384.")
@@ -154,3 +145,33 @@ def preset_names() -> tuple[str, ...]:
 def sizes(generator: str) -> tuple[str, ...]:
     """List sizes that suit a generator."""
     return SMALL_SIZES if generator == EMBEDDED else LARGE_SIZES
+
+
+def _edit_fields(edit: EditOptions) -> dict[str, Any]:
+    return {
+        "init_image": edit.picture,
+        "mask": edit.mask,
+        "mask_text": edit.mask_text,
+        "edit_from": edit.edit_from,
+        "strength": edit.strength,
+        "start": "noise",
+        "candidates": 1,
+        "coarse": 0.0,  # the picture has its full size already
+    }
+
+
+def _size(text: str, preset: str, generator: str) -> tuple[int, int]:
+    if text.strip().lower() in SHAPES:
+        return like(*SHAPES[text.strip().lower()], _area(preset, generator))
+    try:
+        return parse_size(text)
+    except Refusal:
+        raise Refusal(
+            f"Write the size as width x height in pixels, such as 512x384, or as one of {', '.join(SHAPES)}."
+        ) from None
+
+
+def _area(preset: str, generator: str) -> int:
+    """Return how many pixels a preset paints."""
+    standard = spec_from_preset((Prompt(content="a picture"),), preset, generator)
+    return standard.width * standard.height

@@ -13,7 +13,7 @@ from bot.chat.client import PaintingBot
 from bot.chat.components import Form
 from bot.chat.intake import defer_if_slow
 from bot.chat.people import person_of
-from bot.options import EDIT_STRENGTH, Canvas, Options
+from bot.options import EDIT_STRENGTH, EditOptions, PaintingOptions
 from bot.refusals import Refusal
 from cogs.options import Preset, Seed, Steps, Strength
 
@@ -70,8 +70,9 @@ class Edit(commands.Cog):
             cut_out = await self.bot.intake.keep(
                 await defer_if_slow(interaction, fetch(mask, self.bot.settings, "mask"))
             )
-        canvas = await self._canvas(picture, strength, mask=cut_out, mask_text=mask_text, shows=shows)
-        await self.paint(interaction, Options(prompt=prompt, steps=steps, seed=seed, preset=preset), canvas)
+        edit = await self._edit_options(picture, strength, mask=cut_out, mask_text=mask_text, edit_from=shows)
+        options = PaintingOptions(prompt=prompt, steps=steps, seed=seed, preset=preset, edit=edit)
+        await self.paint(interaction, options)
 
     async def edit_message(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         """Open the form for the first picture of a message."""
@@ -88,39 +89,35 @@ class Edit(commands.Cog):
 
     async def edit_job(self, interaction: discord.Interaction[Any], job_id: str, fields: Mapping[str, str]) -> None:
         """Paint over a picture of ours, from the original and not from what Discord made of it."""
-        strength, options = await self._admitted(interaction, fields)
+        strength = await self._admitted(interaction, fields)
         job = await self.bot.actions.job(job_id)
         picture = self.bot.queue.files.picture_of(job)
-        await self.paint(
-            interaction,
-            options,
-            Canvas(picture=picture, width=job.spec.width, height=job.spec.height, strength=strength),
-        )
+        edit = EditOptions(picture=picture, picture_size=(job.spec.width, job.spec.height), strength=strength)
+        await self.paint(interaction, PaintingOptions(prompt=fields["prompt"], edit=edit))
 
     async def edit_attached(self, interaction: discord.Interaction[Any], note: str, fields: Mapping[str, str]) -> None:
         """Paint over a picture that somebody attached."""
-        strength, options = await self._admitted(interaction, fields)
+        strength = await self._admitted(interaction, fields)
         attachment = attachment_from_json(await self.bot.intake.read_note(note), self.bot)
         picture = await defer_if_slow(interaction, fetch(attachment, self.bot.settings))
-        await self.paint(interaction, options, await self._canvas(picture, strength))
+        edit = await self._edit_options(picture, strength)
+        await self.paint(interaction, PaintingOptions(prompt=fields["prompt"], edit=edit))
 
-    async def _admitted(
-        self, interaction: discord.Interaction[Any], fields: Mapping[str, str]
-    ) -> tuple[float, Options]:
-        """Check what a form says and whether this person may ask for it."""
-        strength, options = _strength(fields["strength"]), Options(prompt=fields["prompt"])
-        await self.bot.intake.admit(person_of(interaction), options.prompt)
-        return strength, options
+    async def _admitted(self, interaction: discord.Interaction[Any], fields: Mapping[str, str]) -> float:
+        """Check what a form says and whether this person may ask for it; return the strength."""
+        strength = _strength(fields["strength"])
+        await self.bot.intake.admit(person_of(interaction), fields["prompt"])
+        return strength
 
-    async def paint(self, interaction: discord.Interaction[Any], options: Options, canvas: Canvas) -> None:
+    async def paint(self, interaction: discord.Interaction[Any], options: PaintingOptions) -> None:
         """Queue the edit and answer."""
         intake = self.bot.intake
-        spec = (await intake.orders(person_of(interaction))).edit(options, canvas)
+        spec = await intake.spec(person_of(interaction), options)
         await intake.take(interaction, await intake.request(interaction, "edit", spec, options.prompt))
 
-    async def _canvas(self, picture: Upload, strength: float, **more: str | None) -> Canvas:
+    async def _edit_options(self, picture: Upload, strength: float, **more: str | None) -> EditOptions:
         path = await self.bot.intake.keep(picture)
-        return Canvas(picture=path, width=picture.width, height=picture.height, strength=strength, **more)
+        return EditOptions(picture=path, picture_size=(picture.width, picture.height), strength=strength, **more)
 
 
 class EditForm(Form):

@@ -10,8 +10,9 @@ from bot.chat.attachments import fetch
 from bot.chat.client import PaintingBot
 from bot.chat.intake import defer_if_slow
 from bot.chat.people import person_of
-from bot.options import Options
+from bot.options import PaintingOptions
 from cogs.options import Model, Preset, Seed, Size, Steps
+from engine.prompts import Prompt
 from engine.spec import Start
 
 _WORDS = app_commands.Range[str, 1, 2000]
@@ -53,23 +54,23 @@ class Imagine(commands.Cog):
         """Paint a picture from words."""
         person = person_of(interaction)
         await self.bot.intake.admit(person, f"{prompt} {negative}")
-        path = None
+        image_prompts: tuple[Prompt, ...] = ()
         if image is not None:
             upload = await defer_if_slow(interaction, fetch(image, self.bot.settings))
             path = await self.bot.intake.keep(upload)
-        options = Options(
+            image_prompts = (Prompt(kind="image", content=path, weight=image_weight),)
+        options = PaintingOptions(
             prompt=prompt,
             negative=negative,
             size=size,
             steps=steps,
             seed=seed,
             preset=preset,
-            model=model,
+            generator=model,
             start=start,
-            image=path,
-            image_weight=image_weight,
+            image_prompts=image_prompts,
         )
-        spec = (await self.bot.intake.orders(person)).imagine(options)
+        spec = await self.bot.intake.spec(person, options)
         await self.bot.intake.take(interaction, await self.bot.intake.request(interaction, "imagine", spec, prompt))
 
 

@@ -2,23 +2,23 @@
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 
 from bot import jobs, logs
 from bot.chat.components import SteerForm, layout
 from bot.chat.delivery import Delivery
+from bot.chat.intake import Intake
 from bot.chat.people import Person, person_of
 from bot.jobs import Job, Kind, Request
 from bot.options import new_seed
 from bot.queue.admission import refusal_by_moderation
+from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
+from bot.settings import Settings
 from engine.prompts import parse_prompts
 from engine.spec import PaintingSpec
-
-if TYPE_CHECKING:
-    from bot.chat.client import PaintingBot
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,13 @@ FOLLOW_UPS: dict[str, Kind] = {
 class Actions:
     """Rerun, vary, refine, film, steer, stop and delete."""
 
-    def __init__(self, client: "PaintingBot", delivery: Delivery) -> None:
+    def __init__(
+        self, client: discord.Client, queue: PaintingQueue, settings: Settings, intake: Intake, delivery: Delivery
+    ) -> None:
         self._client = client
-        self._queue = client.queue
-        self._intake = client.intake
-        self._settings = client.settings
+        self._queue = queue
+        self._settings = settings
+        self._intake = intake
         self._delivery = delivery
 
     async def job(self, job_id: str) -> Job:
@@ -49,7 +51,7 @@ class Actions:
         logs.about(job.id)
         return job
 
-    async def press(self, interaction: "discord.Interaction[PaintingBot]", action: str, job_id: str) -> None:
+    async def press(self, interaction: discord.Interaction[Any], action: str, job_id: str) -> None:
         """Do what a button says; raise `Refusal`."""
         person, job = person_of(interaction), await self.job(job_id)
         if action in FOLLOW_UPS:

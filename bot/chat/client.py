@@ -78,8 +78,8 @@ class PaintingBot(commands.Bot):
         self.waiting = WaitingMessages(self, self.queue, edit_rate, settings.discord.preview_seconds)
         self.intake = Intake(self, self.queue, settings, self.waiting)
         self.delivery = Delivery(self, self.queue, settings)
-        self.actions = Actions(self, self.delivery)
-        self.reactions = Reactions(self)
+        self.actions = Actions(self, self.queue, settings, self.intake, self.delivery)
+        self.reactions = Reactions(self, self.queue, settings.reactions, self.intake, self.actions)
         self.progress = ProgressReporter(self, self.queue, self.delivery, edit_rate, self.waiting)
         self.history = History(self.queue)
         self.forms: dict[str, TakesForm] = {"steer": self.actions.steer}
@@ -167,6 +167,20 @@ class PaintingBot(commands.Bot):
         kind, about, fields = form
         try:
             await self.forms.get(kind, _refuse_unknown_form)(interaction, about, fields)
+        except Exception as error:
+            await self.explain(interaction, error)
+
+    async def press_button(self, interaction: discord.Interaction[Any], action: str, job_id: str, /) -> None:
+        """Do what a button under a job says; explain what cannot be done."""
+        try:
+            await self.actions.press(interaction, action, job_id)
+        except Exception as error:
+            await self.explain(interaction, error)
+
+    async def turn_page(self, interaction: discord.Interaction[Any], user_id: int, page: int, /) -> None:
+        """Show another page of somebody's history; explain what cannot be done."""
+        try:
+            await self.history.turn(interaction, user_id, page)
         except Exception as error:
             await self.explain(interaction, error)
 

@@ -2,16 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 import discord
 from discord import ui
 
 from bot.chat.content import ALT_LIMIT, MessageContent
 from bot.escaping import bare
-
-if TYPE_CHECKING:
-    from bot.chat.client import PaintingBot
 
 NOBODY = discord.AllowedMentions.none()
 """For edits: the client's own setting reaches sends only."""
@@ -27,6 +24,18 @@ _BUTTONS: dict[str, tuple[str, str, discord.ButtonStyle]] = {
     "stop": ("Stop", "⏹️", discord.ButtonStyle.secondary),
     "delete": ("Delete", "🗑️", discord.ButtonStyle.secondary),
 }
+
+
+class ButtonClient(Protocol):
+    """What a client does when a button is pressed."""
+
+    async def press_button(self, interaction: discord.Interaction[Any], action: str, job_id: str, /) -> None:
+        """Do `action` with a job."""
+        ...
+
+    async def turn_page(self, interaction: discord.Interaction[Any], user_id: int, page: int, /) -> None:
+        """Show another page of somebody's history."""
+        ...
 
 
 class JobButton(ui.DynamicItem[ui.Button[Any]], template=r"job:(?P<action>[a-z-]{1,20}):(?P<job_id>[a-z2-7]{8})"):
@@ -46,11 +55,9 @@ class JobButton(ui.DynamicItem[ui.Button[Any]], template=r"job:(?P<action>[a-z-]
         return cls(match["action"], match["job_id"])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Hand the press on; no exception leaves, as discord.py would only log it."""
-        try:
-            await _bot(interaction).actions.press(interaction, self.action, self.job_id)
-        except Exception as error:
-            await _bot(interaction).explain(interaction, error)
+        """Hand the press on."""
+        client: ButtonClient = interaction.client
+        await client.press_button(interaction, self.action, self.job_id)
 
 
 class PageButton(
@@ -74,10 +81,8 @@ class PageButton(
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Show the page in the same message."""
-        try:
-            await _bot(interaction).history.turn(interaction, self.user_id, self.page)
-        except Exception as error:
-            await _bot(interaction).explain(interaction, error)
+        client: ButtonClient = interaction.client
+        await client.turn_page(interaction, self.user_id, self.page)
 
 
 class Form(ui.Modal):
@@ -155,10 +160,6 @@ def boxed(*parts: ui.Item[Any]) -> ui.LayoutView:
     for part in parts:
         view.add_item(part)
     return view
-
-
-def _bot(interaction: discord.Interaction[Any]) -> "PaintingBot":
-    return interaction.client
 
 
 def note(title: str, lines: Sequence[str], colour: int) -> ui.LayoutView:

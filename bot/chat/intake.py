@@ -16,7 +16,8 @@ from bot.chat.people import Person, person_of
 from bot.chat.retry import BROKEN, retried
 from bot.chat.waiting import WaitingMessages
 from bot.jobs import Job, Kind, Request
-from bot.options import Orders
+from bot.options import PaintingOptions, painting_spec, require_allowed
+from bot.queue.preferences import defaults_for
 from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
 from bot.settings import Settings
@@ -48,13 +49,17 @@ class Intake:
         if (sentence := await self._queue.refusal(person.requester, prompt)) is not None:
             raise Refusal(sentence)
 
-    async def orders(self, person: Person) -> Orders:
-        """Return what turns this person's options into specs."""
-        return Orders(
-            self._settings,
-            await self._queue.guild_settings(person.requester.guild_id),
-            await self._queue.ledger.user_settings(person.requester.user_id),
-        )
+    async def spec(self, person: Person, options: PaintingOptions) -> PaintingSpec:
+        """Build what this person asks for under the defaults and limits here.
+
+        Raises `Refusal`, `BadPromptError` or `BadSpecError`.
+        """
+        guild = await self._queue.guild_settings(person.requester.guild_id)
+        user = await self._queue.ledger.user_settings(person.requester.user_id)
+        models = self._settings.models
+        spec = painting_spec(options, defaults_for(user, guild, models), models)
+        require_allowed(spec, models, self._settings.limits)
+        return spec
 
     async def request(
         self, interaction: discord.Interaction[Any], kind: Kind, spec: PaintingSpec, prompt: str

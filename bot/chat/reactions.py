@@ -4,18 +4,17 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import discord
 
 from bot import logs
-from bot.chat.actions import FOLLOW_UPS
+from bot.chat.actions import FOLLOW_UPS, Actions
 from bot.chat.errors import sentence_for
+from bot.chat.intake import Intake
 from bot.chat.people import Person, person_of_reaction
 from bot.jobs import Job, reaction_key
-
-if TYPE_CHECKING:
-    from bot.chat.client import PaintingBot
+from bot.queue.service import PaintingQueue
+from bot.settings import ReactionSettings
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +48,23 @@ class RateLimit:
 class Reactions:
     """Turn reactions on our finished pictures into the same actions as the buttons."""
 
-    def __init__(self, client: "PaintingBot") -> None:
+    def __init__(
+        self, client: discord.Client, queue: PaintingQueue, settings: ReactionSettings, intake: Intake, actions: Actions
+    ) -> None:
         self._client = client
+        self._queue = queue
+        self._intake = intake
+        self._actions = actions
         self._by_user, self._by_channel = RateLimit(_PER_MINUTE_USER), RateLimit(_PER_MINUTE_CHANNEL)
         self._explained = RateLimit(1)
-        self._actions = {_same(emoji): action for emoji, action in client.settings.reactions.actions.items()}
+        self._by_emoji = {_same(emoji): action for emoji, action in settings.actions.items()}
 
     async def take(self, event: discord.RawReactionActionEvent) -> None:
         """Do what a reaction asks for; ignore what is not on a job's message, not mapped, or part of a storm."""
-        action = self._actions.get(_same(str(event.emoji)))
+        action = self._by_emoji.get(_same(str(event.emoji)))
         if action is None or self._is_bot(event):
             return
-        job = await self._client.queue.ledger.by_message(event.message_id)
+        job = await self._queue.ledger.by_message(event.message_id)
         if job is None or not (self._by_user.allows(event.user_id) and self._by_channel.allows(event.channel_id)):
             return
         logs.about(job.id)
@@ -78,18 +82,17 @@ class Reactions:
 
     async def _do(self, action: str, person: Person, job: Job, event: discord.RawReactionActionEvent) -> None:
         if action == "send":
-            await self._client.actions.send_privately(person, job)
+            await self._actions.send_privately(person, job)
         elif action == "stop":
             if job.finished:
                 channel = self._client.get_partial_messageable(event.channel_id, guild_id=event.guild_id)
-                await self._client.actions.delete(person, job, channel.get_partial_message(event.message_id))
+                await self._actions.delete(person, job, channel.get_partial_message(event.message_id))
             else:
-                await self._client.actions.stop(person, job)
+                await self._actions.stop(person, job)
         elif action in FOLLOW_UPS:
-            intake = self._client.intake
             key = reaction_key(event.message_id, event.user_id, _same(str(event.emoji)))
-            await intake.admit(person, job.prompt)
-            await intake.take_by_reply(await self._client.actions.follow_up(person, action, job, key), event.message_id)
+            await self._intake.admit(person, job.prompt)
+            await self._intake.take_by_reply(await self._actions.follow_up(person, action, job, key), event.message_id)
 
     async def _explain(self, user_id: int, error: Exception) -> None:
         """Tell a refusal in a direct message, as a reaction has no private answer; at most one a minute."""

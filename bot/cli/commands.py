@@ -11,7 +11,9 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from bot.available_models import usual_pair
-from bot.cli.repaint import SHAPES, Wish, command_for, name_for, pictures_of, spec_for
+from bot.cli.arguments import checked_spec, name_for, painting_options, pictures_of
+from bot.cli.repaint import command_for
+from bot.options import SHAPES, PaintingOptions
 from bot.settings import Settings, load_settings, read_token
 from engine.catalog import ModelMissingError, catalogue, fetch, find
 from engine.pictures import spec_of
@@ -109,8 +111,8 @@ def imagine(
     output: Output = None,
 ) -> None:
     """Paint a picture from text. Ctrl-C keeps the picture so far."""
-    wish = Wish(
-        prompt=prompt,
+    options = painting_options(
+        prompt,
         negative=negative,
         size=size,
         steps=steps,
@@ -122,7 +124,7 @@ def imagine(
         start=start,
         sets=tuple(sets),
     )
-    _paint(wish, ctx.obj, output, save_every)
+    _paint(options, ctx.obj, output, save_every)
 
 
 @app.command()
@@ -147,8 +149,8 @@ def edit(
     output: Output = None,
 ) -> None:
     """Change a picture by text. Ctrl-C keeps the picture so far."""
-    wish = Wish(
-        prompt=prompt,
+    options = painting_options(
+        prompt,
         negative=negative,
         size=size,
         steps=steps,
@@ -164,7 +166,7 @@ def edit(
         mask_text=mask_text,
         strength=strength,
     )
-    _paint(wish, ctx.obj, output, save_every)
+    _paint(options, ctx.obj, output, save_every)
 
 
 @app.command()
@@ -264,9 +266,9 @@ def main() -> None:
     app()
 
 
-def _paint(wish: Wish, config: Path | None, output: Path | None, save_every: int | None) -> None:
+def _paint(options: PaintingOptions, config: Path | None, output: Path | None, save_every: int | None) -> None:
     settings = _settings(config)
-    spec = spec_for(wish, settings.models)
+    spec = checked_spec(options, settings.models)
     path = _writable(output, spec)
     from bot.cli.painting import paint
 

@@ -4,6 +4,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bot.options import Defaults, configured_defaults
+from bot.settings import ModelSettings
+
 WHOLE_PROCESS = 0
 """The guild id under which pause and drain hold for every guild and for direct messages."""
 
@@ -45,3 +48,14 @@ class UserSettings(BaseModel):
     """Added to each of their prompts."""
     notify: bool = False
     """Mention them when a picture is done."""
+
+
+def defaults_for(user: UserSettings, guild: GuildSettings, models: ModelSettings) -> Defaults:
+    """Return what holds where a person's options say nothing: their own defaults, the guild's, the configuration's."""
+    configured = configured_defaults(models)
+    return Defaults(
+        preset=user.preset or guild.preset or configured.preset,
+        generator=guild.generator or configured.generator,
+        size=user.size or guild.size or configured.size,
+        suffix=user.suffix,
+    )

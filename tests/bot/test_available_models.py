@@ -3,10 +3,9 @@
 import pytest
 
 from bot.available_models import PERCEPTOR, generators, perceptors, usual_generator, usual_pair
-from bot.cli.repaint import Wish, spec_for
-from bot.options import Options, Orders
-from bot.queue.preferences import GuildSettings, UserSettings
-from bot.settings import ModelSettings, Settings
+from bot.options import PaintingOptions, configured_defaults, painting_spec
+from bot.queue.preferences import GuildSettings, UserSettings, defaults_for
+from bot.settings import ModelSettings
 from engine.catalog import find
 
 
@@ -33,8 +32,10 @@ def test_the_embedded_pair_paints_until_the_published_one_is_complete(models):
 
 def test_commands_and_command_line_take_the_usual_pair(models):
     def both():
-        ours = Orders(Settings(models=models), GuildSettings(), UserSettings()).imagine(Options(prompt="a cat"))
-        return [(spec.generator, spec.perceptors[0].name) for spec in (ours, spec_for(Wish(prompt="a cat"), models))]
+        options = PaintingOptions(prompt="a cat")
+        everywhere = (defaults_for(UserSettings(), GuildSettings(), models), configured_defaults(models))
+        specs = [painting_spec(options, defaults, models) for defaults in everywhere]
+        return [(spec.generator, spec.perceptors[0].name) for spec in specs]
 
     assert both() == [("embedded", "embedded")] * 2
     for name in ("imagenet-16384", PERCEPTOR):

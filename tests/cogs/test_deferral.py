@@ -11,7 +11,7 @@ from discord import app_commands
 from bot.chat.intake import defer_if_slow
 from bot.chat.people import person_of
 from bot.jobs import JobState
-from bot.options import Options
+from bot.options import PaintingOptions
 from bot.refusals import Refusal
 from tests.simulated import shown
 
@@ -55,7 +55,7 @@ async def test_after_thinking_the_job_is_painted_in_public(world):
     async def slowly(interaction: discord.Interaction[Any]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         intake = world.bot.intake
-        spec = (await intake.orders(person_of(interaction))).imagine(Options(prompt="a red apple", steps=2))
+        spec = await intake.spec(person_of(interaction), PaintingOptions(prompt="a red apple", steps=2))
         await intake.take(interaction, await intake.request(interaction, "imagine", spec, "a red apple"))
 
     world.bot.tree.add_command(slowly)

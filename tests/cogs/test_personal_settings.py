@@ -9,7 +9,7 @@ async def test_settings_are_kept_and_hold_for_the_next_picture(world):
     assert "48x32" in words(result)
     job = await world.imagine(world.alice, "a red apple --no text", steps=2)
     assert (job.spec.preset, job.spec.width, job.spec.height, job.notify) == ("paper", 48, 32, True)
-    assert [p.content for p in job.spec.prompts] == ["a red apple on grey", "text"]
+    assert [p.content for p in job.spec.prompts] == ["a red apple, on grey", "text"]
     other = await world.imagine(world.bob, "a red apple", steps=2)
     assert (other.spec.preset, other.notify) == ("draft", False)
     await world.ended(job)

@@ -73,8 +73,8 @@ def _course(prompt: str, seed: int, preset: str, folder: Path | None) -> Course:
 
 def spec_of(prompt: str, seed: int, preset: str) -> PaintingSpec:
     """Return one side's painting from noise."""
-    steps = {"steps": THEIR_STEPS} if preset == THEIRS else {}
-    return spec_from_preset((Prompt(content=prompt),), preset, seed=seed, start="noise", **steps)
+    spec = spec_from_preset((Prompt(content=prompt),), preset, seed=seed, start="noise")
+    return spec.but(steps=THEIR_STEPS) if preset == THEIRS else spec
 
 
 def report(painted: Sequence[Course]) -> str:

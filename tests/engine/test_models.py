@@ -88,8 +88,8 @@ class TestPublishedFiles:
 
     @pytest.fixture
     def folder(self, tmp_path, monkeypatch):
-        file = {"urls": ("https://example.org/x",)}
-        files = (RemoteFile("tiny.yaml", **file), RemoteFile("tiny.ckpt", **file))
+        urls = ("https://example.org/x",)
+        files = (RemoteFile("tiny.yaml", urls=urls), RemoteFile("tiny.ckpt", urls=urls))
         model = Model("tiny", "generator", "MIT", "https://example.org", files)
         monkeypatch.setattr(catalog, "catalogue", lambda: {"tiny": model})
         official.write_lightning(official.random_vqgan(self.describe(tmp_path), gumbel=False), tmp_path / "tiny.ckpt")

@@ -60,7 +60,8 @@ class KorniaCutter(Cutter):
         (rng,) = rngs
         uniform = torch.rand(self.cutouts.count, 3, generator=rng, device=rng.device)
         seed = torch.randint(2**31, (1,), generator=rng, device=rng.device)
-        return KorniaParams(draw_boxes(self.cutouts, self.size, height, width, uniform)[None], int(seed))
+        boxes = draw_boxes(self.cutouts, self.size, height, width, uniform, self._power)
+        return KorniaParams(boxes[None], int(seed))
 
     def cut(self, pictures: Tensor, params: Any, part: slice = slice(None)) -> Tensor:
         """Cut some of the drawn cutouts: (1, 3, h, w) in [0, 1] to (1, k, 3, size, size), differentiable."""

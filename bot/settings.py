@@ -54,6 +54,7 @@ class WorkerSettings(_Section):
 
     device: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    deterministic: bool = False
     checkpoint_seconds: _Seconds = 15.0
     first_preview_step: int = Field(default=4, ge=1)
     preview_side: int = Field(default=768, ge=64, le=4096)

@@ -21,7 +21,8 @@ graph records everything that the step does (`engine.recording`)."""
 Network = TypeVar("Network", bound=Callable[..., Any])
 
 _CGROUP = Path("/sys/fs/cgroup")
-_USABLE = 0.6  # of the free memory: the rest is for the decoder's own activations and for fragmentation
+_FOR_CUTOUTS = {"cuda": 0.3, "cpu": 0.125}
+"""Of the whole memory; the rest is for the networks, the decoder's activations and, on a CPU, everybody else."""
 
 
 class BadDeviceError(ValueError):
@@ -70,9 +71,18 @@ class Device:
         with contextlib.suppress(OSError, AttributeError):  # not glibc
             ctypes.CDLL(None).malloc_trim(0)
 
+    def memory(self) -> int:
+        """Return the bytes that there are in all, for everybody."""
+        if self.is_cuda:
+            return torch.cuda.get_device_properties(self.torch_device).total_memory
+        return _host_memory()
+
     def fits(self, bytes_each: int) -> int:
-        """Return how many equal pieces of work fit into free memory together; at least one."""
-        return max(1, int(_USABLE * self.free_memory()) // max(1, bytes_each))
+        """Return how many cutouts are to be in memory together; at least one.
+
+        A fixed share of the whole, not of what is free at the moment: sums over other chunks are rounded otherwise.
+        """
+        return max(1, int(_FOR_CUTOUTS[self.torch_device.type] * self.memory()) // max(1, bytes_each))
 
     def compiled(self, network: Network) -> Network:
         """Return a network as the device's compiler makes it, on first use: anew for each shape that it meets.
@@ -111,12 +121,18 @@ def _constant(values: Numbers, device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
-def pick_device(name: str = "auto", precision: Precision = "auto") -> Device:
+def pick_device(name: str = "auto", precision: Precision = "auto", *, deterministic: bool = False) -> Device:
     """Choose a device ("auto", "cpu", "cuda", "cuda:1") and a precision; raise `BadDeviceError` for one not here.
 
     "auto" takes the first GPU, else the CPU, and bf16 where the chip multiplies in it. Also tunes malloc and threads
     for the CPU, which concerns the whole process.
+
+    Equal specs paint equal pictures on a CPU with equal threads. On a GPU sums in the way back are in no fixed order,
+    so that equal specs paint like pictures, not equal ones; `deterministic`, for the whole process, makes them equal on
+    equal cards with equal versions, and slower.
     """
+    if deterministic:
+        _be_deterministic()
     if precision not in ("auto", "bf16", "fp32"):
         raise BadDeviceError(f"There is no precision '{precision}'; there are auto, bf16 and fp32.")
     device = _existing(name)
@@ -131,6 +147,12 @@ def pick_device(name: str = "auto", precision: Precision = "auto") -> Device:
     # Recorded: measured 2.5 times as fast as launch by launch on an H100, at the same memory (bench/RESULTS.md).
     compiler: Compiler = "whole" if device.type == "cuda" else "none"
     return Device(device, torch.bfloat16 if bf16 else torch.float32, chip, compiler)
+
+
+def _be_deterministic() -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first product
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _existing(name: str) -> torch.device:
@@ -177,9 +199,21 @@ def _usable_cores() -> int:
         return cores
 
 
-def _free_host_memory() -> int:
+def _host_memory() -> int:
+    total = _meminfo("MemTotal")
+    try:
+        return min(total, int((_CGROUP / "memory.max").read_text()))
+    except (OSError, ValueError):  # no cgroup v2 here, or its limit is "max"
+        return total
+
+
+def _meminfo(name: str) -> int:
     lines = Path("/proc/meminfo").read_text().splitlines()
-    available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def _free_host_memory() -> int:
+    available = _meminfo("MemAvailable")
     try:
         limit = int((_CGROUP / "memory.max").read_text())
         return min(available, limit - int((_CGROUP / "memory.current").read_text()))

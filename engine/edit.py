@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.losses import PromptLoss, spherical_distance
-from engine.masks import feather, find_region, share_inside, to_latent
+from engine.masks import feather, find_region, integral, share_inside, to_latent
 from engine.perceptors import Perceptor
 from engine.pictures import read_mask, read_picture
 from engine.seeds import generators
@@ -51,14 +51,15 @@ class DirectionalLoss:
         """Take the embedded words, (1, d)."""
         self.edit = edit
         self._away = PromptLoss(words, -TOWARDS)
-        self._mask = torch.ones_like(edit.original[:, :1]) if edit.mask is None else edit.mask
+        self._integral = integral(torch.ones_like(edit.original[:, :1]) if edit.mask is None else edit.mask)
 
     def __call__(self, seen: Tensor, unchanged: Tensor, boxes: Tensor) -> Tensor:
         """Return the loss of embedded cutouts (b, n, d), next to the original's in the same boxes (b, n, 4), (b,).
 
-        A cutout has to stay like the original's the more, the less of it may change.
+        A cutout has to stay like the original's the more, the less of it may change. The notebook goes by how much of
+        the whole mask lies in the cutout; by that, one amid a large mask would have to stay as it is.
         """
-        kept = 1 - share_inside(self._mask, boxes)
+        kept = 1 - share_inside(self._integral, boxes)
         return self._away(seen) + (spherical_distance(seen, unchanged) * kept).mean(1)
 
 

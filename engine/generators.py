@@ -2,12 +2,13 @@
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from engine import third_party
 from engine.checkpoints import BadCheckpointError
@@ -50,12 +51,14 @@ class VQGAN(nn.Module):
         Not quantised, except that a Gumbel quantiser sees another space than its codebook's: there z is the codeword
         of the largest logit, which is taming's `GumbelVQ.encode` without its noise.
         """
+        encoded = self._encoded(pictures)
+        return self.likeliest(encoded) if self.kind == "gumbel" else encoded
+
+    def _encoded(self, pictures: Tensor) -> Tensor:
         weight = self.quant_conv.weight
-        hidden = self.encoder((pictures * 2 - 1).to(weight.dtype, memory_format=torch.channels_last))
-        z = self.quant_conv(hidden)
-        if self.kind == "gumbel":
-            z = self.embedding(self.proj(z).argmax(1)).permute(0, 3, 1, 2)
-        return z.float()
+        return self.quant_conv(
+            self.encoder((pictures * 2 - 1).to(weight.dtype, memory_format=torch.channels_last))
+        ).float()
 
     def quantise(self, z: Tensor) -> Tensor:
         """Replace each latent vector by its nearest codeword; the gradient goes to z unchanged.
@@ -74,15 +77,55 @@ class VQGAN(nn.Module):
         batch, _, height, width = z.shape
         return self.codebook[torch.cat(nearest)].view(batch, height, width, self.channels).permute(0, 3, 1, 2)
 
-    def decode(self, z_q: Tensor) -> Tensor:
-        """Map quantised latents to pictures (b, 3, h, w), fp32, about [0, 1] but not clamped."""
-        weight = self.post_quant_conv.weight
-        return (self.pixels(z_q.to(weight.dtype, memory_format=torch.channels_last)).float() + 1) / 2
+    # A Gumbel quantiser's own space, which its logits are made of (EleutherAI's editing notebook)
+
+    def encode_logits(self, pictures: Tensor) -> Tensor:
+        """Map pictures, as `encode` does, to what a Gumbel quantiser makes logits of."""
+        return self._encoded(pictures)
+
+    def likeliest(self, z: Tensor) -> Tensor:
+        """Return the codewords of the largest logits."""
+        return self._codewords(self._logits(z).argmax(1))
+
+    def sample_logits(self, z: Tensor, rngs: Sequence[torch.Generator]) -> Tensor:
+        """Draw a codeword for every cell by its logits, each picture's from its generator.
+
+        Straight through: the gradient is that of the mean of all codewords by their shares, temperature 1 (Jang et al.
+        2017, arXiv 1611.01144).
+        """
+        logits = self._logits(z)
+        uniform = torch.cat([torch.rand(logits[:1].shape, generator=rng, device=rng.device) for rng in rngs])
+        noisy = logits - (-uniform.clamp(min=torch.finfo(uniform.dtype).tiny).log()).log()
+        mean = torch.einsum("bnhw,nc->bchw", noisy.softmax(1), self.codebook)
+        return _StraightThrough.apply(self._codewords(noisy.argmax(1)), mean)  # type: ignore[no-any-return]
+
+    def _logits(self, z: Tensor) -> Tensor:
+        return self.proj(z.to(self.proj.weight.dtype, memory_format=torch.channels_last)).float()
+
+    def _codewords(self, codes: Tensor) -> Tensor:
+        return self.codebook[codes].permute(0, 3, 1, 2)
+
+    # To pictures
+
+    def decode(self, z_q: Tensor, *, in_full: bool = False) -> Tensor:
+        """Map quantised latents to pictures (b, 3, h, w), fp32, about [0, 1] but not clamped.
+
+        In full: the last convolution in fp32, since bf16's steps are 1/256 near -1 and 1.
+        """
+        given = z_q.to(self.post_quant_conv.weight.dtype, memory_format=torch.channels_last)
+        return ((self._pixels_in_full if in_full else self.pixels)(given).float() + 1) / 2
 
     def pixels(self, z_q: Tensor) -> Tensor:
         """Do the networks' part of `decode`, in their own precision, from about -1 to 1."""
-        hidden = self.decoder(self.post_quant_conv(z_q))
-        return self.decoder.conv_out(self.decoder.norm_out(hidden))
+        return self.decoder.conv_out(self._last_hidden(z_q))
+
+    def _pixels_in_full(self, z_q: Tensor) -> Tensor:
+        last: Any = self.decoder.conv_out
+        weight, bias = last.weight.float(), last.bias.float()
+        return F.conv2d(self._last_hidden(z_q).float(), weight, bias, last.stride, last.padding)
+
+    def _last_hidden(self, z_q: Tensor) -> Tensor:
+        return self.decoder.norm_out(self.decoder(self.post_quant_conv(z_q)))
 
     def range(self) -> tuple[Tensor, Tensor]:
         """Return the codebook's least and greatest value per channel, each (1, channels, 1, 1)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from engine.cutouts import CutoutParams, Cutter
 from engine.devices import Device
@@ -16,6 +17,7 @@ from engine.memory import even_chunks, out_of_memory, saved_bytes
 from engine.perceptors import Perceptor
 from engine.pictures import read_picture
 from engine.prompts import Prompt
+from engine.recording import is_recording
 from engine.seeds import generators
 from engine.spec import PaintingSpec
 from engine.tensors import tensor_of
@@ -63,7 +65,7 @@ class Guide:
             try:
                 return self._backward_in_chunks(pictures, params)
             except RuntimeError as error:
-                if not out_of_memory(error) or self.at_once == 1:
+                if not out_of_memory(error) or self.at_once == 1 or is_recording():
                     raise
             self.at_once = math.ceil(min(self.at_once, len(pictures) * self._count) / 2)
             self.notices.append(f"Memory ran short: the cutouts are now seen {self.at_once} at a time.")
@@ -109,11 +111,13 @@ class Guide:
 
     @torch.no_grad()
     def _encode_prompt(self, prompt: Prompt) -> Tensor:
-        """Embed a prompt, (m, d): one vector for a text, one per cutout for a picture (Crowson's notebook)."""
+        """Embed a prompt, (m, d): one vector for a text or noise, one per cutout for a picture (Crowson's notebook)."""
         if prompt.kind == "text":
             if rest := self.perceptor.cut_off(prompt.content):
                 self.notices.append(f"The prompt is longer than the model reads; it did not see: “{rest}”.")
             return self.perceptor.encode_text([prompt.content])
+        if prompt.kind == "noise":
+            return self._noise(int(prompt.content))
         image = read_picture(Path(prompt.content))
         # Keeping its shape, but no larger than the painting (Crowson's notebook).
         shrink = min(1.0, math.sqrt(self._spec.width * self._spec.height / (image.width * image.height)))
@@ -121,6 +125,11 @@ class Guide:
         picture = tensor_of(image.resize(size, Image.Resampling.LANCZOS), self._device.torch_device)
         # Not by the painting's own seed: what is wanted does not depend on it.
         return self._encode_all(picture, generators([0], "prompts", picture.device))[0]
+
+    def _noise(self, seed: int) -> Tensor:
+        """Return a random unit vector, (1, d), the same on every device."""
+        vector = torch.randn(1, self.perceptor.dims, generator=torch.Generator().manual_seed(seed))
+        return F.normalize(vector, dim=-1).to(self._device.torch_device)
 
     def _how_many_fit(self, pictures: Tensor, params: CutoutParams) -> int:
         """Return how many cutouts fit into memory at once, by what one more keeps for the backward pass."""

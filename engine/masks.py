@@ -31,9 +31,14 @@ def to_latent(mask: Tensor, size: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(mask, size)
 
 
-def share_inside(mask: Tensor, boxes: Tensor) -> Tensor:
-    """Return how much of each box (n, 4: left, top, width, height in whole pixels) a mask (1, 1, h, w) lets change."""
-    corner = F.pad(mask[0, 0].cumsum(0).cumsum(1), (1, 0, 1, 0))  # the sum of all that is above and to the left
+def integral(mask: Tensor) -> Tensor:
+    """Sum all of a mask (1, 1, h, w) that is above and to the left of each corner, (h + 1, w + 1)."""
+    on_cpu = mask[0, 0].double().cpu()  # adding up in this way, a GPU has no order that is always the same
+    return F.pad(on_cpu.cumsum(0).cumsum(1), (1, 0, 1, 0)).float().to(mask.device)
+
+
+def share_inside(corner: Tensor, boxes: Tensor) -> Tensor:
+    """Return how much of each box (…, 4: left, top, width, height, whole pixels) a mask lets change, by `integral`."""
     left, top, width, height = boxes.long().unbind(-1)
     right, bottom = left + width, top + height
     inside = corner[bottom, right] - corner[top, right] - corner[bottom, left] + corner[top, left]
@@ -45,12 +50,13 @@ def find_region(picture: Tensor, words: str, perceptors: Sequence[Perceptor], ge
     """Find where a picture (1, 3, h, w) shows what the words say, as a hard mask (1, 1, h, w): the self-mask.
 
     Monte-Carlo saliency of paper appendix H as EleutherAI's editing notebook computes it: many random crops, each
-    pixel's mean of exp(scale * cos(crop, words)), normalised and squared, cut at the mean of what is above zero.
+    pixel's mean of exp(scale * cos(crop, words)), with one more crop of value 1, normalised and squared; then cut, in
+    8 bits, at the mean of what is above zero.
     """
     total = torch.zeros_like(picture[:, :1])
     for perceptor in perceptors:
         text = perceptor.encode_text([words])
-        heat, seen = torch.zeros_like(total), torch.zeros_like(total)
+        heat, seen = torch.ones_like(total), torch.ones_like(total)
         for done in range(0, CROPS, BATCH):
             share = WIDEST + (NARROWEST - WIDEST) * done / CROPS
             boxes = _draw_squares(picture.shape[-2:], share, generator)
@@ -59,9 +65,10 @@ def find_region(picture: Tensor, words: str, perceptors: Sequence[Perceptor], ge
             for (x, y, s), value in zip(boxes, likeness.exp(), strict=True):
                 heat[..., y : y + s, x : x + s] += value
                 seen[..., y : y + s, x : x + s] += 1
-        heat = heat / seen.clamp(min=1)
+        heat = heat / seen
         total += ((heat - heat.min()) / heat.max()).square()
-    return (total >= total[total > 0].mean()).float()
+    levels = (total * (255 / len(perceptors))).floor()
+    return (levels >= levels[levels > 0].mean()).float()
 
 
 def _draw_squares(shape: torch.Size, share: float, generator: torch.Generator) -> list[tuple[int, int, int]]:

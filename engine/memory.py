@@ -14,20 +14,18 @@ _NO_MEMORY = (
 
 def saved_bytes(run: Callable[[], Tensor], besides: Iterable[Tensor]) -> int:
     """Return the bytes that `run` keeps for its backward pass, leaving out some tensors."""
-    counted = {tensor.untyped_storage().data_ptr() for tensor in besides}
-    total = 0
+    left_out = {tensor.untyped_storage().data_ptr() for tensor in besides}
+    kept: dict[int, torch.UntypedStorage] = {}
 
     def pack(tensor: Tensor) -> None:
-        nonlocal total
+        # Not the tensor is held, since a node that saves its own output would hold itself for ever, but its memory:
+        # another one in the same place would be taken for it.
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in counted:
-            counted.add(storage.data_ptr())
-            total += storage.nbytes()
-        # Nothing is packed: a node that saves its own output would hold itself for ever.
+        kept[storage.data_ptr()] = storage
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda packed: packed):
         run()
-    return total
+    return sum(storage.nbytes() for place, storage in kept.items() if place not in left_out)
 
 
 def out_of_memory(error: BaseException) -> bool:

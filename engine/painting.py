@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,20 +15,20 @@ from torch import Tensor
 
 from engine.edit import Edit, read_edit
 from engine.guides import Guide
-from engine.losses import STAIR, clamp_with_grad, latent_penalty, penalty_weight, total_variation
+from engine.losses import clamp_with_grad, latent_penalty, penalty_weight, total_variation
 from engine.models import ModelStore
 from engine.prompts import Prompt
 from engine.recording import Recorder
 from engine.seeds import derive_seed, generators
 from engine.spec import PaintingSpec
 from engine.start import first_latent, fit, replace_cells
+from engine.state import State
 from engine.tensors import image_of
 from engine.vocabulary import unknown_words_notice
 
 BETAS = (0.9, 0.999)  # paper, section 2
 LAST_RATE = 0.1  # of the learning rate, at the end of a cosine schedule
 CHECK_EVERY = 10  # steps between looks for NaN: each look makes a GPU wait
-STATE_VERSION = 2
 
 
 class LostError(RuntimeError):
@@ -36,10 +36,6 @@ class LostError(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("The painting was lost: its numbers grew without bound. Try a lower learning rate.")
-
-
-class BadStateError(RuntimeError):
-    """A saved state that does not fit the painting; nothing of it was taken."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +90,8 @@ class Painting:
         self._recorder = Recorder(self._rngs)
         self._penalty_weights = [torch.zeros((), device=self._device) for _ in spec.penalties]
         self._edit = self._read_edit()
+        self._in_logits = bool(spec.edit_from) and self._vqgan.kind == "gumbel"
+        """Whether z is what a Gumbel VQGAN makes logits of, sampled at each step (EleutherAI's editing notebook)."""
         self._set_prompts(spec.prompts)
         self._z: Tensor | None = None
         self._began = 0.0
@@ -124,6 +122,8 @@ class Painting:
         rate = self._learning_rate()
         for group in self._adam.param_groups:
             group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
+        for guide in self._guides:
+            guide.cutter.set_progress(self.step / self.spec.steps, self._device)
         for rng, seed in zip(self._rngs, self.spec.seeds, strict=True):
             rng.manual_seed(derive_seed(seed, "steps", self.step))  # so that a state needs none, nor the same device
 
@@ -131,7 +131,7 @@ class Painting:
         """Take z one step down; return the losses (count, prompts + 1), and the pictures that they are of."""
         z = self.z
         self._adam.zero_grad(set_to_none=True)
-        pictures = self._synthesise(z)
+        pictures = self._synthesise(self._sample(z))
         # Gradients gather at the pictures, chunk of cutouts by chunk, and go through the decoder once: the loss is a
         # mean over cutouts, so this is exact, and needs memory for one chunk only.
         seen = pictures.detach().requires_grad_()
@@ -146,15 +146,19 @@ class Painting:
             self._edit.confine_(z.grad)
         self._adam.step()
         with torch.no_grad():
-            if self.spec.clamp_latent:
+            if self.spec.clamp_latent and not self._in_logits:
                 low, high = self._vqgan.range()
                 z.copy_(z.maximum(low).minimum(high))
             self._ema.lerp_(z, 1 - self.spec.ema_decay)
         return losses, seen.detach()
 
-    def _synthesise(self, z: Tensor) -> Tensor:
-        """Map latents (b, c, rows, columns) to pictures in [0, 1], the picture to edit where nothing may change."""
-        pictures = clamp_with_grad(self._vqgan.decode(self._vqgan.quantise(z)))
+    def _sample(self, z: Tensor) -> Tensor:
+        """Return the codewords of a latent, as the step takes them."""
+        return self._vqgan.sample_logits(z, self._rngs) if self._in_logits else self._vqgan.quantise(z)
+
+    def _synthesise(self, codewords: Tensor) -> Tensor:
+        """Map codewords (b, c, rows, columns) to pictures in [0, 1], the picture to edit where nothing may change."""
+        pictures = clamp_with_grad(self._vqgan.decode(codewords))
         return pictures if self._edit is None else self._edit.put_back(pictures)
 
     def _regularisers(self, z: Tensor) -> Iterator[Tensor]:
@@ -172,12 +176,16 @@ class Painting:
         return self.spec.learning_rate * (LAST_RATE + (1 - LAST_RATE) * wave)
 
     def _change_stage(self) -> None:
-        """Go from half to full size when the coarse steps are done; renew Adam at each stair (`mse`)."""
+        """Go from half to full size when the coarse steps are done; renew Adam where a staircase falls (`mse`)."""
         if self.z.shape[-2:] != self._grid and self.step >= self._coarse_steps:
             with torch.no_grad():
                 self._set_latent(fit(self._ema, self._vqgan, self._grid))
-        stairs = any(penalty.schedule == "staircase" for penalty in self.spec.penalties)
-        if stairs and self.step and self.step % STAIR == 0:
+        weights = [
+            [penalty_weight(penalty, step, self.spec.steps) for step in (max(0, self.step - 1), self.step)]
+            for penalty in self.spec.penalties
+            if penalty.schedule == "staircase"
+        ]
+        if any(before != now for before, now in weights):
             self._renew_adam()
 
     # The start
@@ -203,7 +211,8 @@ class Painting:
     def _start(self) -> Tensor:
         spec, rngs = self.spec, generators(self.spec.seeds, "start", self._device)
         if self._edit is not None:
-            z = self._vqgan.encode(self._edit.original).expand(spec.count, -1, -1, -1)
+            encode = self._vqgan.encode_logits if self._in_logits else self._vqgan.encode
+            z = encode(self._edit.original).expand(spec.count, -1, -1, -1)
         else:
             grid = (self._grid[0] // 2, self._grid[1] // 2) if self._coarse_steps else self._grid
             prior = self._models.prior(spec.generator) if spec.start == "prior" else None
@@ -228,8 +237,9 @@ class Painting:
 
     def steer(self, prompts: tuple[Prompt, ...]) -> None:
         """Go on from here towards other prompts."""
-        self.spec = self.spec.but(prompts=prompts)
+        steered = self.spec.but(prompts=prompts)
         self._set_prompts(prompts)
+        self.spec = steered
 
     def _set_prompts(self, prompts: tuple[Prompt, ...]) -> None:
         self._recorder.forget()
@@ -267,13 +277,19 @@ class Painting:
 
     @torch.no_grad()
     def pictures(self) -> list[Image.Image]:
-        """Return all pictures as they stand after the last step."""
+        """Return all pictures as they stand after the last step, the decoder's last layer in full precision."""
         self._check()
-        return [image_of(picture) for picture in self._synthesise(self._shown())]
+        pictures = self._vqgan.decode(self._codewords(), in_full=True).clamp(0, 1)
+        return [image_of(picture) for picture in (pictures if self._edit is None else self._edit.put_back(pictures))]
 
+    @torch.no_grad()
     def save_latent(self, path: Path, index: int = 0) -> None:
         """Write the latent that `picture` shows, for `PaintingSpec.init_latent`."""
-        save_file({"z": self._shown()[index : index + 1].detach().cpu().contiguous()}, path)
+        z = self._codewords() if self._in_logits else self._shown()
+        save_file({"z": z[index : index + 1].detach().cpu().contiguous()}, path)
+
+    def _codewords(self) -> Tensor:
+        return self._vqgan.likeliest(self._shown()) if self._in_logits else self._vqgan.quantise(self._shown())
 
     def _shown(self) -> Tensor:
         z = self.z
@@ -282,35 +298,27 @@ class Painting:
     def state_dict(self) -> dict[str, Any]:
         """Copy all that is needed to go on exactly from here, as plain tensors, numbers and strings."""
         self._check()
-        return {
-            "version": STATE_VERSION,
-            "spec": self.spec.to_json(),
-            "step": self.step,
-            "z": self.z.detach().clone(),
-            "z_orig": self._z_orig.clone(),
-            "ema": self._ema.clone(),
-            "adam": copy.deepcopy(self._adam.state_dict()),
-        }
+        moments = copy.deepcopy(self._adam.state_dict()["state"])
+        z, z_orig, ema = (one.detach().clone() for one in (self.z, self._z_orig, self._ema))
+        return State(self.spec, self.step, z, z_orig, ema, moments).to_dict()
 
-    def load_state_dict(self, state: dict[str, Any]) -> Self:
-        """Go on from a state of this painting, steered or not, saved on this kind of device or another.
+    def load_state_dict(self, saved: Mapping[str, Any]) -> Self:
+        """Go on from a state of this painting, steered or not, saved on this kind of device or on another.
 
         Raise `BadStateError`, and change nothing, where it does not fit.
         """
-        latents = {new: state[new if new in state else old] for new, old in _RENAMED.items()}
-        steered = PaintingSpec.from_json(state["spec"])
-        if steered.prompts != self.spec.prompts:
-            self.steer(steered.prompts)
-        self._set_latent(latents["z"].to(self._device))
-        self._z_orig, self._ema = latents["z_orig"].to(self._device), latents["ema"].to(self._device)
-        moments = state["adam"]["state"]  # how this device steps is not the state's to say
-        self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
-        self.step = state["step"]
+        coarse = (self._grid[0] // 2, self._grid[1] // 2)
+        sizes = [self._grid, coarse] if self._coarse_steps else [self._grid]
+        shapes = [torch.Size((self.spec.count, self._vqgan.channels, *size)) for size in sizes]
+        state = State.read(saved, self.spec, shapes)
+        if state.spec.prompts != self.spec.prompts:
+            self.steer(state.spec.prompts)
+        self._set_latent(state.z.to(self._device))
+        self._z_orig, self._ema = state.z_orig.to(self._device), state.ema.to(self._device)
+        # How this device steps is not the state's to say.
+        self._adam.load_state_dict({**self._adam.state_dict(), "state": state.moments})
+        self.step = state.step
         return self
-
-
-_RENAMED = {"z": "z", "z_orig": "first_z", "ema": "average"}
-"""What states call the latents, now and in version 1."""
 
 
 def _backward(losses: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ class Perceptor(nn.Module):
         self.clip = clip
         self.size: int = clip.visual.input_resolution
         self.context: int = clip.context_length
+        self.dims: int = clip.text_projection.shape[1]
+        """Of the common space."""
         self.logit_scale: float = clip.logit_scale.exp().item()
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)

@@ -3,6 +3,7 @@
 a lighthouse | storm:0.5 | text:-0.3        parts between bars, a weight after a colon
 a lighthouse::2 storm::0.5 --no text, fog   Midjourney's: `::weight` ends a part; `--no` pushes away
 storm:0.5:0.8                               weight and stop
+a lighthouse | noise=7::0.3                 towards a random point, the same for each number
 """
 
 import re
@@ -26,6 +27,7 @@ _DOUBLE = re.compile(rf":{{2,}}(?:({_NUMBER})(?::({_NUMBER}))?(?=[\s,;]|$))?", r
 # Straight after a word, or with a space before the colon: "rating: 5" is text.
 _SINGLE = re.compile(rf"(?<=[^\s\d:])(?::|[ ]:[ ]?)({_NUMBER})(?:[ ]?:[ ]?({_NUMBER}))?$", re.IGNORECASE)
 _ONLY_WEIGHT = re.compile(rf":{_NUMBER}(?::{_NUMBER})?", re.IGNORECASE)
+_NOISE = re.compile(r"noise=([0-9]{1,10})", re.IGNORECASE)
 _NO = re.compile(r"(?<![\w-])--no(?![\w‒–—―-])", re.IGNORECASE)
 _PHONE_NO = re.compile(r"(?<![\w-])[‒–—―]no(?![\w‒–—―-])", re.IGNORECASE)
 _PHONE_MINUS = re.compile(r"(?<=:)[‒–—―−](?=[0-9.])")
@@ -40,13 +42,13 @@ class BadPromptError(ValueError):
 
 
 class Prompt(BaseModel):
-    """Hold one target of the loss: a text or a picture, how strongly it pulls, and when it stops pulling."""
+    """Hold one target of the loss: a text, a picture or noise, how strongly it pulls, and when it stops pulling."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    kind: Literal["text", "image"] = "text"
+    kind: Literal["text", "image", "noise"] = "text"
     content: str = Field(min_length=1)
-    """The text, or the path of the picture."""
+    """The text, the path of the picture, or the seed of the noise in decimal digits."""
     weight: float = 1.0
     """Negative pushes away."""
     stop: float | None = None
@@ -79,8 +81,8 @@ def parse_prompts(text: str, negative: str = "") -> tuple[Prompt, ...]:
 
 
 def format_prompts(prompts: tuple[Prompt, ...]) -> str:
-    """Write text prompts so that `parse_prompts` reads the same ones; image prompts are no text and left out."""
-    return " | ".join(_written(prompt) for prompt in prompts if prompt.kind == "text")
+    """Write prompts so that `parse_prompts` reads the same ones; image prompts are no text and left out."""
+    return " | ".join(_written(prompt) for prompt in prompts if prompt.kind != "image")
 
 
 def with_suffix(prompts: tuple[Prompt, ...], suffix: str) -> tuple[Prompt, ...]:
@@ -156,15 +158,17 @@ def _trimmed(words: str) -> str:
 
 
 def _prompt(words: str, weight: str | None, stop: str | None, default: float) -> Prompt:
+    noise = _NOISE.fullmatch(words)
+    kind, content = ("noise", noise[1]) if noise else ("text", words)
     pull = _number(weight) if weight else default
     if not abs(pull) <= LARGEST_WEIGHT:
         raise BadPromptError(f"The weight '{weight:.20}' must be from {-LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}.")
     if stop is None:
-        return Prompt(content=words, weight=pull)
+        return Prompt(kind=kind, content=content, weight=pull)
     distance = _number(stop)
     if not 0 <= distance <= FARTHEST:
         raise BadPromptError(f"The stop '{stop:.20}' must be a distance from 0 to {FARTHEST:.2f}.")
-    return Prompt(content=words, weight=pull, stop=distance)
+    return Prompt(kind=kind, content=content, weight=pull, stop=distance)
 
 
 def _number(text: str) -> float:
@@ -187,14 +191,15 @@ def _too_long() -> BadPromptError:
 
 def _written(prompt: Prompt) -> str:
     weight = repr(prompt.weight).removesuffix(".0")
+    content = f"noise={prompt.content}" if prompt.kind == "noise" else prompt.content
     if prompt.stop is not None:
-        return f"{prompt.content}::{weight}:{prompt.stop!r}"
-    return prompt.content if _reads_alone(prompt) else f"{prompt.content}::{weight}"
+        return f"{content}::{weight}:{prompt.stop!r}"
+    return content if _reads_as(content, prompt) else f"{content}::{weight}"
 
 
-def _reads_alone(prompt: Prompt) -> bool:
+def _reads_as(words: str, prompt: Prompt) -> bool:
     """Say whether the words alone read as this prompt, as they do unless they look like they end in a weight."""
     try:
-        return list(_parts(prompt.content)) == [prompt]
+        return list(_parts(words)) == [prompt]
     except BadPromptError:
         return False

@@ -61,6 +61,8 @@ class Cutouts(_Numbers):
     count: int = Field(default=32, ge=1, le=512)
     power: float = Field(default=1.0, gt=0, le=10)
     """Crop side = min + (max - min) * u**power: above 1 favours small crops."""
+    first_power: float | None = Field(default=None, gt=0, le=10)
+    """The power of the first step, from where it goes evenly to `power`; None: the same throughout."""
     overview: int = Field(default=0, ge=0, le=512)
     """How many of the cutouts show the whole picture."""
 

@@ -36,7 +36,9 @@ def paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int | 
 
 def _paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console) -> bool:
     with console.status("Loading the models"):
-        device = pick_device(settings.worker.device, settings.worker.precision)
+        device = pick_device(
+            settings.worker.device, settings.worker.precision, deterministic=settings.worker.deterministic
+        )
         painting = Painting(spec, ModelStore(settings.models.folder, device))
     for notice in painting.notices:
         console.print(notice, markup=False)

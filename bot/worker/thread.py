@@ -169,7 +169,7 @@ def set_up(settings: Settings, files: Files, emit: Emit) -> tuple[Device, JobRun
 
     The models come before the first job because building them would hold up the loop while it serves people.
     """
-    device = pick_device(settings.worker.device, settings.worker.precision)
+    device = pick_device(settings.worker.device, settings.worker.precision, deterministic=settings.worker.deterministic)
     models = ModelStore(settings.models.folder, device)
     try:
         generator = usual_generator(settings.models)

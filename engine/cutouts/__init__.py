@@ -59,6 +59,16 @@ class Cutter:
         self.cutouts = cutouts
         self.augmentations = augmentations
         self.size = size
+        self._power: Tensor | None = None
+
+    def set_progress(self, progress: float, device: torch.device) -> None:
+        """Go on to the power of a step, from 0 at the first to 1 after the last."""
+        first, last = self.cutouts.first_power, self.cutouts.power
+        if first is None:
+            return
+        if self._power is None:
+            self._power = torch.zeros((), device=device)
+        self._power.fill_(first + (last - first) * progress)  # where a recorded step reads it
 
     def draw(self, height: int, width: int, rngs: Sequence[torch.Generator]) -> CutoutParams:
         """Draw everything random about the next cutouts of pictures of this size, each picture's from its generator."""
@@ -70,7 +80,7 @@ class Cutter:
         uniform = torch.rand(count, 19, generator=rng, device=device)
         noise = torch.randn(count, 3, self.size, self.size, generator=rng, device=device)
         return CutoutParams(
-            boxes=draw_boxes(self.cutouts, self.size, height, width, uniform[:, :3])[None],
+            boxes=draw_boxes(self.cutouts, self.size, height, width, uniform[:, :3], self._power)[None],
             affine=draw_affine(numbers, uniform[:, 3:9])[None],
             perspective=draw_perspective(numbers, uniform[:, 9:10], uniform[:, 10:14], uniform[:, 14:18])[None],
             colour=colour[None],

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from engine.devices import constant
+from engine.losses import clamp_with_grad
 from engine.spec import Augmentations
 
 LUMA = (0.299, 0.587, 0.114)
@@ -42,4 +43,4 @@ def recolour(cutouts: Tensor, colour: Tensor, lift: Tensor) -> Tensor:
     """Apply `colour_change` to (n, 3, h, w)."""
     mean_luma = cutouts.mean((2, 3)) @ constant(LUMA, cutouts.device)
     changed = torch.baddbmm((lift * mean_luma)[:, None, None], colour, cutouts.flatten(2))
-    return changed.view_as(cutouts).clamp(0, 1)
+    return clamp_with_grad(changed.view_as(cutouts))

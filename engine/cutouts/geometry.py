@@ -13,19 +13,23 @@ ERASED_RATIO = (0.3, 1 / 0.3)
 """nerdyrodent/VQGAN-CLIP `Er`: share of the cutout, and height over width."""
 
 
-def draw_boxes(cutouts: Cutouts, size: int, height: int, width: int, uniform: Tensor) -> Tensor:
+def draw_boxes(
+    cutouts: Cutouts, size: int, height: int, width: int, uniform: Tensor, power: Tensor | float | None = None
+) -> Tensor:
     """Draw crops as Crowson's z+quantize notebook does, (n, 3) uniform numbers to (n, 4) boxes in whole pixels.
 
     side = floor(u^power * (max - min) + min), max the picture's shorter side, min that or the perceptor's input size.
+    A power given takes the place of the spec's.
     """
     largest = min(height, width)
     smallest = min(largest, size)
-    side = (uniform[:, 0] ** cutouts.power * (largest - smallest) + smallest).floor()
+    side = (uniform[:, 0] ** (cutouts.power if power is None else power) * (largest - smallest) + smallest).floor()
     left = (uniform[:, 1] * (width - side + 1)).floor()
     top = (uniform[:, 2] * (height - side + 1)).floor()
     boxes = torch.stack([left, top, side, side], 1)
-    if cutouts.overview:
-        boxes[: cutouts.overview] = constant((0.0, 0.0, width, height), boxes.device)
+    whole = cutouts.count if cutouts.method == "pooled" else cutouts.overview
+    if whole:
+        boxes[:whole] = constant((0.0, 0.0, width, height), boxes.device)
     return boxes
 
 

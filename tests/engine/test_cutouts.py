@@ -7,9 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from bench.kornia_cutouts import KorniaCutter, KorniaParams, kornia_chain
-from engine.cutouts import CutoutParams, Cutter
-from engine.cutouts.colour import colour_change
+from engine.cutouts import CutoutParams, Cutter, sampling
+from engine.cutouts.colour import colour_change, recolour
 from engine.cutouts.geometry import draw_boxes, homography_to_square
+from engine.cutouts.sampling import pool
 from engine.spec import Augmentations, Cutouts
 
 SIZE = 64
@@ -199,3 +200,52 @@ def test_a_gpu_s_one_look_up_sees_the_same(monkeypatch):
         cut.square().sum().backward()
         seen.append((cut.detach(), picture.grad))
     torch.testing.assert_close(seen[0], seen[1])
+
+
+@pytest.mark.parametrize("size", [16, 40, 64])
+def test_in_a_fixed_order_the_same_is_pooled(size):
+    results = []
+    for run in (pool, sampling._pool_in_order):
+        pictures = torch.rand(2, 3, 40, 56, generator=rng()).requires_grad_()
+        pooled = run(pictures, size)
+        pooled.square().sum().backward()
+        results.append((pooled.detach(), pictures.grad))
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_in_a_fixed_order_the_same_is_looked_up(monkeypatch):
+    cutter = Cutter(Cutouts(count=5), Augmentations(), SIZE)
+    params, results = cutter.draw(96, 128, [rng(3), rng(4)]), []
+    for fixed in (False, True):
+        monkeypatch.setattr(sampling, "_wants_fixed_order", lambda _, fixed=fixed: fixed)
+        pictures = torch.cat([smooth_picture(), smooth_picture(seed=1)]).requires_grad_()
+        cut = cutter.cut(pictures, params)
+        cut.square().sum().backward()
+        results.append((cut.detach(), pictures.grad))
+    torch.testing.assert_close(results[0], results[1], atol=2e-5, rtol=1e-4)
+
+
+def test_a_saturated_channel_is_still_pulled_back():
+    """Where jitter drives a channel out of range, the gradient that leads back in is kept (Crowson's notebook)."""
+    white = torch.ones(1, 3, SIZE, SIZE).requires_grad_()
+    brighter = 1.5 * torch.eye(3)[None]
+    for direction, kept in ((1.0, True), (-1.0, False)):
+        white.grad = None
+        (direction * recolour(white, brighter, torch.zeros(1))).sum().backward()
+        assert white.grad is not None
+        assert bool(white.grad.abs().sum() > 0) == kept
+
+
+def test_pooled_cutouts_say_that_they_show_all():
+    cutter = Cutter(Cutouts(method="pooled", count=3), Augmentations(), SIZE)
+    assert cutter.draw(96, 128, [rng()]).boxes.tolist() == [[[0, 0, 128, 96]] * 3]
+
+
+def test_the_power_goes_from_the_first_to_the_last():
+    cutter = Cutter(Cutouts(count=512, first_power=0.3), STILL, SIZE)
+    sides = []
+    for progress in (0.0, 0.5, 1.0):
+        cutter.set_progress(progress, torch.device("cpu"))
+        sides.append((cutter.draw(264, 264, [rng()]).boxes[..., 2].mean() - SIZE) / 200)
+    # the mean of u^p is 1 / (1 + p)
+    assert [float(side) for side in sides] == pytest.approx([1 / 1.3, 1 / 1.65, 1 / 2], abs=0.04)

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -38,8 +40,8 @@ def test_free_memory_is_within_the_machine():
 
 
 class _Small(Device):
-    def free_memory(self) -> int:
-        return 1000
+    def memory(self) -> int:
+        return 5000
 
 
 def test_chunks_are_even_and_fit():
@@ -47,3 +49,45 @@ def test_chunks_are_even_and_fit():
     assert even_chunks(32, device.fits(bytes_each=1)) == [slice(0, 32)]
     assert even_chunks(32, device.fits(bytes_each=25)) == [slice(0, 16), slice(16, 32)]  # 24 would leave a ragged rest
     assert len(even_chunks(32, device.fits(bytes_each=10_000))) == 32
+
+
+def test_chunks_do_not_depend_on_what_is_free_at_the_moment(monkeypatch):
+    device = pick_device("cpu")
+    before = device.fits(2**20)
+    monkeypatch.setattr(Device, "free_memory", lambda _: 2**21)
+    assert device.fits(2**20) == before > 2
+
+
+DETERMINISTIC = """
+import sys, torch
+from pathlib import Path
+from engine.devices import pick_device
+from engine.models import ModelStore
+from engine.painting import Painting
+from engine.spec import PaintingSpec
+device = pick_device(sys.argv[2], deterministic=True)
+assert torch.are_deterministic_algorithms_enabled()
+store = ModelStore(Path(sys.argv[1]), device, embedded=Path(sys.argv[1]))
+for method in ("crops", "pooled"):
+    spec = PaintingSpec.from_json('{"prompts":[{"content":"a red apple"}],"width":256,"height":256,"steps":5,'
+        '"cutouts":{"count":16,"method":"%s"},"perceptors":["embedded"]}' % method)
+    pictures = []
+    for _ in range(2):
+        painting = Painting(spec, store)
+        list(painting)
+        pictures.append(painting.picture().tobytes())
+    print(pictures[0] == pictures[1])
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cpu",
+        pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
+    ],
+)
+def test_deterministic_paints_equal_pictures(tiny_models, name):
+    words = [sys.executable, "-c", DETERMINISTIC, str(tiny_models), name]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]

@@ -100,3 +100,17 @@ def test_decoding_is_repeatable_and_leaves_the_global_seed_alone(generator):
     z = _latent(generator, 1, 8, 8)
     assert torch.equal(generator.decode(z), generator.decode(z))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_finished_picture_is_smooth_where_bf16_has_steps(half):
+    """Near white bf16 has steps of 1/256 of the range from -1 to 1: half of what 8 bits show, and seen in gradients."""
+    with torch.no_grad():
+        z = half.quantise(_latent(half, 1, 8, 8))
+        rough, smooth = half.decode(z), half.decode(z, in_full=True)
+    assert (rough - smooth).abs().max() < 0.02
+    assert len(smooth.unique()) > 2 * len(rough.unique())
+
+
+def test_in_fp32_a_finished_picture_is_the_same(generator):
+    z = generator.quantise(_latent(generator, 1, 8, 8))
+    torch.testing.assert_close(generator.decode(z), generator.decode(z, in_full=True))

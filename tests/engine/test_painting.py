@@ -269,6 +269,18 @@ def test_pictures_are_prompts_too(store, photo):
     assert painting._guides[0]._prompts[1].embeddings.shape[0] == 6  # one embedding per cutout
 
 
+def test_noise_is_a_prompt_too(store):
+    """Crowson's notebook: a direction drawn from a seed of its own, the same in every painting."""
+    prompts = (*APPLE, Prompt(kind="noise", content="7", weight=0.5))
+    one, other = (Painting(spec_of(seed=seed).but(prompts=prompts), store) for seed in (1, 2))
+    (embedded,) = one._guides[0]._prompts[1].embeddings
+    assert torch.equal(embedded, other._guides[0]._prompts[1].embeddings[0])
+    assert embedded.norm().item() == pytest.approx(1)
+    assert len(next(one).losses) == 3
+    drawn = torch.randn(1, len(embedded), generator=torch.Generator().manual_seed(7))[0]
+    torch.testing.assert_close(embedded, drawn / drawn.norm())
+
+
 def test_an_ensemble_weighs_its_perceptors(store):
     pair = (PerceptorChoice(name="embedded", weight=3), PerceptorChoice(name="embedded", weight=1))
     painting = Painting(spec_of(perceptors=pair), store)

@@ -124,3 +124,22 @@ def test_what_does_not_begin_with_a_proposal_is_not_held_to_its_start() -> None:
     assert from_noise.learning_rate > proposed.learning_rate
     assert from_noise.steps > proposed.steps
     assert spec_from_preset(PROMPTS, "normal", start="noise", steps=7).steps == 7
+
+
+def test_paper_begins_with_random_pixels() -> None:
+    """Section 2: "the initial image contains random pixel values"."""
+    assert full("paper").start == "pixels"
+
+
+def test_mse_pulls_to_the_picture_where_there_is_one() -> None:
+    """The regularised notebook: `z_orig = z.clone()` with an init image, zeros without."""
+    assert [penalty.target for penalty in full("mse").penalties] == ["zero"]
+    edit = spec_from_preset((Prompt(content="a"),), "mse", init_image="a.png")
+    assert [(p.target, p.weight, p.rate) for p in edit.penalties] == [("start", 0.75, 0.15)]
+
+
+def test_directional_has_the_editing_notebooks_numbers() -> None:
+    spec = full("directional")
+    assert (spec.learning_rate, spec.steps, spec.width, spec.cutouts.count) == (0.15, 400, 640, 64)
+    assert (spec.cutouts.first_power, spec.cutouts.power, spec.augmentations.greyscale) == (0.3, 1, 0.1)
+    assert (spec.clamp_latent, spec.penalties) == (False, ())

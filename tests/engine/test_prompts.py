@@ -210,3 +210,13 @@ def test_no_suffix_loses_a_weight_or_a_stop(text: str, suffix: str) -> None:
 def test_a_suffix_that_makes_it_too_long_is_refused() -> None:
     with pytest.raises(BadPromptError, match="at most 2000 characters"):
         with_suffix(parse_prompts("a" * 1990), "oil on canvas")
+
+
+def test_noise_is_a_prompt_with_a_seed():
+    prompts = parse_prompts("a | noise=7::0.5 | noise=8::-0.1:0.3")
+    assert prompts[1:] == (
+        Prompt(kind="noise", content="7", weight=0.5),
+        Prompt(kind="noise", content="8", weight=-0.1, stop=0.3),
+    )
+    assert parse_prompts(format_prompts(prompts)) == prompts
+    assert parse_prompts("white noise=7 tape")[0].kind == "text"

@@ -12,6 +12,7 @@ from engine.models import ModelStore
 from engine.painting import Painting
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
+from engine.recording import _stream
 from engine.spec import Cutouts
 
 
@@ -84,9 +85,12 @@ class Plain(Recording):
 @pytest.fixture
 def tape(monkeypatch):
     Tape.made = 0
+    _stream.cache_clear()
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Tape)
     monkeypatch.setattr(torch.cuda, "Stream", lambda _: None)
     monkeypatch.setattr(torch.cuda, "graph", lambda tape, stream: tape)
+    yield
+    _stream.cache_clear()
 
 
 def spec_of(preset="paper", **changes):
@@ -139,6 +143,40 @@ def test_a_recorded_painting_is_steered_and_resumed(tape, tiny_models, cpu):
     assert recorded[0] != recorded[1]
     assert torch.equal(recorded[2], plain[2])
     assert Tape.made == 3
+
+
+def test_what_does_not_fit_a_second_time_is_painted_unrecorded(tape, tiny_models, cpu, monkeypatch):
+    def full(self):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    recorded, plain = (Painting(spec_of(), store) for store in stores(tiny_models, cpu))
+    monkeypatch.setattr(Tape, "__enter__", full)
+    assert [iterate.losses for iterate in recorded] == [iterate.losses for iterate in plain]
+    assert Tape.made == 1  # it is not tried again and again
+
+
+def test_memory_that_runs_short_in_a_recording_is_not_tried_again_inside(tiny_models, cpu, monkeypatch):
+    guide = Painting(spec_of(), ModelStore(tiny_models, cpu, embedded=tiny_models))._guides[0]
+
+    def scarce(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(guide, "_backward_in_chunks", scarce)
+    monkeypatch.setattr("engine.guides.is_recording", lambda: True)
+    with pytest.raises(torch.OutOfMemoryError):
+        guide.backward(torch.rand(1, 3, 32, 48, requires_grad=True), [torch.Generator()])
+    assert guide.notices == []
+
+
+def test_all_paintings_record_on_one_stream(tape, tiny_models, cpu, monkeypatch):
+    streams = []
+    monkeypatch.setattr(torch.cuda, "graph", lambda tape, stream: streams.append(stream) or tape)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: object())
+    store = stores(tiny_models, cpu)[0]
+    for _ in range(2):
+        list(Painting(spec_of(steps=4), store))
+    assert len(streams) == 2
+    assert len(set(streams)) == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

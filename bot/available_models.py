@@ -2,10 +2,9 @@
 
 from bot.escaping import plain
 from bot.refusals import Refusal
-from bot.settings import AUTO, ModelSettings
+from bot.settings import AUTO, EMBEDDED, ModelSettings
 from engine.catalog import catalogue
 
-EMBEDDED = "embedded"
 GENERATOR, PERCEPTOR = "imagenet-16384", "ViT-B/32"
 """The published pair that is used as soon as both are fetched."""
 

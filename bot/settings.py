@@ -1,21 +1,53 @@
 """`config.yaml` and the environment, read into typed settings. Secrets come from the environment only."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from engine.catalog import Kind, catalogue
+from engine.presets import PRESETS
 
 PREFIX = "PAINTER__"
 """`PAINTER__WORKER__DEVICE=cpu` in the environment is `worker.device: cpu` in config.yaml, and wins over it."""
 
 AUTO = "auto"
 """Stands for the published networks where they have been fetched, and for the embedded ones elsewhere."""
+EMBEDDED = "embedded"
 Action = Literal["rerun", "same-seed", "vary", "refine", "timelapse", "send", "stop"]
 _Seconds = Annotated[float, Field(gt=0)]
+_Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+def _as_list(value: Any) -> Any:
+    """Take a single value where a list is expected."""
+    return value if value is None or value == AUTO or isinstance(value, list | tuple | dict | set) else [value]
+
+
+def _known(name: str, there_are: Iterable[str]) -> str:
+    """Return `name`; raise `ValueError` where there is no such thing."""
+    names = tuple(there_are)
+    if name not in names:
+        raise ValueError(f"one of {', '.join(names)}")
+    return name
+
+
+def _models(kind: Kind) -> tuple[str, ...]:
+    return (EMBEDDED, *(model.name for model in catalogue().values() if model.kind == kind))
+
+
+def _known_perceptors(names: Any) -> Any:
+    return names if names == AUTO else tuple(_known(name, _models("perceptor")) for name in names)
+
+
+_Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+_Ids = Annotated[tuple[int, ...], BeforeValidator(_as_list)]
+_PresetName = Annotated[str, AfterValidator(lambda name: _known(name, PRESETS))]
+_GeneratorName = Annotated[str, AfterValidator(lambda name: _known(name, (AUTO, *_models("generator"))))]
 
 
 class BadSettingsError(Exception):
@@ -30,8 +62,8 @@ class DiscordSettings(_Section):
     """How the bot meets Discord."""
 
     api_base: str = Field(default="https://discord.com/api/v10", pattern=r"^https?://")
-    cdn_hosts: tuple[str, ...] = ("cdn.discordapp.com", "media.discordapp.net")
-    guild_ids: tuple[int, ...] = ()
+    cdn_hosts: _Texts = ("cdn.discordapp.com", "media.discordapp.net")
+    guild_ids: _Ids = ()
     preview_seconds: _Seconds = 3.0
     edit_age_seconds: _Seconds = 3300.0
     longest_rate_limit: Annotated[float, Field(ge=30)] = 30.0
@@ -74,18 +106,18 @@ class DeliverySettings(_Section):
 class ModelSettings(_Section):
     """Which networks there are, and which are used when nobody says."""
 
-    folder: Path = Path("data/models")
-    generator: str = "auto"
-    perceptors: Literal["auto"] | tuple[str, ...] = "auto"
-    preset: str = "normal"
+    folder: _Folder = Path("data/models")
+    generator: _GeneratorName = AUTO
+    perceptors: Annotated[_Texts | Literal["auto"], BeforeValidator(_as_list), AfterValidator(_known_perceptors)] = AUTO
+    preset: _PresetName = "normal"
     size: str | None = Field(default=None, pattern=r"^\d{2,4}x\d{2,4}$")
-    allowed: tuple[str, ...] = ()
+    allowed: _Texts = ()
 
 
 class StorageSettings(_Section):
     """Where things lie, and for how long."""
 
-    folder: Path = Path("data")
+    folder: _Folder = Path("data")
     keep_days: float = Field(default=30.0, gt=0)
     keep_gigabytes: float = Field(default=20.0, gt=0)
     ledger_days: float = Field(default=365.0, gt=0)
@@ -94,10 +126,10 @@ class StorageSettings(_Section):
 class ModerationSettings(_Section):
     """What may not be asked for, in any guild, and what may not be shown."""
 
-    blocked_words: tuple[str, ...] = ()
-    blocked_users: tuple[int, ...] = ()
+    blocked_words: _Texts = ()
+    blocked_users: _Ids = ()
     pictures: Literal["show", "spoiler", "refuse"] = "show"
-    concepts: tuple[str, ...] = ("an explicit nude", "a sexual act", "a bloody wound", "a mutilated body")
+    concepts: _Texts = ("an explicit nude", "a sexual act", "a bloody wound", "a mutilated body")
     picture_threshold: float = Field(default=0.5, gt=0, le=1)
 
 
@@ -128,7 +160,7 @@ class ReactionSettings(_Section):
         "✉️": "send",
         "❌": "stop",
     }
-    seeded: tuple[str, ...] = ("🔁", "🎲", "❌")
+    seeded: _Texts = ("🔁", "🎲", "❌")
 
 
 class Settings(BaseSettings):
@@ -179,13 +211,13 @@ def load_settings(path: Path | None) -> Settings:
 
 def read_token(environment: Mapping[str, str] = os.environ) -> SecretStr | None:
     """Take the bot's token from DISCORD_TOKEN, or from the file named by DISCORD_TOKEN_FILE; None if neither is set."""
-    token = environment.get("DISCORD_TOKEN", "").strip()
+    token = _unquoted(environment.get("DISCORD_TOKEN", ""))
     file = environment.get("DISCORD_TOKEN_FILE", "").strip()
     if token and file:
         raise BadSettingsError("DISCORD_TOKEN and DISCORD_TOKEN_FILE are both set: keep one of them.")
     if file:
         try:
-            token = Path(file).read_text(encoding="utf-8").strip()
+            token = _unquoted(Path(file).expanduser().read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError):
             raise BadSettingsError(f"DISCORD_TOKEN_FILE: expected a readable text file, found {file}.") from None
         if not token:
@@ -193,6 +225,13 @@ def read_token(environment: Mapping[str, str] = os.environ) -> SecretStr | None:
     if any(character.isspace() for character in token):
         raise BadSettingsError("DISCORD_TOKEN: expected the bot's token alone, found spaces inside it.")
     return SecretStr(token) if token else None
+
+
+def _unquoted(text: str) -> str:
+    """Take off spaces around a value, and the quotes that shells take off and env files do not."""
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1].strip() if quoted else text
 
 
 def require_token(environment: Mapping[str, str] = os.environ) -> SecretStr:
@@ -240,4 +279,9 @@ def _line(error: ValidationError) -> str:
         hint = " Secrets belong in the environment." if "token" in key else ""
         return f"{key}: there is no such setting; config.yaml of the repository lists all of them.{hint}"
     expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    expected = _EXPECTED.get(first["type"], expected)
     return f"{key}: expected {expected}, found {first['input']!r}."
+
+
+_EXPECTED = {"tuple_type": "a list such as [one, two]", "string_pattern_mismatch": "a value such as config.yaml shows"}
+"""Pydantic's kinds of complaint that speak of Python, in words for people."""

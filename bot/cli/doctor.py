@@ -118,9 +118,8 @@ def _fetched(folder: Path) -> Iterator[Finding]:
         else:
             yield Finding("ok", "Models", f"{model.name} is here and verified")
     if not any_here:
-        yield Finding(
-            "note", "Models", f"none fetched; `python -m bot models fetch` {GENERATOR} and {PERCEPTOR} for more"
-        )
+        commands = " && ".join(f"python -m bot models fetch {name}" for name in (GENERATOR, PERCEPTOR))
+        yield Finding("note", "Models", f"none fetched; for more: `{commands}`")
 
 
 def _writable(subject: str, folder: Path) -> Finding:

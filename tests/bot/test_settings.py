@@ -71,6 +71,11 @@ def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
         ("worker: 5", "worker: expected"),
         ("- worker", "expected sections"),
         ("worker: [", "expected YAML"),
+        ("discord: {guild_ids: {a: 1}}", "discord.guild_ids: expected a list such as [one, two]"),
+        ("models: {preset: best}", "models.preset: expected one of paper, "),
+        ("models: {generator: imagenet}", "models.generator: expected one of auto, embedded, imagenet-16384, "),
+        ("models: {perceptors: [ViT-B/32, ViT-B/64]}", "expected one of embedded, ViT-B/32, "),
+        ("models: {size: big}", "models.size: expected a value such as config.yaml shows, found 'big'"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(tmp_path, text, expected):
@@ -121,3 +126,39 @@ def test_a_token_that_cannot_be_used_is_explained_without_being_shown(tmp_path):
             require_token(environment)
         assert expected in str(caught.value)
         assert "secret" not in str(caught.value)
+
+
+def test_a_single_value_is_a_list_of_one(tmp_path, monkeypatch):
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "discord: {guild_ids: 123, cdn_hosts: cdn.example.org}\n"
+        "moderation: {blocked_words: nude, blocked_users: 5, concepts: a nude}\n"
+        "models: {perceptors: RN50, allowed: coco}\nreactions: {seeded: 🔁}\n"
+    )
+    settings = load_settings(path)
+    assert settings.discord.guild_ids == (123,)
+    assert settings.discord.cdn_hosts == ("cdn.example.org",)
+    assert (settings.moderation.blocked_words, settings.moderation.blocked_users) == (("nude",), (5,))
+    assert settings.moderation.concepts == ("a nude",)
+    assert (settings.models.perceptors, settings.models.allowed) == (("RN50",), ("coco",))
+    assert settings.reactions.seeded == ("🔁",)
+    monkeypatch.setenv("PAINTER__DISCORD__GUILD_IDS", "123")
+    assert load_settings(None).discord.guild_ids == (123,)
+
+
+def test_a_tilde_is_the_home_folder_wherever_a_path_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "token").write_text("abc")
+    path = tmp_path / "config.yaml"
+    path.write_text("storage: {folder: ~/painter}\nmodels: {folder: ~/models}\n")
+    settings = load_settings(path)
+    assert (settings.storage.folder, settings.models.folder) == (tmp_path / "painter", tmp_path / "models")
+    assert require_token({"DISCORD_TOKEN_FILE": "~/token"}).get_secret_value() == "abc"
+
+
+@pytest.mark.parametrize("quoted", ['"abc.def"', "'abc.def'", ' "abc.def" \n'])
+def test_quotes_around_the_token_are_taken_off(quoted, tmp_path):
+    file = tmp_path / "token"
+    file.write_text(quoted)
+    assert require_token({"DISCORD_TOKEN": quoted}).get_secret_value() == "abc.def"
+    assert require_token({"DISCORD_TOKEN_FILE": str(file)}).get_secret_value() == "abc.def"

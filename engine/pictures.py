@@ -39,6 +39,10 @@ class PictureLimits:
     smallest_side: int = 8
     ratio: float = 20.0
     """Longer side over shorter side."""
+    scans: int = 100
+    """Passes over a progressive JPEG, which each take as long as a picture; programs write about ten."""
+    scanned_pixels: int = 768 * 10**6
+    """Pixels times passes."""
 
 
 def read_picture(source: Path | bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:
@@ -142,6 +146,8 @@ def _decoded(source: Path | bytes, limits: PictureLimits) -> Image.Image:
         raise _too_heavy(limits.file_bytes)
     image = _opened(_without_texts(data))
     _check_size(image.width, image.height, limits)
+    if image.format == "JPEG":
+        _check_scans(data.count(b"\xff\xda"), image.width * image.height, limits)
     try:
         image.load()
         return ImageOps.exif_transpose(image)
@@ -215,6 +221,12 @@ def _check_size(width: int, height: int, limits: PictureLimits) -> None:
         raise BadPictureError(f"{measured}; each side needs at least {limits.smallest_side}.")
     if max(width, height) > limits.ratio * min(width, height):
         raise BadPictureError(f"{measured}; one side may be at most {limits.ratio:g} times the other.")
+
+
+def _check_scans(scans: int, pixels: int, limits: PictureLimits) -> None:
+    """Refuse a JPEG of few bytes that takes minutes; `scans` counts their markers, those of thumbnails too."""
+    if scans > limits.scans or scans * pixels > limits.scanned_pixels:
+        raise BadPictureError("That JPEG is built of far too many passes; save it anew as a PNG.")
 
 
 def _plain(image: Image.Image, mode: str, behind: str = "white") -> Image.Image:

@@ -10,6 +10,7 @@ import os
 import platform
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _LANDLOCK_ASK_VERSION = 444, 446, 1
@@ -73,7 +74,7 @@ def protect(*secrets: str) -> None:
     for name in secrets:
         os.environ.pop(name, None)
     try:
-        fields = open("/proc/self/stat", encoding="ascii").read().rpartition(")")[2].split()  # noqa: SIM115
+        fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
         begin, end = int(fields[47]), int(fields[48])
     except OSError:  # no Linux
         return

@@ -8,7 +8,7 @@ import discord
 from discord import app_commands, ui
 from discord.ext import commands
 
-from bot.chat.attachments import Upload, attachment_from_json, attachment_to_json, fetch
+from bot.chat.attachments import Upload, attachment_from_json, attachment_to_json
 from bot.chat.client import PaintingBot
 from bot.chat.components import Form
 from bot.chat.intake import defer_if_slow
@@ -64,11 +64,11 @@ class Edit(commands.Cog):
         if mask is not None and mask_text is not None:
             raise Refusal("Give either a mask picture or mask words, not both.")
         await self.bot.intake.admit(person_of(interaction), " ".join((prompt, shows or "", mask_text or "")))
-        picture = await defer_if_slow(interaction, fetch(image, self.bot.settings))
+        picture = await defer_if_slow(interaction, self.bot.uploads.fetch(interaction.user.id, image))
         cut_out = None
         if mask is not None:
             cut_out = await self.bot.intake.keep(
-                await defer_if_slow(interaction, fetch(mask, self.bot.settings, "mask"))
+                await defer_if_slow(interaction, self.bot.uploads.fetch(interaction.user.id, mask, "mask"))
             )
         edit = await self._edit_options(picture, strength, mask=cut_out, mask_text=mask_text, edit_from=shows)
         options = PaintingOptions(prompt=prompt, steps=steps, seed=seed, preset=preset, edit=edit)
@@ -99,7 +99,7 @@ class Edit(commands.Cog):
         """Paint over a picture that somebody attached."""
         strength = await self._admitted(interaction, fields)
         attachment = attachment_from_json(await self.bot.intake.read_note(note), self.bot)
-        picture = await defer_if_slow(interaction, fetch(attachment, self.bot.settings))
+        picture = await defer_if_slow(interaction, self.bot.uploads.fetch(interaction.user.id, attachment))
         edit = await self._edit_options(picture, strength)
         await self.paint(interaction, PaintingOptions(prompt=fields["prompt"], edit=edit))
 

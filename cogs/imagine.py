@@ -6,7 +6,6 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.attachments import fetch
 from bot.chat.client import PaintingBot
 from bot.chat.intake import defer_if_slow
 from bot.chat.people import person_of
@@ -56,7 +55,7 @@ class Imagine(commands.Cog):
         await self.bot.intake.admit(person, f"{prompt} {negative}")
         image_prompts: tuple[Prompt, ...] = ()
         if image is not None:
-            upload = await defer_if_slow(interaction, fetch(image, self.bot.settings))
+            upload = await defer_if_slow(interaction, self.bot.uploads.fetch(interaction.user.id, image))
             path = await self.bot.intake.keep(upload)
             image_prompts = (Prompt(kind="image", content=path, weight=image_weight),)
         options = PaintingOptions(

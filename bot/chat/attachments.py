@@ -1,8 +1,10 @@
 """Uploads: from Discord's own hosts only, size checked before reading, decoded in a child process with limits."""
 
 import asyncio
+import functools
 import io
 import json
+import logging
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +16,21 @@ from urllib.parse import urlsplit
 import discord
 from PIL import Image
 
+from bot.chat import decoding
 from bot.refusals import Refusal
 from bot.settings import Settings
+
+log = logging.getLogger(__name__)
 
 Purpose = Literal["picture", "mask"]
 _ROOT = Path(__file__).resolve().parents[2]
 _DECODING_SECONDS = 20.0
 _DECODERS = ThreadPoolExecutor(2, "decoding")
 """Each child may take gigabytes, so however many people upload, two are decoded at a time."""
+_MOST_AT_ONCE = 8
+"""People whose files are read or wait for it. Each holds a whole file in memory."""
+_SMALLEST_SIDE = 32
+_LONGEST_SENTENCE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +42,36 @@ class Upload:
     height: int
 
 
-async def fetch(attachment: discord.Attachment, settings: Settings, purpose: Purpose = "picture") -> Upload:
-    """Download and check an attachment; raise `Refusal` with one sentence."""
-    check_source(attachment, settings)
-    try:
-        content = await attachment.read()
-    except discord.HTTPException:
-        raise Refusal("Discord did not hand out that file; send it again.") from None
-    if len(content) > settings.limits.upload_bytes:
-        raise _too_large(settings)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_DECODERS, decode, content, purpose, settings.limits.upload_bytes)
+class Uploads:
+    """Fetch and decode what people attach: one file of each person at a time, and few waiting in all."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._people: set[int] = set()
+
+    async def fetch(self, user_id: int, attachment: discord.Attachment, purpose: Purpose = "picture") -> Upload:
+        """Download and check an attachment; raise `Refusal` with one sentence."""
+        check_source(attachment, self._settings)
+        if user_id in self._people:
+            raise Refusal("The picture that you sent before is still being read; send this one when it is done.")
+        if len(self._people) >= _MOST_AT_ONCE:
+            raise Refusal("Many pictures are being read right now; send yours again in a minute.")
+        self._people.add(user_id)
+        try:
+            return await self._fetch(attachment, purpose)
+        finally:
+            self._people.discard(user_id)
+
+    async def _fetch(self, attachment: discord.Attachment, purpose: Purpose) -> Upload:
+        limits = self._settings.limits
+        try:
+            content = await attachment.read()
+        except discord.HTTPException:
+            raise Refusal("Discord did not hand out that file; send it again.") from None
+        if len(content) > limits.upload_bytes:
+            raise _too_large(self._settings)
+        work = functools.partial(decode, content, purpose, limits.upload_bytes, limits.largest_side)
+        return await asyncio.get_running_loop().run_in_executor(_DECODERS, work)
 
 
 def attachment_to_json(attachment: discord.Attachment) -> bytes:
@@ -66,9 +94,12 @@ def check_source(attachment: discord.Attachment, settings: Settings) -> None:
         raise _too_large(settings)
 
 
-def decode(content: bytes, purpose: Purpose, file_bytes: int) -> Upload:
-    """Decode a stranger's file in a child process; raise `Refusal`. Blocks: not for the loop."""
-    command = [sys.executable, "-m", "bot.chat.decoding", purpose, str(file_bytes)]
+def decode(content: bytes, purpose: Purpose, file_bytes: int, longest_side: int) -> Upload:
+    """Decode a stranger's file in a child process; raise `Refusal`. Blocks: not for the loop.
+
+    What comes back is at most `longest_side` pixels wide and high, and at most `file_bytes` long.
+    """
+    command = [sys.executable, "-m", "bot.chat.decoding", purpose, str(file_bytes), str(longest_side)]
     try:
         done = subprocess.run(  # noqa: S603, our own interpreter and words of ours
             command,
@@ -81,12 +112,32 @@ def decode(content: bytes, purpose: Purpose, file_bytes: int) -> Upload:
         )
     except subprocess.TimeoutExpired:
         raise Refusal("That picture takes too long to read; save it anew as a PNG.") from None
-    if done.returncode == 0:
-        with Image.open(io.BytesIO(done.stdout), formats=["PNG"]) as image:
-            return Upload(done.stdout, *image.size)
-    if done.returncode == 3:
-        raise Refusal(done.stderr.decode("utf-8", "replace").strip())
+    if done.returncode == 0 and (upload := from_pixels(done.stdout, file_bytes)) is not None:
+        return upload
+    if done.returncode == decoding.REFUSED:
+        raise Refusal(done.stderr.decode("utf-8", "replace").strip()[:_LONGEST_SENTENCE])
+    if done.returncode == decoding.NOT_CONFINED:
+        log.error("Nothing confines the process that decodes uploads here, so none is read: see deploy/README.md")
+        raise Refusal("Pictures that people send cannot be read safely on this machine; ask the bot's owner.")
     raise Refusal("That picture cannot be read; save it anew as a PNG.")
+
+
+def from_pixels(written: bytes, file_bytes: int) -> Upload | None:
+    """Make an upload of what the decoding child wrote, smaller if it would be too long; None for anything else."""
+    header, pixels = written[: decoding.HEADER.size], written[decoding.HEADER.size :]
+    if len(header) < decoding.HEADER.size:
+        return None
+    name, width, height = decoding.HEADER.unpack(header)
+    mode = name.rstrip(b"\0").decode("ascii", "replace")
+    if len(pixels) != width * height * {"L": 1, "RGB": 3}.get(mode, 0) or not pixels:
+        return None
+    image = Image.frombytes(mode, (width, height), pixels)
+    while True:
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", compress_level=1)
+        if buffer.tell() <= file_bytes or max(image.size) <= _SMALLEST_SIDE:
+            return Upload(buffer.getvalue(), *image.size)
+        image.thumbnail((image.width * 2 // 3, image.height * 2 // 3))
 
 
 def _too_large(settings: Settings) -> Refusal:

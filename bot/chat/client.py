@@ -22,6 +22,7 @@ from pydantic import SecretStr
 
 from bot import logs
 from bot.chat.actions import Actions
+from bot.chat.attachments import Uploads
 from bot.chat.components import JobButton, PageButton, form_of
 from bot.chat.delivery import Delivery
 from bot.chat.edit_rate import EditRate
@@ -37,6 +38,7 @@ from bot.operations.metrics import Metrics
 from bot.queue.files import StorageError, write_whole
 from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
+from bot.sandbox import protect
 from bot.settings import BadSettingsError, DiscordSettings, Settings, require_token
 from bot.worker.thread import DeviceLostError
 
@@ -77,6 +79,7 @@ class PaintingBot(commands.Bot):
         edit_rate = EditRate(settings.discord.preview_seconds, time.monotonic)
         self.waiting = WaitingMessages(self, self.queue, edit_rate, settings.discord.preview_seconds)
         self.intake = Intake(self, self.queue, settings, self.waiting)
+        self.uploads = Uploads(settings)
         self.delivery = Delivery(self, self.queue, settings)
         self.actions = Actions(self, self.queue, settings, self.intake, self.delivery)
         self.reactions = Reactions(self, self.queue, settings.reactions, self.intake, self.actions)
@@ -217,6 +220,7 @@ class _Tree(app_commands.CommandTree[PaintingBot]):
 def run(settings: Settings) -> None:
     """Be the bot until somebody ends the process; raise `BadSettingsError` for a token that Discord refuses."""
     token = require_token()
+    protect("DISCORD_TOKEN")
     logs.set_up(settings.log, (token.get_secret_value(),))
     Route.BASE = settings.discord.api_base
     asyncio.run(_serve(settings, token))

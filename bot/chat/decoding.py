@@ -1,12 +1,12 @@
-"""Decode one stranger's picture: file on standard input, PNG on standard output, a sentence on standard error.
+"""Decode one stranger's picture: file on standard input, pixels on standard output, a sentence on standard error.
 
 Run as a child process, so that a decoder that goes wrong, or is taken over by what it reads, has nothing but this
 process: `python -m bot.chat.decoding picture|mask LARGEST_FILE_IN_BYTES LONGEST_SIDE_IN_PIXELS`. Exit 3: the picture
 is refused, for the reason given. Exit 4: nothing confines a process on this system, so nothing was read.
 """
 
-import io
 import resource
+import struct
 import sys
 
 from PIL import Image
@@ -15,9 +15,9 @@ from bot.sandbox import SandboxError, confine
 from engine.pictures import BadPictureError, PictureLimits, read_mask, read_picture
 
 REFUSED, NOT_CONFINED = 3, 4
+HEADER = struct.Struct("!4sII")
 _MEMORY_BYTES = 2 * 2**30
 _CPU_SECONDS = 10
-_SMALLEST_SIDE = 32
 _LIMITS = {
     resource.RLIMIT_AS: _MEMORY_BYTES,
     resource.RLIMIT_CPU: _CPU_SECONDS,
@@ -30,7 +30,8 @@ _LIMITS = {
 def main(purpose: str, file_bytes: int, longest_side: int) -> int:
     """Give up everything but computing, then read, decode and write; return the exit status.
 
-    What comes out is at most `longest_side` pixels wide and high and has at most `file_bytes` bytes.
+    What comes out is `HEADER` (mode, width, height) and the pixels, at most `longest_side` wide and high. It is no
+    picture file, so that nobody has to decode what a decoder that was taken over has written.
     """
     for kind, limit in _LIMITS.items():
         resource.setrlimit(kind, (limit, limit))
@@ -43,25 +44,15 @@ def main(purpose: str, file_bytes: int, longest_side: int) -> int:
     try:
         image = (read_mask if purpose == "mask" else read_picture)(sys.stdin.buffer.read(), limits)
         image.thumbnail((longest_side, longest_side))
-        png = _png_within(image, file_bytes)
+        pixels = HEADER.pack(image.mode.encode(), *image.size) + image.tobytes()
     except BadPictureError as error:
         sys.stderr.write(str(error))
         return REFUSED
     except MemoryError:
         sys.stderr.write("That picture needs too much memory; send a smaller one.")
         return REFUSED
-    sys.stdout.buffer.write(png)
+    sys.stdout.buffer.write(pixels)
     return 0
-
-
-def _png_within(image: Image.Image, limit: int) -> bytes:
-    """Encode as PNG, smaller if need be: what came as a JPEG may have several times its bytes."""
-    while True:
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=1)
-        if buffer.tell() <= limit or max(image.size) <= _SMALLEST_SIDE:
-            return buffer.getvalue()
-        image = image.resize((max(1, image.width * 2 // 3), max(1, image.height * 2 // 3)), Image.Resampling.LANCZOS)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import io
 import multiprocessing
 import sys
 
-from bot.chat import decoding
+from bot.chat import attachments, decoding
 
 
 def decoded(content, limit):
@@ -22,12 +22,14 @@ def decoded(content, limit):
         assert not written
         return said
     assert (status, said) == (0, "")
-    return written
+    upload = attachments.from_pixels(written, limit)
+    assert upload is not None
+    return upload.png
 
 
 def decode(pipe, content, limit):
     """Be the child process: its program, its limits, its three streams."""
     sys.stdin, sys.stdout, sys.stderr = (io.TextIOWrapper(io.BytesIO(start)) for start in (content, b"", b""))
-    status = decoding.main("picture", limit)
+    status = decoding.main("picture", limit, 4096)
     sys.stderr.seek(0)
     pipe.send((status, sys.stdout.buffer.getvalue(), sys.stderr.read()))

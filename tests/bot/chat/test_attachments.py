@@ -1,3 +1,4 @@
+import asyncio
 import io
 from types import SimpleNamespace
 from typing import Any
@@ -6,7 +7,7 @@ import discord
 import pytest
 from PIL import Image
 
-from bot.chat.attachments import check_source, fetch
+from bot.chat.attachments import Uploads, check_source
 from bot.refusals import Refusal
 from bot.settings import DiscordSettings, LimitSettings, Settings
 
@@ -36,14 +37,14 @@ def settings() -> Settings:
 
 
 async def test_a_picture_comes_back_as_a_png_with_its_size(settings):
-    upload = await fetch(sent(png()), settings)
+    upload = await Uploads(settings).fetch(1, sent(png()))
     assert (upload.width, upload.height) == (20, 10)
     with Image.open(io.BytesIO(upload.png)) as image:
         assert (image.format, image.mode, image.size) == ("PNG", "RGB", (20, 10))
 
 
 async def test_a_mask_comes_back_as_grey(settings):
-    upload = await fetch(sent(png()), settings, "mask")
+    upload = await Uploads(settings).fetch(1, sent(png()), "mask")
     with Image.open(io.BytesIO(upload.png)) as image:
         assert image.mode == "L"
 
@@ -76,20 +77,41 @@ def test_a_configured_base_hands_out_its_own_files_and_no_other_port_does():
 
 async def test_a_large_file_is_refused_before_it_is_read(settings):
     with pytest.raises(Refusal, match="too large"):
-        await fetch(sent(size=4097, error=AssertionError("read")), settings)
+        await Uploads(settings).fetch(1, sent(size=4097, error=AssertionError("read")))
 
 
 async def test_a_file_larger_than_it_said_is_refused_after(settings):
     with pytest.raises(Refusal, match="too large"):
-        await fetch(sent(b"x" * 5000, size=10), settings)
+        await Uploads(settings).fetch(1, sent(b"x" * 5000, size=10))
 
 
 async def test_a_file_that_is_gone_is_one_sentence(settings):
     answer: Any = SimpleNamespace(status=404, reason="gone")
     with pytest.raises(Refusal, match="send it again"):
-        await fetch(sent(error=discord.NotFound(answer, "gone")), settings)
+        await Uploads(settings).fetch(1, sent(error=discord.NotFound(answer, "gone")))
 
 
 async def test_what_is_no_picture_is_one_sentence(settings):
     with pytest.raises(Refusal, match="no picture that can be read"):
-        await fetch(sent(b"<html>"), settings)
+        await Uploads(settings).fetch(1, sent(b"<html>"))
+
+
+async def test_one_file_of_each_person_at_a_time_and_few_in_all(settings):
+    uploads, release = Uploads(settings), asyncio.Event()
+
+    class Slow:
+        url, size = "https://cdn.discordapp.com/a.png", 10
+
+        async def read(self):
+            await release.wait()
+            raise ConnectionError
+
+    reading = [asyncio.create_task(uploads.fetch(user, Slow())) for user in range(8)]  # pyright: ignore[reportArgumentType]
+    await asyncio.sleep(0)
+    with pytest.raises(Refusal, match="sent before is still being read"):
+        await uploads.fetch(0, sent(png()))
+    with pytest.raises(Refusal, match="Many pictures are being read"):
+        await uploads.fetch(99, sent(png()))
+    release.set()
+    await asyncio.gather(*reading, return_exceptions=True)
+    assert (await uploads.fetch(0, sent(png()))).width == 20

@@ -9,7 +9,6 @@ import errno
 import os
 import platform
 import struct
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
@@ -24,26 +23,18 @@ _NUMBER, _ARCHITECTURE, _THIRD_ARGUMENT = 0, 4, 32
 _PROT_EXEC = 4
 
 _ALLOWED = (
-    "read write writev close lseek brk mmap mprotect munmap mremap madvise futex rt_sigaction rt_sigprocmask"
-    " rt_sigreturn sigaltstack restart_syscall sched_yield nanosleep clock_nanosleep clock_gettime times getrusage"
-    " getrandom getpid gettid exit exit_group"
-).split()
-"""What computing takes, and talking through pipes that are open: no path, no socket, no process, no thread."""
-_NUMBERS: Mapping[str, tuple[int, int, Sequence[int]]] = {
-    # machine: its AUDIT_ARCH, the number of seccomp(2), the numbers of `_ALLOWED`
-    "x86_64": (
-        0xC000003E,
-        317,
-        (0, 1, 20, 3, 8, 12, 9, 10, 11, 25, 28, 202, 13, 14, 15, 131, 219, 24, 35, 230, 228, 100, 98, 318, 39, 186, 60)
-        + (231,),
-    ),
-    "aarch64": (
-        0xC00000B7,
-        277,
-        (63, 64, 66, 57, 62, 214, 222, 226, 215, 216, 233, 98, 134, 135, 139, 132, 128, 124, 101, 115, 113, 153, 165)
-        + (278, 172, 178, 93, 94),
-    ),
-}
+    ("read write writev close lseek", (0, 1, 20, 3, 8), (63, 64, 66, 57, 62)),
+    ("brk mmap mprotect munmap mremap madvise", (12, 9, 10, 11, 25, 28), (214, 222, 226, 215, 216, 233)),
+    ("rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack", (13, 14, 15, 131), (134, 135, 139, 132)),
+    ("futex restart_syscall sched_yield", (202, 219, 24), (98, 128, 124)),
+    ("nanosleep clock_nanosleep clock_gettime times getrusage", (35, 230, 228, 100, 98), (101, 115, 113, 153, 165)),
+    ("getrandom getpid gettid exit exit_group", (318, 39, 186, 60, 231), (278, 172, 178, 93, 94)),
+)
+"""What computing takes, and talking through pipes that are open: no path, no socket, no process, no thread.
+
+System calls, with their numbers on x86_64 and on aarch64."""
+_MACHINES = {"x86_64": (1, 0xC000003E, 317), "aarch64": (2, 0xC00000B7, 277)}
+"""For each machine: the column of its numbers, its AUDIT_ARCH, and the number of seccomp(2)."""
 
 
 class SandboxError(Exception):
@@ -113,17 +104,16 @@ def _landlock(libc: ctypes.CDLL) -> bool:
 
 def _seccomp(libc: ctypes.CDLL) -> bool:
     """Refuse every system call but `_ALLOWED`, and those where they would make memory executable."""
-    if platform.machine() not in _NUMBERS:
+    if platform.machine() not in _MACHINES:
         return False
-    architecture, seccomp, numbers = _NUMBERS[platform.machine()]
-    named = dict(zip(_ALLOWED, numbers, strict=True))
+    column, architecture, seccomp = _MACHINES[platform.machine()]
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_IF_EQUAL, 1, 0, architecture),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER),
     ]
-    for name, number in named.items():
+    for name, number in ((n, k) for row in _ALLOWED for n, k in zip(row[0].split(), row[column], strict=True)):
         if name in ("mmap", "mprotect"):
             program += [
                 (_IF_EQUAL, 0, 4, number),

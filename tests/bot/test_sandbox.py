@@ -15,7 +15,8 @@ SCRIPT = """
 import os, subprocess, sys
 from bot.sandbox import protect
 protect("DISCORD_TOKEN")
-print(os.environ.get("DISCORD_TOKEN"), subprocess.check_output([sys.executable, "-c", "import os; print(dict(os.environ))"]))
+child = [sys.executable, "-c", "import os; print(dict(os.environ))"]
+print(os.environ.get("DISCORD_TOKEN"), subprocess.check_output(child))
 print(open("/proc/self/environ", "rb").read())
 sys.stdout.flush()
 sys.stdin.read()

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from bench import equal_quality
-from bench.gpu import COMPILERS, PARTS, SIDES, Scale, everything, versions
+from bench.gpu import PARTS, SIDES, Scale, everything, versions
 from bench.kernels import kernels
 from bench.memory import table
 from bench.pictures import compare_quality, time_picture
@@ -17,7 +17,7 @@ from bench.stages import stages
 from bench.sweep import USUAL, VALUES, sweep, write
 from bench.together import both_pairs
 from bench.ways import ways
-from engine.devices import Compiler, pick_device
+from engine.devices import pick_device
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 
@@ -44,7 +44,7 @@ def race_command(
     preset: Preset = "nerdyrodent",
     steps: Annotated[int, typer.Option(help="Turns of each side.")] = 7,
     each: Annotated[int, typer.Option(help="Steps of a turn; a GPU is kept busy from ten on.")] = 1,
-    also: Annotated[list[str] | None, typer.Option(help="One more side: ours+fp32, ours+kernels, ours+libc.")] = None,
+    also: Annotated[list[str] | None, typer.Option(help="One more side: ours+fp32, ours+launched, ours+libc.")] = None,
     peer: Peers = None,
 ) -> None:
     """Take steps of ours, of the published loop and of its authors' own code in turn and compare them."""
@@ -105,7 +105,6 @@ def gpu_command(
     rounds: Annotated[int, typer.Option(help="Turns of every other comparison.")] = 10,
     part: Annotated[list[str] | None, typer.Option(help=f"Measure this alone; of {', '.join(PARTS)}.")] = None,
     side: Annotated[list[str] | None, typer.Option(help=f"Race ours with this; of {', '.join(SIDES)}.")] = None,
-    compiler: Annotated[list[str] | None, typer.Option(help="Paint the whole picture also with this compiler.")] = None,
     patience: Annotated[float, typer.Option(help="Seconds that a side of the race may load.")] = Scale.patience,
     most: Annotated[float, typer.Option(help="Seconds after which the race takes no further turn.")] = Scale.race,
     batch: Annotated[list[int] | None, typer.Option(help="Paint so many pictures as one batch, at most 4.")] = None,
@@ -113,8 +112,7 @@ def gpu_command(
 ) -> None:
     """Measure everything there is to know about this machine, as Markdown for bench/RESULTS.md."""
     setting = Setting(size, cutouts, generator, perceptor)
-    kinds = cast("tuple[Compiler, ...]", tuple(compiler or COMPILERS))
-    which = {"parts": tuple(part or PARTS), "sides": tuple(side or SIDES), "compilers": kinds}
+    which = {"parts": tuple(part or PARTS), "sides": tuple(side or SIDES)}
     scale = Scale(setting, turns, picture, tuple(batch or Scale.batches), rounds, **which, patience=patience, race=most)
     _print(everything(scale, peer or ()))
 

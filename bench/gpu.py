@@ -22,11 +22,10 @@ from bench.setting import Setting
 from bench.stages import stages
 from bench.together import both_pairs
 from bench.ways import ways
-from engine.devices import Compiler, Device, pick_device
+from engine.devices import Device, pick_device
 from engine.painting import Painting
 
-COMPILERS: tuple[Compiler, ...] = ("whole", "graphs", "kernels", "both")
-SIDES = ("whole", "whole+search", "torch", *COMPILERS[1:], "fp32")
+SIDES = ("launched", "search", "torch", "fp32")
 """What ours is changed to on a GPU (`bench.racer.device_of`)."""
 PARTS = ("race", "pictures", "stages", "kernels", "ways", "together", "memory")
 
@@ -44,8 +43,6 @@ class Scale:
     rounds: int = 10
     parts: tuple[str, ...] = PARTS
     sides: tuple[str, ...] = SIDES
-    compilers: tuple[Compiler, ...] = COMPILERS
-    """Of the whole pictures."""
     patience: float = 300
     """Seconds that a side of the race may take to its first step."""
     race: float = math.inf
@@ -56,13 +53,12 @@ def everything(scale: Scale, peers: Sequence[Path]) -> Iterator[str]:
     """Measure it all; yield Markdown, each part as soon as it is there. What fails says so, and the rest goes on."""
     device = pick_device()
     yield f"{device}; {versions()}"
-    setting, compilers = scale.setting, scale.compilers if device.is_cuda else ()
-    changed = scale.sides if device.is_cuda else ("fp32",)
+    setting, changed = scale.setting, scale.sides if device.is_cuda else ("fp32",)
     sides = ("ours", *(f"ours+{change}" for change in changed), "reference", *map(str, peers))
     pace = Pace(each=10, at_once=True, patience=scale.patience, most=scale.race) if device.is_cuda else Pace()
     parts: dict[str, tuple[str, Callable[[], Iterable[str]]]] = {
         "race": ("Race", lambda: [report(race(scale.turns, sides, setting, pace))]),
-        "pictures": ("A whole picture, models warm", lambda: pictures(device, compilers, scale)),
+        "pictures": ("A whole picture, models warm", lambda: pictures(device, scale)),
         "stages": ("Stages", lambda: [stages(setting)]),
         "kernels": ("Kernels", lambda: kernels(setting)),
         "ways": ("Ways", lambda: ways(setting, scale.rounds)),
@@ -79,20 +75,19 @@ def everything(scale: Scale, peers: Sequence[Path]) -> Iterator[str]:
         yield f"\n({time.perf_counter() - began:.0f} s)"
 
 
-def pictures(device: Device, compilers: Sequence[Compiler], scale: Scale) -> Iterator[str]:
+def pictures(device: Device, scale: Scale) -> Iterator[str]:
     """Time whole pictures, the first and the second of a process that has loaded its models."""
     yield "| | first preview, s | finished, s | steps / s | peak memory, GiB |"
     yield "| --- | --- | --- | --- | --- |"
-    for compiler in ("none", *compilers):
-        torch.compiler.reset()
-        models = RandomModels(replace(device, compiler=compiler))
+    for records in (False, True) if device.is_cuda else (False,):
+        models = RandomModels(replace(device, records=records))
         for turn in ("first", "next"):
             if device.is_cuda:
                 torch.cuda.reset_peak_memory_stats()
             first, whole = paint(models, scale)
             peak = peak_memory(device) / 2**30
             numbers = f"{first:.2f} | {whole:.2f} | {scale.picture / whole:.1f} | {peak:.2f}"
-            yield f"| compiler {compiler}, {turn} picture | {numbers} |"
+            yield f"| {'recorded' if records else 'launched'}, {turn} picture | {numbers} |"
 
 
 def paint(models: RandomModels, scale: Scale) -> tuple[float, float]:

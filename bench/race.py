@@ -19,7 +19,7 @@ class Racer:
     """Drive one `bench.racer` process."""
 
     side: str
-    """ "ours", "ours+kernels" and the like (`bench.racer.device_of`), "reference", or the path of a peer's checkout."""
+    """ "ours", "ours+fp32" and the like (`bench.racer.device_of`), "reference", or the path of a peer's checkout."""
     seconds: list[float] = field(default_factory=list)
     peak: int = 0
     """Bytes: of the process on a CPU, of torch's allocations on a GPU."""

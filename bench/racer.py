@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import torch
 
@@ -22,7 +21,7 @@ from bench.architectures import RandomModels
 from bench.reference import ReferenceLoop
 from bench.setting import Setting
 from engine import gpu_norms
-from engine.devices import Compiler, Device, pick_device
+from engine.devices import Device, pick_device
 from engine.painting import Painting
 
 
@@ -59,13 +58,13 @@ def peak_memory(device: Device) -> int:
 
 
 def device_of(side: str) -> Device:
-    """Return a side's device, and make the changes that it names ("ours+whole+search") in this process.
+    """Return a side's device, and make the changes that it names ("ours+launched+search") in this process.
 
-    A precision or a compiler; "libc": malloc as it comes; "torch": its kernels where ours would be; "search": cuDNN's
-    fastest ways, found by trying all, where its first choice would be.
+    A precision; "launched": no recording; "libc": malloc as it comes; "torch": its kernels where ours would be;
+    "search": cuDNN's fastest ways, found by trying all, where its first choice would be.
     """
     changes = side.split("+")[1:] if side.startswith("ours") else []
-    if wrong := set(changes) - {"fp32", "libc", "torch", "search", *get_args(Compiler)}:
+    if wrong := set(changes) - {"fp32", "libc", "torch", "search", "launched"}:
         raise ValueError(f"There is no {', '.join(sorted(wrong))} to race with.")
     if "libc" in changes:  # where `pick_device` has not tuned malloc
         return Device(torch.device("cpu"), torch.bfloat16, "CPU")
@@ -73,8 +72,7 @@ def device_of(side: str) -> Device:
         gpu_norms.HAS_TRITON = False
     torch.backends.cudnn.benchmark = "search" in changes
     device = pick_device(precision="fp32" if "fp32" in changes else "auto")
-    compilers = [change for change in changes if change in get_args(Compiler)]
-    return replace(device, compiler=compilers[0]) if compilers else device
+    return replace(device, records=False) if "launched" in changes else device
 
 
 def run(side: str, setting: Setting, device: Device, taken: Callable[[], None]) -> None:

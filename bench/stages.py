@@ -97,17 +97,17 @@ def stages(setting: Setting) -> str:
         stage("cutouts", device, lambda p: cutter.cut(p, cutter.draw(size, size, [rng])), picture),
         stage("perceptor", device, clip.encode_image, seen),
     ]
-    whole = {"whole step": step_seconds(Painting(spec, models))}
+    whole = {"whole step": step_seconds(Painting(spec, with_recording(models, records=False)))}
     if device.is_cuda:
         whole["at work"] = statistics.median(busy(device, partial(next, Painting(spec, models))) for _ in range(ROUNDS))
-        whole["recorded"] = step_seconds(Painting(spec, recorded(models)))
+        whole["recorded"] = step_seconds(Painting(spec, models))
     return _table(parts, whole, matrix_rate(device), device)
 
 
-def recorded(models: ModelStore) -> ModelStore:
-    """Return the same networks for paintings that record their step."""
+def with_recording(models: ModelStore, *, records: bool) -> ModelStore:
+    """Return the same networks for paintings that record their step, or do not."""
     other = copy.copy(models)
-    other.device = replace(models.device, compiler="whole")
+    other.device = replace(models.device, records=records)
     return other
 
 

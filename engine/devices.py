@@ -5,20 +5,15 @@ import ctypes
 import gc
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 Precision = Literal["auto", "bf16", "fp32"]
-Compiler = Literal["none", "graphs", "kernels", "both", "whole"]
-"""What is done to the step: CUDA graphs record the networks' launches, Inductor writes their kernels anew, or one CUDA
-graph records everything that the step does (`engine.recording`)."""
-Network = TypeVar("Network", bound=Callable[..., Any])
 
 _CGROUP = Path("/sys/fs/cgroup")
 _FOR_CUTOUTS = {"cuda": 0.3, "cpu": 0.125}
@@ -37,17 +32,13 @@ class Device:
     dtype: torch.dtype
     name: str
     """The chip, for people."""
-    compiler: Compiler = "none"
+    records: bool = False
+    """Whether a painting's step is recorded as one CUDA graph (`engine.recording`)."""
 
     @property
     def is_cuda(self) -> bool:
         """Tell a GPU from a CPU."""
         return self.torch_device.type == "cuda"
-
-    @property
-    def records(self) -> bool:
-        """Tell whether a painting's step is recorded as one CUDA graph."""
-        return self.is_cuda and self.compiler == "whole"
 
     def adam(self, rate: float) -> dict[str, Any]:
         """Return the options of the fastest Adam; a GPU takes one launch and reads the rate from its own memory."""
@@ -83,17 +74,6 @@ class Device:
         A fixed share of the whole, not of what is free at the moment: sums over other chunks are rounded otherwise.
         """
         return max(1, int(_FOR_CUTOUTS[self.torch_device.type] * self.memory()) // max(1, bytes_each))
-
-    def compiled(self, network: Network) -> Network:
-        """Return a network as the device's compiler makes it, on first use: anew for each shape that it meets.
-
-        What it returns may be overwritten by its next call, so that the caller copies it.
-        """
-        if self.compiler in ("none", "whole"):
-            return network
-        backend = "cudagraphs" if self.compiler == "graphs" else "inductor"
-        mode = "reduce-overhead" if self.compiler == "both" else None
-        return cast("Network", torch.compile(network, dynamic=False, backend=backend, mode=mode))
 
     def __str__(self) -> str:
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
@@ -145,8 +125,7 @@ def pick_device(name: str = "auto", precision: Precision = "auto", *, determinis
         _tune_process()
     bf16 = fast_bf16 if precision == "auto" else precision == "bf16"
     # Recorded: measured 2.5 times as fast as launch by launch on an H100, at the same memory (bench/RESULTS.md).
-    compiler: Compiler = "whole" if device.type == "cuda" else "none"
-    return Device(device, torch.bfloat16 if bf16 else torch.float32, chip, compiler)
+    return Device(device, torch.bfloat16 if bf16 else torch.float32, chip, records=device.type == "cuda")
 
 
 def _be_deterministic() -> None:

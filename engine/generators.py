@@ -188,5 +188,4 @@ def build_vqgan(config: Mapping[str, Any], tensors: Mapping[str, Tensor], device
     place(generator, device, device.dtype)
     # The nearest codeword is decided in fp32: rounding the codebook would change which one that is.
     generator.embedding.weight = nn.Parameter(codebook.to(device.torch_device))
-    generator.pixels = device.compiled(generator.pixels)
     return generator.eval().requires_grad_(False)

@@ -48,11 +48,7 @@ class Perceptor(nn.Module):
         """Map cutouts (n, 3, size, size) in [0, 1] to unit vectors (n, d), fp32; differentiable."""
         dtype = self.clip.visual.conv1.weight.dtype
         normed = ((cutouts - self.mean) / self.std).to(dtype, memory_format=torch.channels_last)
-        return F.normalize(self.see(normed).float(), dim=-1)
-
-    def see(self, normed: Tensor) -> Tensor:
-        """Do the tower's part of `encode_image`, in its own precision."""
-        return self.clip.visual(normed)
+        return F.normalize(self.clip.visual(normed).float(), dim=-1)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Map texts to unit vectors (n, d), fp32; what lies beyond the context is not seen (`cut_off` names it)."""
@@ -139,9 +135,7 @@ def build_perceptor(config: Mapping[str, Any], tensors: Mapping[str, Tensor], de
     fold_batch_norms(clip.visual)
     _swap_layers(clip)
     place(clip.visual, device, device.dtype)
-    perceptor = Perceptor(clip).to(device.torch_device).eval().requires_grad_(False)
-    perceptor.see = device.compiled(perceptor.see)
-    return perceptor
+    return Perceptor(clip).to(device.torch_device).eval().requires_grad_(False)
 
 
 def _swap_layers(clip: Any) -> None:

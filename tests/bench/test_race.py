@@ -81,4 +81,4 @@ def test_a_side_takes_too_long(tmp_path):
 
 def test_a_change_that_is_none_is_named():
     with pytest.raises(ValueError, match="no wings"):
-        device_of("ours+whole+wings")
+        device_of("ours+launched+wings")

@@ -189,7 +189,10 @@ export function valuesFor(value, completed) {
   const { option, raw } = value;
   const wanted = raw.toLowerCase().replace(/^[@#]/, "");
   const fits = (/** @type {string} */ name) => name.toLowerCase().includes(wanted);
-  if (option.autocomplete) return completed.map((choice) => ({ words: choice.name, detail: option.name, insert: String(choice.value) }));
+  if (option.autocomplete) {
+    const done = completed.some((choice) => String(choice.value) === raw);
+    return done ? [] : completed.map((choice) => ({ words: choice.name, detail: option.name, insert: String(choice.value) }));
+  }
   const names = option.choices?.map((choice) => choice.name) ?? (option.type === 5 ? ["True", "False"] : nameable(option.type).map((one) => one.name));
   const exact = names.some((name) => name.toLowerCase() === raw.toLowerCase());
   return (exact ? [] : names.filter(fits)).slice(0, 25).map((name) => ({ words: name, detail: option.name, insert: name }));

@@ -127,7 +127,7 @@ function optionsFor(now) {
   const begun = word ? more.filter((option) => option.name.startsWith(word)) : [];
   const rest = more.filter((option) => !begun.includes(option));
   const asOption = (/** @type {import("./types").Option} */ option) => ({ words: option.name, detail: `${option.description}${option.required ? " (needed)" : ""}`, option });
-  return [...values, ...begun.map(asOption), ...rest.map(asOption)];
+  return [...values, ...begun.map(asOption), ...(values.length ? [] : rest.map(asOption))];
 }
 
 /** Return what the bot suggests for the option at the caret; ask it where that is not known yet. @param {Line} now @returns {Choice[]} */
@@ -293,7 +293,7 @@ function render() {
     input.value = drafts.get(state.channelId) ?? "";
     draftChannel = state.channelId;
   }
-  input.placeholder = here ? `Message ${here.type === 1 ? "@" : "#"}${titleOf(here)}; / for commands` : "";
+  input.placeholder = here ? `Message ${here.type === 1 ? "@" : "#"}${titleOf(here)}, or / for commands` : "";
   input.style.height = "auto";
   input.style.height = `${Math.min(input.scrollHeight, innerHeight / 3)}px`;
   const now = line();

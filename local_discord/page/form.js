@@ -59,6 +59,7 @@ function row(one, upload, fields) {
   const field = make(inner, one.label ?? "", upload);
   fields.push(field);
   const group = inner.type === 21 || inner.type === 22;
+  if (inner.type === 23) return h("div", { class: "field" }, h("label", { class: "tick" }, field.element, h("span", {}, one.label ?? "", one.description ? h("small", {}, one.description) : null)));
   const words = [one.label ?? "", required(inner) ? h("span", { class: "star", title: "Needed" }, " *") : ""];
   const hint = one.description ? h("small", { id: `hint-${inner.custom_id}` }, one.description) : null;
   if (one.description) field.element.querySelector("input, textarea, select")?.setAttribute("aria-describedby", `hint-${inner.custom_id}`);
@@ -130,7 +131,7 @@ function boxes(one, label) {
 /** @param {Component} one @returns {Field} */
 function box(one) {
   const input = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", id: `field-${one.custom_id}`, checked: one.default }));
-  return { element: h("div", { class: "tick" }, input), custom_id: one.custom_id ?? "", read: () => input.checked, problem: () => "" };
+  return { element: h("div", {}, input), custom_id: one.custom_id ?? "", read: () => input.checked, problem: () => "" };
 }
 
 /** @param {Component} one @param {string} label @param {Upload} upload @returns {Field} */

@@ -9,7 +9,7 @@ import { openMenu, pickEmoji, viewPicture } from "./menus.js";
 import { excerpt } from "./message.js";
 import * as messages from "./messages.js";
 import * as sidebar from "./sidebar.js";
-import { apply, changed, channel, enter, fill, forget, nameOf, named, onChange, prepend, state, wait } from "./state.js";
+import { apply, changed, channel, enter, fill, forget, manages, nameOf, named, onChange, prepend, state, wait } from "./state.js";
 import { startCounting } from "./time.js";
 
 /** @typedef {import("./types").Message} Message */
@@ -40,9 +40,11 @@ function happened(event, data) {
     sessionStorage.setItem("user", data.me.id);
     state.channelId ||= sessionStorage.getItem("channel") ?? "";
     enter(data);
-    load();
+    trying(load);
     return;
   }
+  if (event === "APPLICATION_COMMANDS_UPDATE") loadCommands();
+  if (event.startsWith("CHANNEL_")) connection.request("channels").then((channels) => apply("CHANNELS", channels), tell);
   apply(event, data);
   if (event === "INTERACTION_MODAL_CREATE") {
     if (ours.has(data.id)) form(data);
@@ -57,6 +59,13 @@ async function load() {
   if (!channelId) return;
   const page = await connection.request("messages", { channel: channelId, limit: PAGE });
   if (channelId === state.channelId) fill(page, PAGE);
+  await loadCommands();
+}
+
+async function loadCommands() {
+  const { channelId } = state;
+  const commands = await connection.request("commands", { channel: channelId });
+  if (channelId === state.channelId) apply("COMMANDS", commands);
 }
 
 async function loadOlder() {
@@ -157,7 +166,7 @@ function menuOf(message, where) {
   const apps = temporary ? [] : state.commands.filter((command) => command.type === MENU);
   const run = (/** @type {import("./types").Command} */ command) =>
     trying(() => interact(command.name, "menu", { ...at(message), command: command.id }));
-  const own = message.author.id === state.me.id || state.me.manager;
+  const own = message.author.id === state.me.id || manages();
   const address = `https://discord.com/channels/${channel()?.guild_id ?? "@me"}/${message.channel_id}/${message.id}`;
   /** @type {import("./menus.js").Item[]} */
   const items = [];

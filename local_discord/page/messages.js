@@ -14,12 +14,16 @@ const scroller = byId("scroller");
 /** What is shown of each message, and what it was made from. @type {Map<string, { token: string, message: Message, element: HTMLElement }>} */
 const shownMessages = new Map();
 let atEnd = true;
+let lastTop = 0;
 let shownChannel = "";
 
 /** @param {import("./message.js").MessageActs} acts @param {() => void} loadOlder */
 export function start(acts, loadOlder) {
   scroller.addEventListener("scroll", () => {
-    atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
+    // What grows below or shrinks above leaves the top where it was: only somebody who scrolls up wants to leave the end.
+    if (scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR) atEnd = true;
+    else if (scroller.scrollTop < lastTop) atEnd = false;
+    lastTop = scroller.scrollTop;
     byId("to-newest").hidden = atEnd;
     if (scroller.scrollTop < 300 && state.older) loadOlder();
   });

@@ -3,7 +3,7 @@
 import { byId, h, show } from "./dom.js";
 import { openMenu } from "./menus.js";
 import { avatar } from "./message.js";
-import { channel, nameOf, state, titleOf } from "./state.js";
+import { channel, manages, nameOf, state, titleOf } from "./state.js";
 
 /** @typedef {{ open: (channelId: string) => void, become: (userId: string) => void }} SidebarActs */
 
@@ -54,7 +54,7 @@ function render(acts) {
   show(byId("channels"), ...state.channels.filter((one) => one.type !== 1).map(entry));
   show(byId("direct"), ...state.channels.filter((one) => one.type === 1).map(entry));
   show(byId("people"), ...[state.bot, ...state.people].map(member));
-  show(byId("who"), avatar(state.me), h("span", {}, h("strong", {}, nameOf(state.me)), h("small", {}, state.me.manager ? "manages the server" : "a member")), h("span", { class: "sign", "aria-hidden": "true" }, "⇅"));
+  show(byId("who"), avatar(state.me), h("span", {}, h("strong", {}, nameOf(state.me)), h("small", {}, manages() ? "server manager" : "member")), h("span", { class: "sign", "aria-hidden": "true" }, "⇅"));
   byId("who").setAttribute("aria-label", `You are ${nameOf(state.me)}; press to be somebody else`);
   status();
 }

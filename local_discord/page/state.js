@@ -2,6 +2,7 @@
 
 /** @typedef {import("./types").Message} Message */
 
+const MANAGE_SERVER = 1n << 5n;
 const nobody = /** @type {import("./types").User} */ ({ id: "0", username: "" });
 
 export const state = {
@@ -58,6 +59,11 @@ export function channel() {
   return state.channels.find((one) => one.id === state.channelId);
 }
 
+/** Does this tab's person manage the server? */
+export function manages() {
+  return state.channels.some((one) => one.type !== 1 && (BigInt(one.permissions ?? 0) & MANAGE_SERVER) !== 0n);
+}
+
 /** @param {string} id @returns {import("./types").User | undefined} */
 export function person(id) {
   return [state.bot, ...state.people].find((one) => one.id === id);
@@ -75,7 +81,7 @@ export function titleOf(one) {
 
 /** @param {import("./types").Entered} data */
 export function enter(data) {
-  Object.assign(state, { me: data.me, people: data.people, bot: data.bot, channels: data.channels, commands: data.commands, online: data.online });
+  Object.assign(state, { me: data.me, people: data.people, bot: data.bot, channels: data.channels, online: data.online });
   state.guild = { roles: [], ...data.guild };
   state.uploadLimit = data.upload_limit;
   if (!channel()) state.channelId = data.channels[0]?.id ?? "";
@@ -116,9 +122,11 @@ const reducers = {
   COMMANDS: (commands) => {
     state.commands = commands;
   },
-  BOT: ({ online, user }) => {
-    state.online = online;
-    if (user) state.bot = user;
+  BOT_ONLINE: () => {
+    state.online = true;
+  },
+  BOT_OFFLINE: () => {
+    state.online = false;
   },
   TYPING_START: ({ channel_id, user_id }) => {
     if (channel_id === state.channelId && user_id === state.bot.id) state.typingUntil = Date.now() + 10_000;

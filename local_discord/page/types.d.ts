@@ -1,6 +1,6 @@
 // What travels between the page and the server: Discord's own shapes, as far as the page reads them.
 
-export interface User { id: string; username: string; global_name?: string | null; bot?: boolean; manager?: boolean; }
+export interface User { id: string; username: string; global_name?: string | null; bot?: boolean; }
 
 export interface Channel { id: string; type: number; name?: string; topic?: string | null; guild_id?: string; recipients?: User[]; permissions?: string; position?: number; parent_id?: string | null; }
 
@@ -55,4 +55,4 @@ export interface Modal { id: string; custom_id: string; title: string; component
 /** What somebody has done and the bot has not answered yet. */
 export interface Pending { id: string; channelId: string; title: string; failed: boolean; target?: string; }
 
-export interface Entered { me: User; people: User[]; bot: User; guild: { id: string; name: string; roles?: Role[] }; channels: Channel[]; commands: Command[]; upload_limit: number; online: boolean; }
+export interface Entered { me: User; people: User[]; bot: User; guild: { id: string; name: string; roles?: Role[] }; channels: Channel[]; upload_limit: number; online: boolean; }

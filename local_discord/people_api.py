@@ -1,0 +1,239 @@
+"""What the page speaks with the server: one WebSocket per tab for what a person sees and does, and a door for files."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import WSMsgType, web
+
+from local_discord.errors import Refused
+from local_discord.ids import Json
+from local_discord.objects import User
+from local_discord.world import Event
+
+if TYPE_CHECKING:
+    from local_discord.server import LocalDiscord
+
+log = logging.getLogger(__name__)
+
+PAGE = Path(__file__).parent / "page"
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_LONGEST_REQUEST = 2**20
+"""Bytes of one request; files come by their own way."""
+_UNSENT = 5000
+"""Events that wait for a tab that does not read them, before it is let go. It comes back, and reads everything anew."""
+_HEARTBEAT_SECONDS = 20.0
+
+_Act = Callable[[User, Json], Awaitable[Any]]
+
+
+def routes(local: "LocalDiscord") -> list[web.RouteDef]:
+    """List the page's files, its socket and its uploads; the server mounts them behind its checks."""
+    api = PeopleApi(local)
+    files = [path for path in PAGE.iterdir() if path.suffix in _TYPES]
+    return [
+        web.get("/", _file(PAGE / "index.html")),
+        *(web.get(f"/{path.name}", _file(path)) for path in files),
+        web.get("/api/socket", api.socket),
+        web.get("/api/limits", api.limits),
+        web.post("/api/uploads", api.upload),
+    ]
+
+
+def _file(path: Path) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        headers = {"Content-Type": f"{_TYPES[path.suffix]}; charset=utf-8", "Cache-Control": "no-cache"}
+        return web.FileResponse(path, headers=headers)
+
+    return serve
+
+
+class PeopleApi:
+    """Let people in: each tab is one of them."""
+
+    def __init__(self, local: "LocalDiscord") -> None:
+        self._local = local
+        self.acts = _acts(local)
+
+    async def socket(self, request: web.Request) -> web.StreamResponse:
+        """Serve one tab until it goes."""
+        websocket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_LONGEST_REQUEST)
+        await websocket.prepare(request)
+        await _Tab(self._local, self.acts, websocket).serve()
+        return websocket
+
+    async def limits(self, request: web.Request) -> web.StreamResponse:
+        """Tell how large a file may be; a page that gets no answer here has an address that is not known any more."""
+        return web.json_response({"upload": self._limit})
+
+    async def upload(self, request: web.Request) -> web.StreamResponse:
+        """Take a file of a person, to be named in what they do next."""
+        if (request.content_length or 0) > self._limit:
+            raise web.HTTPRequestEntityTooLarge(self._limit, request.content_length or 0)
+        person = _person(self._local, request.query.get("user"))
+        content = await request.read()
+        try:
+            uploaded = await self._local.people.upload(person, request.query.get("name", "file"), content)
+        except Refused as no:
+            return web.Response(status=no.status, text=str(no))
+        return web.json_response(uploaded)
+
+    @property
+    def _limit(self) -> int:
+        return _limit(self._local)
+
+
+class _Tab:
+    """One open page: what its person asks for is done, and what that person may see is told."""
+
+    def __init__(self, local: "LocalDiscord", acts: dict[str, _Act], websocket: web.WebSocketResponse) -> None:
+        self._local = local
+        self._acts = acts
+        self._websocket = websocket
+        self._person: User | None = None
+        self._unsent: asyncio.Queue[Json] = asyncio.Queue(_UNSENT)
+        self._doing: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Read requests; each is done on its own, as some wait for the bot."""
+        unsubscribe = self._local.world.subscribe(self._on_event)
+        sender = asyncio.create_task(self._send())
+        try:
+            async for message in self._websocket:
+                if message.type is WSMsgType.TEXT:
+                    task = asyncio.create_task(self._answer(json.loads(message.data)))
+                    self._doing.add(task)
+                    task.add_done_callback(self._doing.discard)
+        finally:
+            unsubscribe()
+            sender.cancel()
+
+    async def _send(self) -> None:
+        while True:
+            try:
+                await self._websocket.send_json(await self._unsent.get())
+            except ConnectionError:  # the tab was closed
+                return
+
+    def _on_event(self, event: Event) -> None:
+        people = self._local.people
+        if self._person is not None and people.sees(self._person, event):
+            seen = people.as_seen(self._person, event)
+            self._tell({"event": seen["t"], "data": seen["d"]})
+
+    def _tell(self, packet: Json) -> None:
+        try:
+            self._unsent.put_nowait(packet)
+        except asyncio.QueueFull:
+            if self._websocket._req is not None and self._websocket._req.transport is not None:
+                self._websocket._req.transport.abort()
+
+    async def _answer(self, request: Json) -> None:
+        if request.get("do") == "enter":
+            self._person = _person(self._local, request.get("user"))
+            self._tell({"event": "ENTERED", "data": await _entered(self._local, self._person)})
+            return
+        if self._person is None:
+            return
+        try:
+            answer = {"ok": await self._acts[request["do"]](self._person, request)}
+        except Refused as no:
+            answer = {"error": _sentence(no)}
+        except Exception:
+            log.exception("What the page asked for failed")
+            answer = {"error": "That did not work; the program's log says why."}
+        self._tell({"re": request.get("id"), **answer})
+
+
+def _sentence(no: Refused) -> str:
+    if no.code == 50013:
+        return "You may not do that in this channel."
+    return str(no).removeprefix("Invalid Form Body: ")
+
+
+def _person(local: "LocalDiscord", user_id: str | None) -> User:
+    """Return who a tab says it is; the first person where it does not say."""
+    people = local.people.all()
+    return next((person for person in people if str(person.id) == user_id), people[0])
+
+
+def _limit(local: "LocalDiscord") -> int:
+    return max(local.world.upload_limit(channel) for channel in local.world.channels.values())
+
+
+async def _entered(local: "LocalDiscord", person: User) -> Json:
+    guild = local.world.guild_json()
+    return {
+        "me": person.json(),
+        "people": [one.json() for one in local.people.all()],
+        "bot": local.world.bot.json(),
+        "guild": {"id": guild["id"], "name": guild["name"], "roles": guild["roles"]},
+        "channels": await local.people.channels(person),
+        "upload_limit": _limit(local),
+        "online": local.gateway.connected.is_set(),
+    }
+
+
+def _acts(local: "LocalDiscord") -> dict[str, _Act]:
+    """Return what can be asked for, by name, with its details as Discord's own objects."""
+    people = local.people
+
+    def on_message(act: Callable[..., Awaitable[Any]], *names: str) -> _Act:
+        async def do(person: User, asked: Json) -> Any:
+            return await act(person, int(asked["channel"]), int(asked["message"]), *(asked[name] for name in names))
+
+        return do
+
+    def in_channel(act: Callable[..., Awaitable[Any]], *names: str) -> _Act:
+        async def do(person: User, asked: Json) -> Any:
+            return await act(person, int(asked["channel"]), *(asked[name] for name in names))
+
+        return do
+
+    async def channels(person: User, asked: Json) -> Any:
+        return await people.channels(person)
+
+    async def messages(person: User, asked: Json) -> Any:
+        before = int(asked["before"]) if asked.get("before") else None
+        return await people.messages(person, int(asked["channel"]), before, int(asked["limit"]))
+
+    async def say(person: User, asked: Json) -> Any:
+        uploads = [int(upload) for upload in asked.get("uploads", ())]
+        reply_to = int(asked["reply_to"]) if asked.get("reply_to") else None
+        return await people.say(person, int(asked["channel"]), asked["content"], uploads, reply_to)
+
+    async def command(person: User, asked: Json) -> Any:
+        return await people.command(person, int(asked["channel"]), int(asked["command"]), asked["options"])
+
+    async def autocomplete(person: User, asked: Json) -> Any:
+        return await people.autocomplete(person, int(asked["channel"]), int(asked["command"]), asked["options"])
+
+    async def menu(person: User, asked: Json) -> Any:
+        return await people.menu(person, int(asked["channel"]), int(asked["command"]), int(asked["message"]))
+
+    async def submit(person: User, asked: Json) -> Any:
+        return await people.submit(person, int(asked["interaction"]), asked["values"])
+
+    async def dismiss(person: User, asked: Json) -> Any:
+        return await people.dismiss(person, int(asked["message"]))
+
+    return {
+        "channels": channels,
+        "commands": in_channel(people.commands),
+        "messages": messages,
+        "typing": in_channel(people.typing),
+        "say": say,
+        "delete": on_message(people.delete),
+        "react": on_message(people.react, "emoji"),
+        "unreact": on_message(people.unreact, "emoji"),
+        "press": on_message(people.press, "custom_id"),
+        "select": on_message(people.select, "custom_id", "values"),
+        "command": command,
+        "autocomplete": autocomplete,
+        "menu": menu,
+        "submit": submit,
+        "dismiss": dismiss,
+    }

@@ -127,7 +127,9 @@ function optionsFor(now) {
   const begun = word ? more.filter((option) => option.name.startsWith(word)) : [];
   const rest = more.filter((option) => !begun.includes(option));
   const asOption = (/** @type {import("./types").Option} */ option) => ({ words: option.name, detail: `${option.description}${option.required ? " (needed)" : ""}`, option });
-  return [...values, ...begun.map(asOption), ...(values.length ? [] : rest.map(asOption))];
+  // After a space the word at the caret is likelier the next option than more of this one's value.
+  const goesOn = now.current?.raw.includes(" ") ? [...begun.map(asOption), ...values] : [...values, ...begun.map(asOption)];
+  return [...goesOn, ...(values.length ? [] : rest.map(asOption))];
 }
 
 /** Return what the bot suggests for the option at the caret; ask it where that is not known yet. @param {Line} now @returns {Choice[]} */
@@ -226,6 +228,7 @@ function add(more, option) {
   const large = more.find((file) => file.size > state.uploadLimit);
   if (large) notice = `${large.name} has ${bytes(large.size)}; at most ${bytes(state.uploadLimit)} can be sent.`;
   else files = [...files.filter((chosen) => !option || chosen.option !== option), ...more.map((file) => ({ file, option }))];
+  if (!large) notice = "";
   input.focus();
   refresh();
 }

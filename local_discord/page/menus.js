@@ -15,10 +15,16 @@ const menu = byId("menu");
 /** @type {HTMLElement | null} */
 let opener = null;
 
-menu.addEventListener("toggle", (event) => {
-  if (/** @type {ToggleEvent} */ (event).newState === "closed") opener?.focus({ preventScroll: true });
+// Not the browser's own closing: where a menu opens as the button goes down, that takes the button's coming up for a click beside it.
+document.addEventListener("pointerdown", (event) => {
+  if (isOpen() && !menu.contains(/** @type {Node} */ (event.target))) close();
 });
 menu.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" || event.key === "Tab") {
+    event.preventDefault();
+    close();
+    opener?.focus({ preventScroll: true });
+  }
   const items = /** @type {HTMLElement[]} */ ([...menu.querySelectorAll("button")]);
   const steps = { ArrowDown: 1, ArrowUp: -1, ArrowRight: 1, ArrowLeft: -1 };
   const step = steps[/** @type {keyof typeof steps} */ (event.key)];
@@ -32,7 +38,7 @@ menu.addEventListener("keydown", (event) => {
 /** @param {HTMLElement | MouseEvent} at */
 function open(at) {
   opener = /** @type {HTMLElement | null} */ (document.activeElement);
-  if (!menu.matches(":popover-open")) menu.showPopover();
+  if (!isOpen()) menu.showPopover();
   const box = at instanceof HTMLElement ? at.getBoundingClientRect() : { left: at.clientX, right: at.clientX, top: at.clientY, bottom: at.clientY };
   const { width, height } = menu.getBoundingClientRect();
   const below = box.bottom + 4 + height < innerHeight;
@@ -40,8 +46,12 @@ function open(at) {
   menu.style.top = `${Math.max(8, below ? box.bottom + 4 : box.top - height - 4)}px`;
 }
 
+function isOpen() {
+  return menu.matches(":popover-open");
+}
+
 function close() {
-  menu.hidePopover();
+  if (isOpen()) menu.hidePopover();
 }
 
 /** @param {Item[]} items @param {HTMLElement | MouseEvent} at */
@@ -57,6 +67,7 @@ export function openMenu(items, at) {
 function entry(item, number) {
   const act = () => {
     close();
+    opener?.focus({ preventScroll: true });
     item.act();
   };
   const role = item.checked === undefined ? "menuitem" : "menuitemradio";
@@ -71,6 +82,7 @@ export function pickEmoji(at, choose) {
   menu.setAttribute("aria-label", "Choose an emoji");
   const pick = (/** @type {string} */ emoji) => {
     close();
+    opener?.focus({ preventScroll: true });
     choose(emoji);
   };
   const grid = h("div", { class: "grid" });

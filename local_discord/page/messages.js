@@ -56,7 +56,13 @@ function render(acts) {
   const elements = state.messages.map((message, at) => element(message, state.messages[at - 1], acts));
   const known = new Set(state.messages.map((message) => message.id));
   for (const id of shownMessages.keys()) if (!known.has(id)) shownMessages.delete(id);
-  show(list, state.older ? null : beginning(here), ...elements, ...state.pending.filter((one) => !one.target && one.channelId === state.channelId).map(waiting));
+  const asked = state.pending.filter((one) => !one.target && one.channelId === state.channelId);
+  for (const one of asked) {
+    const before = one.id ? state.messages.findIndex((message) => BigInt(message.id) > BigInt(one.id)) : -1;
+    const next = before < 0 ? undefined : /** @type {HTMLElement} */ (shownMessages.get(state.messages[before]?.id ?? "")?.element);
+    elements.splice(next ? elements.indexOf(next) : elements.length, 0, waiting(one));
+  }
+  show(list, state.older ? null : beginning(here), ...elements);
   const last = list.querySelector("article:last-of-type");
   if (last && !list.querySelector("article[tabindex='0']")) last.setAttribute("tabindex", "0");
   if (!atEnd && first && list.querySelector("article")?.id !== first) scroller.scrollTop += scroller.scrollHeight - height;

@@ -1,42 +1,60 @@
-# Two commands: `make run` starts, `make test` tests. Both set up `.venv` first; repeated calls are instant.
+# Two commands: `make run` starts, `make test` tests. Each installs into `.venv` what it needs; repeated calls are instant.
 # The first of these that is new enough; looked for only while setting up.
 PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.ready
+PIP := $(BIN)/pip install --disable-pip-version-check --quiet
+# What running needs, and what tests, training and linting need beyond it.
+RUN := $(VENV)/.run
+DEV := $(VENV)/.dev
+TSC := $(VENV)/node_modules/typescript
 
 .PHONY: run test lint setup bench format
 .DEFAULT_GOAL := run
 
-setup: $(STAMP)
+setup: $(DEV)
 
-$(STAMP): requirements.txt requirements-networks.txt requirements-training.txt requirements-dev.txt
+$(RUN): requirements.txt requirements-networks.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: sudo apt install python3 python3-venv"; exit 1; }
 	@$(PYTHON) -c "import ensurepip, venv" || { echo "Python's venv is missing: sudo apt install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV), this once. It takes a few minutes; most of it is torch."
+	@$(PYTHON) -m venv $(VENV)
 	@# Without an NVIDIA driver torch's build for CPUs does, a tenth as large; where its index is out of reach, PyPI's will.
-	command -v nvidia-smi >/dev/null || $(BIN)/pip install --disable-pip-version-check --quiet --retries 1 --no-deps \
-		--index-url https://download.pytorch.org/whl/cpu $(shell grep ^torch== requirements.txt) || true
-	$(BIN)/pip install --disable-pip-version-check --quiet -r requirements-dev.txt
-	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r requirements-networks.txt
-	touch $@
+	@if command -v nvidia-smi >/dev/null; then echo "[1/3] torch with CUDA, about 3 GB"; else \
+		echo "[1/3] torch for CPUs, about 200 MB"; \
+		$(PIP) --retries 1 --no-deps --index-url https://download.pytorch.org/whl/cpu $$(grep ^torch== requirements.txt) 2>/dev/null \
+		|| echo "      torch's own index cannot be reached; PyPI's torch brings CUDA along, about 3 GB"; fi
+	@$(PIP) $$(grep ^torch== requirements.txt)
+	@echo "[2/3] discord.py, PyAV and the other libraries, about 95 MB"
+	@$(PIP) -r requirements.txt
+	@echo "[3/3] the networks' own code, 2 MB"
+	@$(PIP) --no-deps -r requirements-networks.txt
+	@touch $@
 
-run: setup
-	$(BIN)/python -m bot run
+$(DEV): $(RUN) requirements-dev.txt requirements-training.txt
+	@echo "[dev] what tests, training and linting need, about 120 MB"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
 
-test: setup
+run: $(RUN)
+	@$(BIN)/python -m bot run
+
+test: $(DEV)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: setup
+lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+	@# The page's modules, where npm is there to fetch TypeScript.
+	@command -v npm >/dev/null || { echo "npm is not here, so local_discord/page is not checked"; exit 0; }; \
+		test -d $(TSC) || npm install --silent --no-save --prefix $(VENV) typescript@5.9.3 && $(TSC)/bin/tsc -p local_discord/page
 
-format: setup
+format: $(DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup
+bench: $(RUN)
 	$(BIN)/python -m bench race

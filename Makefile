@@ -19,7 +19,7 @@ $(RUN): requirements.txt requirements-networks.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: sudo apt install python3 python3-venv"; exit 1; }
 	@$(PYTHON) -c "import ensurepip, venv" || { echo "Python's venv is missing: sudo apt install python3-venv"; exit 1; }
 	@echo "Setting up $(VENV), this once. It takes a few minutes; most of it is torch."
-	@$(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# Without an NVIDIA driver torch's build for CPUs does, a tenth as large; where its index is out of reach, PyPI's will.
 	@if command -v nvidia-smi >/dev/null; then echo "[1/3] torch with CUDA, about 3 GB"; else \
 		echo "[1/3] torch for CPUs, about 200 MB"; \

@@ -1,21 +1,20 @@
 """What the page speaks with the server: one WebSocket per tab for what a person sees and does, and a door for files."""
 
 import asyncio
+import inspect
 import json
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from local_discord.errors import Refused
 from local_discord.ids import Json
 from local_discord.objects import User
+from local_discord.server import LocalDiscord
 from local_discord.world import Event
-
-if TYPE_CHECKING:
-    from local_discord.server import LocalDiscord
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +26,19 @@ _UNSENT = 5000
 """Events that wait for a tab that does not read them, before it is let go. It comes back, and reads everything anew."""
 _HEARTBEAT_SECONDS = 20.0
 
+_SENTENCES = {
+    50001: "You cannot see that channel.",
+    50013: "You may not do that in this channel.",
+    40005: "That file is too large for this channel.",
+    10008: "That message is not there any more.",
+    10062: "That form is too old; open it again.",
+}
+"""What Discord says for people to some of its codes."""
+
 _Act = Callable[[User, Json], Awaitable[Any]]
 
 
-def routes(local: "LocalDiscord") -> list[web.RouteDef]:
+def routes(local: LocalDiscord) -> list[web.RouteDef]:
     """List the page's files, its socket and its uploads; the server mounts them behind its checks."""
     api = PeopleApi(local)
     files = [path for path in PAGE.iterdir() if path.suffix in _TYPES]
@@ -54,7 +62,7 @@ def _file(path: Path) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
 class PeopleApi:
     """Let people in: each tab is one of them."""
 
-    def __init__(self, local: "LocalDiscord") -> None:
+    def __init__(self, local: LocalDiscord) -> None:
         self._local = local
         self.acts = _acts(local)
 
@@ -73,12 +81,12 @@ class PeopleApi:
         """Take a file of a person, to be named in what they do next."""
         if (request.content_length or 0) > self._limit:
             raise web.HTTPRequestEntityTooLarge(self._limit, request.content_length or 0)
-        person = _person(self._local, request.query.get("user"))
-        content = await request.read()
+        query, content = request.query, await request.read()
+        person = _person(self._local, query.get("user"))
         try:
-            uploaded = await self._local.people.upload(person, request.query.get("name", "file"), content)
+            uploaded = await self._local.people.upload(person, int(query["channel"]), query["name"], content)
         except Refused as no:
-            return web.Response(status=no.status, text=str(no))
+            return web.Response(status=no.status, text=_sentence(no))
         return web.json_response(uploaded)
 
     @property
@@ -89,7 +97,7 @@ class PeopleApi:
 class _Tab:
     """One open page: what its person asks for is done, and what that person may see is told."""
 
-    def __init__(self, local: "LocalDiscord", acts: dict[str, _Act], websocket: web.WebSocketResponse) -> None:
+    def __init__(self, local: LocalDiscord, acts: dict[str, _Act], websocket: web.WebSocketResponse) -> None:
         self._local = local
         self._acts = acts
         self._websocket = websocket
@@ -134,7 +142,7 @@ class _Tab:
     async def _answer(self, request: Json) -> None:
         if request.get("do") == "enter":
             self._person = _person(self._local, request.get("user"))
-            self._tell({"event": "ENTERED", "data": await _entered(self._local, self._person)})
+            self._tell({"event": "ENTERED", "data": _entered(self._local, self._person)})
             return
         if self._person is None:
             return
@@ -149,91 +157,67 @@ class _Tab:
 
 
 def _sentence(no: Refused) -> str:
-    if no.code == 50013:
-        return "You may not do that in this channel."
-    return str(no).removeprefix("Invalid Form Body: ")
+    return _SENTENCES.get(no.code) or str(no).removeprefix("Invalid Form Body: ")
 
 
-def _person(local: "LocalDiscord", user_id: str | None) -> User:
+def _person(local: LocalDiscord, user_id: str | None) -> User:
     """Return who a tab says it is; the first person where it does not say."""
     people = local.people.all()
     return next((person for person in people if str(person.id) == user_id), people[0])
 
 
-def _limit(local: "LocalDiscord") -> int:
+def _limit(local: LocalDiscord) -> int:
     return max(local.world.upload_limit(channel) for channel in local.world.channels.values())
 
 
-async def _entered(local: "LocalDiscord", person: User) -> Json:
+def _entered(local: LocalDiscord, person: User) -> Json:
     guild = local.world.guild_json()
     return {
         "me": person.json(),
         "people": [one.json() for one in local.people.all()],
         "bot": local.world.bot.json(),
         "guild": {"id": guild["id"], "name": guild["name"], "roles": guild["roles"]},
-        "channels": await local.people.channels(person),
+        "channels": local.people.channels(person),
         "upload_limit": _limit(local),
         "online": local.gateway.connected.is_set(),
     }
 
 
-def _acts(local: "LocalDiscord") -> dict[str, _Act]:
+def _acts(local: LocalDiscord) -> dict[str, _Act]:
     """Return what can be asked for, by name, with its details as Discord's own objects."""
     people = local.people
 
-    def on_message(act: Callable[..., Awaitable[Any]], *names: str) -> _Act:
+    def act(method: Callable[..., Any], *details: str) -> _Act:
+        """Hand on the named details: those that end in `_id` as numbers, None where one is missing."""
+
         async def do(person: User, asked: Json) -> Any:
-            return await act(person, int(asked["channel"]), int(asked["message"]), *(asked[name] for name in names))
+            given = [asked.get(name) for name in details]
+            ids = [name.endswith("_id") and value is not None for name, value in zip(details, given, strict=True)]
+            result = method(person, *(int(v) if an_id else v for v, an_id in zip(given, ids, strict=True)))
+            return await result if inspect.isawaitable(result) else result
 
         return do
-
-    def in_channel(act: Callable[..., Awaitable[Any]], *names: str) -> _Act:
-        async def do(person: User, asked: Json) -> Any:
-            return await act(person, int(asked["channel"]), *(asked[name] for name in names))
-
-        return do
-
-    async def channels(person: User, asked: Json) -> Any:
-        return await people.channels(person)
-
-    async def messages(person: User, asked: Json) -> Any:
-        before = int(asked["before"]) if asked.get("before") else None
-        return await people.messages(person, int(asked["channel"]), before, int(asked["limit"]))
 
     async def say(person: User, asked: Json) -> Any:
-        uploads = [int(upload) for upload in asked.get("uploads", ())]
-        reply_to = int(asked["reply_to"]) if asked.get("reply_to") else None
-        return await people.say(person, int(asked["channel"]), asked["content"], uploads, reply_to)
+        uploads = [int(upload) for upload in asked["uploads"]]
+        reply_to = None if asked.get("reply_to") is None else int(asked["reply_to"])
+        return await people.say(person, int(asked["channel_id"]), asked["content"], uploads, reply_to)
 
-    async def command(person: User, asked: Json) -> Any:
-        return await people.command(person, int(asked["channel"]), int(asked["command"]), asked["options"])
-
-    async def autocomplete(person: User, asked: Json) -> Any:
-        return await people.autocomplete(person, int(asked["channel"]), int(asked["command"]), asked["options"])
-
-    async def menu(person: User, asked: Json) -> Any:
-        return await people.menu(person, int(asked["channel"]), int(asked["command"]), int(asked["message"]))
-
-    async def submit(person: User, asked: Json) -> Any:
-        return await people.submit(person, int(asked["interaction"]), asked["values"])
-
-    async def dismiss(person: User, asked: Json) -> Any:
-        return await people.dismiss(person, int(asked["message"]))
-
+    message = ("channel_id", "message_id")
     return {
-        "channels": channels,
-        "commands": in_channel(people.commands),
-        "messages": messages,
-        "typing": in_channel(people.typing),
+        "channels": act(people.channels),
+        "commands": act(people.commands, "channel_id"),
+        "messages": act(people.messages, "channel_id", "before_id", "limit"),
+        "typing": act(people.typing, "channel_id"),
         "say": say,
-        "delete": on_message(people.delete),
-        "react": on_message(people.react, "emoji"),
-        "unreact": on_message(people.unreact, "emoji"),
-        "press": on_message(people.press, "custom_id"),
-        "select": on_message(people.select, "custom_id", "values"),
-        "command": command,
-        "autocomplete": autocomplete,
-        "menu": menu,
-        "submit": submit,
-        "dismiss": dismiss,
+        "delete": act(people.delete, *message),
+        "react": act(people.react, *message, "emoji"),
+        "unreact": act(people.unreact, *message, "emoji"),
+        "press": act(people.press, *message, "custom"),
+        "select": act(people.select, *message, "custom", "values"),
+        "command": act(people.command, "channel_id", "command_id", "options"),
+        "autocomplete": act(people.autocomplete, "channel_id", "command_id", "options"),
+        "menu": act(people.menu, "channel_id", "command_id", "message_id"),
+        "submit": act(people.submit, "interaction_id", "values"),
+        "dismiss": act(people.dismiss, "message_id"),
     }

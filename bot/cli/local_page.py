@@ -7,7 +7,9 @@ import sys
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from local_discord.furnish import furnish
 from pydantic import SecretStr
 
 from bot import logs
@@ -15,7 +17,7 @@ from bot.available_models import PUBLISHED, is_here
 from bot.chat import client
 from bot.settings import BadSettingsError, ModelSettings, Settings
 from engine.catalog import find
-from local_discord import TOKEN, LocalDiscord
+from local_discord import TOKEN, LocalDiscord, people_api
 
 FIRST_WORDS = "/imagine a red apple"
 """What to type first: the networks that ship know apples."""
@@ -30,13 +32,14 @@ def run(settings: Settings) -> None:
 async def _run(settings: Settings) -> None:
     own = settings.storage.folder / "local"
     try:
-        discord = await LocalDiscord.start(own / "discord", port=settings.local.port, topic=f"Type `{FIRST_WORDS}`")
+        discord = await LocalDiscord.start(own / "discord", settings.local.port, people_api.routes)
     except OSError as error:
         raise BadSettingsError(
             f"local.port: expected a free port, found {settings.local.port} in use ({error.strerror}): "
             "end the other program, or choose another with PAINTER__LOCAL__PORT."
         ) from None
     try:
+        furnish(discord.world)
         _say(welcome(discord.page_url, settings.models, os.environ))
         if settings.local.open_browser and has_browser(os.environ):
             webbrowser.open(discord.page_url)
@@ -60,7 +63,7 @@ def welcome(url: str, models: ModelSettings, environment: Mapping[str, str]) -> 
     """Say where the page is, what to type first, and what more there could be."""
     lines = ["", f"Open  {url}", f"Type  {FIRST_WORDS}", "End   with Ctrl-C; everything goes on at the next start."]
     if is_remote(environment):
-        port = url.split(":")[2].split("/")[0]
+        port = urlsplit(url).port
         lines += [f"From your own machine first:  ssh -L {port}:127.0.0.1:{port} {_login(environment)}"]
     if not all(is_here(name, models) for name in PUBLISHED):
         size = sum(find(name).bytes or 0 for name in PUBLISHED)

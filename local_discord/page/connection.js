@@ -95,9 +95,9 @@ export class Connection {
     });
   }
 
-  /** Put a file on the server. @param {File} file @returns {Promise<import("./types").Attachment>} */
-  async upload(file) {
-    const query = new URLSearchParams({ name: file.name, user: this.introduce().user ?? "" });
+  /** Put a file on the server, for use in a channel. @param {File} file @param {string} channel @returns {Promise<import("./types").Attachment>} */
+  async upload(file, channel) {
+    const query = new URLSearchParams({ name: file.name, channel, user: this.introduce().user ?? "" });
     const answer = await fetch(`api/uploads?${query}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
     if (!answer.ok) throw new RefusedError((await answer.text()).slice(0, 300));
     return answer.json();

@@ -57,14 +57,14 @@ function happened(event, data) {
 async function load() {
   const { channelId } = state;
   if (!channelId) return;
-  const page = await connection.request("messages", { channel: channelId, limit: PAGE });
+  const page = await connection.request("messages", { channel_id: channelId, limit: PAGE });
   if (channelId === state.channelId) fill(page, PAGE);
   await loadCommands();
 }
 
 async function loadCommands() {
   const { channelId } = state;
-  const commands = await connection.request("commands", { channel: channelId });
+  const commands = await connection.request("commands", { channel_id: channelId });
   if (channelId === state.channelId) apply("COMMANDS", commands);
 }
 
@@ -73,7 +73,7 @@ async function loadOlder() {
   if (loading || !first) return;
   loading = true;
   try {
-    prepend(await connection.request("messages", { channel: state.channelId, limit: PAGE, before: first.id }), PAGE);
+    prepend(await connection.request("messages", { channel_id: state.channelId, limit: PAGE, before_id: first.id }), PAGE);
   } finally {
     loading = false;
   }
@@ -117,8 +117,8 @@ async function interact(title, what, details, target) {
 /** @param {import("./types").Modal} modal */
 function form(modal) {
   early.delete(modal.id);
-  openForm(modal, (file) => connection.upload(file), async (answers) => {
-    const id = await connection.request("submit", { interaction: modal.id, values: answers });
+  openForm(modal, (file) => connection.upload(file, state.channelId), async (answers) => {
+    const id = await connection.request("submit", { interaction_id: modal.id, values: answers });
     const answered = await new Promise((resolve) => {
       awaited.set(id, resolve);
       setTimeout(resolve, ANSWER, true);
@@ -140,12 +140,12 @@ function tell(error) {
 const trying = (act) => act().catch(tell);
 
 /** @param {Message} message */
-const at = (message) => ({ channel: message.channel_id, message: message.id });
+const at = (message) => ({ channel_id: message.channel_id, message_id: message.id });
 
 /** @type {import("./message.js").MessageActs} */
 const acts = {
   press: (message, one, values) => {
-    const details = { ...at(message), custom_id: one.custom_id, ...(values && { values }) };
+    const details = { ...at(message), custom: one.custom_id, ...(values && { values }) };
     trying(() => interact(one.label ?? "", values ? "select" : "press", details, targetOf(message, one)));
   },
   view: viewPicture,
@@ -156,7 +156,7 @@ const acts = {
     changed();
     byId("composer-input").focus();
   },
-  dismiss: (message) => trying(() => connection.request("dismiss", { message: message.id })),
+  dismiss: (message) => trying(() => connection.request("dismiss", { message_id: message.id })),
   menu: (message, where) => openMenu(menuOf(message, where), where),
 };
 
@@ -165,7 +165,7 @@ function menuOf(message, where) {
   const temporary = (message.flags & 64) !== 0;
   const apps = temporary ? [] : state.commands.filter((command) => command.type === MENU);
   const run = (/** @type {import("./types").Command} */ command) =>
-    trying(() => interact(command.name, "menu", { ...at(message), command: command.id }));
+    trying(() => interact(command.name, "menu", { ...at(message), command_id: command.id }));
   const own = message.author.id === state.me.id || manages();
   const address = `https://discord.com/channels/${channel()?.guild_id ?? "@me"}/${message.channel_id}/${message.id}`;
   /** @type {import("./menus.js").Item[]} */
@@ -224,17 +224,17 @@ onChange(
   composer.start({
     command: async (title, data) => {
       messages.toNewest();
-      await interact(title, "command", { channel: state.channelId, command: data.id, options: data.options });
+      await interact(title, "command", { channel_id: state.channelId, command_id: data.id, options: data.options });
     },
-    complete: (data) => connection.request("autocomplete", { channel: state.channelId, command: data.id, options: data.options }),
+    complete: (data) => connection.request("autocomplete", { channel_id: state.channelId, command_id: data.id, options: data.options }),
     say: async (content, uploads) => {
       const reply_to = state.replyingTo?.id;
       state.replyingTo = null;
       messages.toNewest();
-      await connection.request("say", { channel: state.channelId, content, uploads, reply_to });
+      await connection.request("say", { channel_id: state.channelId, content, uploads, reply_to });
     },
-    upload: (file) => connection.upload(file),
-    typing: () => void connection.request("typing", { channel: state.channelId }).catch(() => null),
+    upload: (file) => connection.upload(file, state.channelId),
+    typing: () => void connection.request("typing", { channel_id: state.channelId }).catch(() => null),
   }),
 );
 startCounting();

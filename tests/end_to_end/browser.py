@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import ElementClickInterceptedException, WebDriverException
 from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+DRIVER = shutil.which("chromedriver") or ""
 # A headless browser has no mouse, and would show the page as on a phone.
 _MOUSE = "blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
 _FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-background-networking", _MOUSE)
@@ -119,6 +119,8 @@ class Person:
         self.driver = driver
         self._tab = driver.current_window_handle
         self._folder = folder
+        self.missed = 0
+        """How many clicks met something else."""
 
     def open(self, address: str) -> None:
         self.driver.get(address)
@@ -204,8 +206,7 @@ class Person:
     def press(self, message_id: str, label: str) -> int:
         """Press a message's button."""
         before = self.last_id()
-        buttons = self.all(f"#message-{message_id} button.button")
-        self._click(next(button for button in buttons if label in button.text))
+        self._click(f"#message-{message_id} button.button", label)
         return before
 
     def menu(self, message_id: str, entry: str) -> None:
@@ -229,8 +230,7 @@ class Person:
         self.until(lambda: self.find("#menu input"), "the picker").send_keys(word, Keys.ENTER)
 
     def click_reaction(self, message_id: str, emoji: str) -> None:
-        chips = self.all(f"#message-{message_id} .reaction")
-        self._click(next(chip for chip in chips if emoji in chip.text))
+        self._click(f"#message-{message_id} .reaction", emoji)
 
     def fill(self, **fields: str) -> None:
         """Fill in text fields of the form that is open, by custom_id, and send it."""
@@ -256,6 +256,18 @@ class Person:
         next(one for one in entries if channel in one.text).click()
         self.until(lambda: channel in self.find("#channel-title").text, f"{channel} is open")
 
-    def _click(self, element: Any) -> None:
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
+    def _click(self, css: str, words: str) -> None:
+        """Click what shows `words`; once more where it moved away meanwhile, as previews make messages grow."""
+
+        def click() -> bool:
+            wanted = next((one for one in self.all(css) if words in one.text), None)
+            assert wanted is not None, f"there is no “{words}” to click"
+            self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", wanted)
+            try:
+                wanted.click()
+            except ElementClickInterceptedException:
+                self.missed += 1
+                return False
+            return True
+
+        self.until(click, f"a click on “{words}”")

@@ -12,7 +12,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 from tests.end_to_end.browser import CHROMIUM, DRIVER, Person, Program, browser
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver are installed"),
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver are installed"),
     pytest.mark.timeout(400),
 ]
 SETTINGS = {

@@ -1,0 +1,365 @@
+"""Two hundred acts of a person at the page, while it paints: `python -m tests.end_to_end.browser_actions --name after`.
+
+The command that people start (`python -m bot run` without a token), a real browser with two tabs, and one action after
+the other, drawn by a seed: commands typed and chosen, buttons, forms, reactions, uploads, the message menu, `/admin`,
+other people, reloads. Each must show what it is to bring about. Written to bench/browser/NAME.json.
+"""
+
+import argparse
+import collections
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+from selenium.webdriver.common.keys import Keys
+
+from tests.end_to_end.browser import ROOT, Person, Program, Shown, browser
+
+RESULTS = ROOT / "bench" / "browser"
+SETTINGS = {
+    "models__size": "64x64",
+    "models__preset": "draft",
+    "limits__per_user": 100,
+    "limits__most_steps": 10_000,
+    "local__port": 8799,
+}
+THINGS = ("a red apple", "a yellow star", "a green leaf", "a blue flower", "a house", "a cat at night", "a rocket")
+REACTIONS_APART = 12.0
+"""Seconds: the bot takes six of its own reactions a minute from one person, and leaves the rest alone."""
+
+
+@dataclass
+class Session:
+    """One person's sitting at the page."""
+
+    person: Person
+    other_tab: Person
+    rng: random.Random
+    picture: Path
+    reacted_at: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def thing(self) -> str:
+        return self.rng.choice(THINGS)
+
+    def running(self) -> Shown | None:
+        return self.newest(lambda message: any("Steer" in label for label in message.buttons))
+
+    def finished(self) -> Shown | None:
+        return self.newest(lambda message: any("Vary" in label for label in message.buttons))
+
+    def newest(self, fits: Callable[[Shown], bool]) -> Shown | None:
+        return next((message for message in reversed(self.person.messages()) if fits(message)), None)
+
+    def ask(self, line: str, words: str) -> Shown:
+        return self.person.comes(words, self.person.say(line))
+
+    def answered(self, line: str, words: str) -> None:
+        """Run a command whose answer only this person sees."""
+        assert self.ask(line, words).ephemeral
+
+
+def imagine(at: Session) -> None:
+    thing = at.thing()
+    at.ask(f"/imagine {thing} steps:{at.rng.randint(20, 200)} size:64x64", thing)
+
+
+def imagine_by_keys(at: Session) -> None:
+    thing, before = at.thing(), at.person.last_id()
+    at.person.type("/im", Keys.TAB)
+    at.person.type(thing, " ste", Keys.TAB)
+    at.person.until(lambda: at.person.composer.get_attribute("value").endswith("steps:"), "the option is added")
+    at.person.type("40", Keys.ENTER)
+    at.person.comes(thing, before)
+
+
+def imagine_by_clicks(at: Session) -> None:
+    thing, before = at.thing(), at.person.last_id()
+    at.person.type("/")
+    at.person.until(lambda: _entry(at, "/imagine"), "the commands").click()
+    at.person.type(thing, " ")
+    at.person.until(lambda: _entry(at, "preset:"), "the options").click()
+    at.person.until(lambda: _entry(at, "draft"), "the choices").click()
+    at.person.find("#composer-send").click()
+    at.person.comes(thing, before)
+
+
+def _entry(at: Session, words: str) -> object:
+    return next((one for one in at.person.all("#suggestions [role=option]") if one.text.startswith(words)), None)
+
+
+def look_up(at: Session) -> None:
+    line, words = at.rng.choice(
+        [
+            ("/queue", "The queue"),
+            ("/help", "Pictures from words"),
+            ("/info", "This bot"),
+            ("/models", "Models and presets"),
+            ("/history", "Your pictures"),
+            ("/settings", "Your settings"),
+            ("/admin show", "This server"),
+        ]
+    )
+    at.answered(line, words)
+
+
+def change_settings(at: Session) -> None:
+    at.answered("/settings suffix:oil on canvas", "oil on canvas")
+    at.answered("/settings reset:True", "Your settings")
+
+
+def manage(at: Session) -> None:
+    at.answered("/admin pause", "paused")
+    at.answered("/admin resume", "painting")
+    at.answered("/admin block word word:turnip", "turnip")
+    at.answered("/admin block word turnip lift:True", "This server")
+
+
+def press_finished(at: Session) -> None:
+    if (message := at.finished()) is None:
+        return imagine(at)
+    at.person.comes("", at.person.press(message.id, at.rng.choice(["Rerun", "Vary", "Refine"])))
+    return None
+
+
+def film(at: Session) -> None:
+    if (message := at.finished()) is None:
+        return imagine(at)
+    shown = at.person.comes("", at.person.press(message.id, "Timelapse"))
+    at.notes.append(f"film {shown.id}")
+    return None
+
+
+def steer(at: Session) -> None:
+    message = at.running() or at.ask(f"/imagine {at.thing()} steps:400", "steps")
+    at.person.until(lambda: "Steer" in " ".join(_now(at, message).buttons), "it is being painted", 120)
+    before = at.person.press(message.id, "Steer")
+    at.person.fill(prompt=at.thing())
+    assert at.person.comes("", before).ephemeral
+
+
+def stop(at: Session) -> None:
+    message = at.running()
+    if message is None:
+        return imagine(at)
+    at.person.press(message.id, "Stop")
+    at.person.until(lambda: "Steer" not in " ".join(_now(at, message).buttons), "it stops")
+    return None
+
+
+def _now(at: Session, message: Shown) -> Shown:
+    return at.person.message(message.id) or message
+
+
+def react(at: Session) -> None:
+    message = at.newest(lambda one: not one.ephemeral and not one.waiting)
+    assert message is not None
+    at.person.react(message.id, "heart")
+    at.person.until(lambda: "❤️ 1" in _now(at, message).reactions, "the reaction")
+    at.person.click_reaction(message.id, "❤️")
+    at.person.until(lambda: "❤️ 1" not in _now(at, message).reactions, "the reaction is taken away")
+
+
+def rerun_by_reaction(at: Session) -> None:
+    message = at.finished()
+    if message is None or time.monotonic() - at.reacted_at < REACTIONS_APART:
+        return look_up(at)
+    at.reacted_at = time.monotonic()
+    before = at.person.last_id()
+    chip = next((one for one in message.reactions if "🎲" in one), None)
+    if chip is None:
+        at.person.react(message.id, "dice")
+    elif chip.endswith("1"):
+        at.person.click_reaction(message.id, "🎲")
+    else:
+        return look_up(at)
+    at.person.comes("varied from", before)
+    return None
+
+
+def edit_upload(at: Session) -> None:
+    before = at.person.last_id()
+    at.person.attach(at.picture)
+    at.person.say("/edit a house in winter steps:10")
+    at.person.comes("a house in winter", before)
+
+
+def edit_by_menu(at: Session) -> None:
+    message = at.finished()
+    if message is None:
+        return edit_upload(at)
+    before = at.person.last_id()
+    at.person.menu(message.id, "Edit this picture")
+    at.person.fill(prompt="a house in spring", strength="0.4")
+    at.person.comes("a house in spring", before)
+    return None
+
+
+def talk(at: Session) -> None:
+    words = f"what about {at.thing()}? {at.rng.random():.6f}"
+    at.ask(words, words)
+    at.person.say("/imagin a cat")
+    at.person.until(lambda: "Did you mean" in at.person.find("#composer-above").text, "a hint")
+    at.person.composer.clear()
+    at.person.type(" ", Keys.BACKSPACE)
+
+
+def be_a_friend(at: Session) -> None:
+    at.person.be("a friend")
+    at.answered("/queue", "The queue")
+    if (message := at.running()) is not None:
+        before = at.person.press(message.id, "Stop")
+        assert at.person.comes("", before).ephemeral, "it is not theirs to stop"
+    at.person.be("you")
+
+
+def reload(at: Session) -> None:
+    count = len([one for one in at.person.messages() if not one.waiting])
+    at.person.driver.refresh()
+    at.person.until(lambda: len(at.person.messages()) >= min(count, 50), "the channel is there again")
+
+
+def look_from_another_tab(at: Session) -> None:
+    newest = at.person.last_id()
+    at.other_tab.here()
+    at.other_tab.until(lambda: at.other_tab.last_id() >= newest, "the other tab has it as well")
+    words = f"hello from the other tab {at.rng.random():.6f}"
+    at.other_tab.say(words)
+    at.person.here()
+    at.person.comes(words)
+
+
+def cancel(at: Session) -> None:
+    thing = at.thing()
+    at.ask(f"/imagine {thing} steps:500", thing)
+    at.answered("/cancel", "stops")
+
+
+def turn_history(at: Session) -> None:
+    shown = at.ask("/history", "Your pictures")
+    at.person.press(shown.id, "Older")
+    at.person.until(lambda: _now(at, shown).text != shown.text, "the page is turned")
+
+
+def delete(at: Session) -> None:
+    message = at.finished()
+    if message is None:
+        return talk(at)
+    at.person.press(message.id, "Delete")
+    at.person.until(lambda: at.person.message(message.id) is None, "it is gone")
+    return None
+
+
+def dismiss(at: Session) -> None:
+    shown = at.ask("/help", "Pictures from words")
+    at.person.find(f"#message-{shown.id} .aside button").click()
+    at.person.until(lambda: at.person.message(shown.id) is None, "it is put away")
+
+
+def direct(at: Session) -> None:
+    at.person.go("inter")  # the bot's name: Painter
+    thing = at.thing()
+    at.ask(f"/imagine {thing} steps:5", thing)
+    at.person.go("paintings")
+    at.person.until(lambda: len(at.person.messages()) > 3, "the channel is read again")
+
+
+ACTIONS = {
+    imagine: 5,
+    imagine_by_keys: 3,
+    imagine_by_clicks: 3,
+    look_up: 6,
+    change_settings: 1,
+    manage: 1,
+    press_finished: 5,
+    film: 1,
+    steer: 3,
+    stop: 3,
+    react: 3,
+    rerun_by_reaction: 2,
+    edit_upload: 2,
+    edit_by_menu: 2,
+    talk: 2,
+    be_a_friend: 2,
+    reload: 2,
+    look_from_another_tab: 2,
+    cancel: 1,
+    turn_history: 1,
+    delete: 1,
+    dismiss: 1,
+    direct: 1,
+}
+
+
+def sit(session: Session, actions: int) -> list[dict[str, object]]:
+    """Do so many actions; return what each was, how long it took and what went wrong."""
+    done: list[dict[str, object]] = []
+    for number in range(actions):
+        (action,) = session.rng.choices(list(ACTIONS), list(ACTIONS.values()))
+        began = time.monotonic()
+        problem = None
+        try:
+            action(session)
+        except Exception as error:  # what fails is counted, and the next one is tried on a fresh page
+            problem = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            session.person.photograph(f"{number} {action.__name__}")
+            session.person.here().driver.refresh()
+            session.person.until(session.person.messages, "the channel is there again")
+        done.append({"action": action.__name__, "seconds": round(time.monotonic() - began, 2), "problem": problem})
+        print(number, done[-1], flush=True)
+    return done
+
+
+def main() -> None:
+    """Run and write the result down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--actions", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--folder", type=Path, default=None, help="where screenshots of what failed go")
+    asked = parser.parse_args()
+    folder = asked.folder or Path(tempfile.mkdtemp(prefix="browser-actions-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.linear_gradient("L").convert("RGB").resize((96, 64)).save(folder / "meadow.png")
+    program = Program(folder, SETTINGS)
+    address = program.start()
+    try:
+        with browser(folder / "profile") as driver:
+            person = Person(driver, folder)
+            person.open(address)
+            driver.switch_to.new_window("tab")
+            other = Person(driver, folder)
+            other.open(address)
+            session = Session(person.here(), other, random.Random(asked.seed), folder / "meadow.png")
+            began = time.monotonic()
+            done = sit(session, asked.actions)
+            seconds = time.monotonic() - began
+            person.until(lambda: session.running() is None, "everything asked for is painted", 900)
+            errors = [line["message"] for line in driver.get_log("browser") if line["level"] == "SEVERE"]
+    finally:
+        program.stop()
+    times = sorted(float(str(one["seconds"])) for one in done)
+    result = {
+        "actions": len(done),
+        "failed": sum(one["problem"] is not None for one in done),
+        "seconds": round(seconds, 1),
+        "median_seconds": round(statistics.median(times), 2),
+        "longest_seconds": times[-1],
+        "clicks_that_missed": person.missed,
+        "by_action": dict(collections.Counter(str(one["action"]) for one in done)),
+        "problems": [one for one in done if one["problem"] is not None],
+        "browser_errors": errors,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{asked.name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps(result, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

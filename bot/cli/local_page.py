@@ -33,9 +33,9 @@ async def _run(settings: Settings) -> None:
     own = settings.storage.folder / "local"
     try:
         discord = await LocalDiscord.start(own / "discord", settings.local.port, people_api.routes)
-    except OSError as error:
+    except OSError:
         raise BadSettingsError(
-            f"local.port: expected a free port, found {settings.local.port} in use ({error.strerror}): "
+            f"local.port: expected a free port, found {settings.local.port}, which is taken: "
             "end the other program, or choose another with PAINTER__LOCAL__PORT."
         ) from None
     try:

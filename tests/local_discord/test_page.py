@@ -1,0 +1,432 @@
+"""The page against a small real bot: what it shows of everything that Discord has, and what it sends for it."""
+
+import asyncio
+import io
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+import yarl
+from discord import app_commands, ui
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+from PIL import Image
+
+pytest.importorskip("selenium", reason="selenium is not installed")
+
+from local_discord.furnish import furnish
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from local_discord import TOKEN, LocalDiscord, people_api
+from tests.end_to_end.browser import CHROMIUM, DRIVER, Person, browser
+
+pytestmark = [
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver are installed"),
+    pytest.mark.timeout(200),
+]
+MARKDOWN = (
+    "## Heading\n**bold** *slanted* __under__ ~~gone~~ `code <b>` ||hidden|| \\*plain\\*\n-# small\n> quoted\n"
+    "- one\n- two\n1. first\n```py\nprint('<i>')\n```\n[a link](https://example.org/a_b_c) <script>alert(1)</script>"
+    " <t:86400:R> <t:86400:D>"
+)
+
+
+def picture(colour: str = "red") -> discord.File:
+    buffer = io.BytesIO()
+    Image.new("RGB", (320, 200), colour).save(buffer, "PNG")
+    buffer.seek(0)
+    return discord.File(buffer, f"{colour}.png", description=f"all {colour}")
+
+
+class Everything(ui.LayoutView):
+    """One of each component that a message can hold."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=None)
+        box: ui.Container[Any] = ui.Container(accent_colour=0x3BA55D)
+        box.add_item(ui.TextDisplay(MARKDOWN))
+        box.add_item(ui.Separator())
+        box.add_item(ui.Section("beside it", accessory=ui.Thumbnail("attachment://red.png", description="small red")))
+        gallery: ui.MediaGallery[Any] = ui.MediaGallery()
+        gallery.add_item(media="attachment://green.png", description="all green")
+        gallery.add_item(media="attachment://blue.png", description="all blue", spoiler=True)
+        box.add_item(gallery)
+        box.add_item(ui.File("attachment://words.txt"))
+        row: ui.ActionRow[Any] = ui.ActionRow()
+        for name in ("answers", "edits", "silent"):
+            row.add_item(ui.Button(label=name, custom_id=name))
+        row.add_item(ui.Button(label="elsewhere", url="https://example.org"))
+        row.add_item(ui.Button(label="off", custom_id="off", disabled=True))
+        box.add_item(row)
+        one = [discord.SelectOption(label=word, value=word, description=f"the {word}") for word in ("apple", "pear")]
+        selects: tuple[Any, ...] = (
+            ui.Select(custom_id="one", options=one, placeholder="one of them"),
+            ui.Select(custom_id="many", options=one, min_values=1, max_values=2, placeholder="some of them"),
+            ui.UserSelect(custom_id="who"),
+            ui.ChannelSelect(custom_id="where"),
+        )
+        for select in selects:
+            line: ui.ActionRow[Any] = ui.ActionRow()
+            box.add_item(line.add_item(select))
+        self.add_item(box)
+
+
+class Form(ui.Modal, title="Tell me"):
+    """One of each field that a form can hold."""
+
+    words = ui.Label(text="Words", component=ui.TextInput(custom_id="words", min_length=3))
+    one = ui.Label(
+        text="One", component=ui.Select(custom_id="one", options=[discord.SelectOption(label="pear", value="p")])
+    )
+    file = ui.Label(text="File", component=ui.FileUpload(custom_id="file"))
+    pick = ui.Label(
+        text="Pick",
+        component=ui.RadioGroup(
+            custom_id="pick",
+            options=[
+                discord.RadioGroupOption(label="left", value="l"),
+                discord.RadioGroupOption(label="right", value="r"),
+            ],
+        ),
+    )
+    tick = ui.Label(text="Tick", component=ui.Checkbox(custom_id="tick"))
+
+    async def on_submit(self, interaction: discord.Interaction, /) -> None:
+        answers = {inner.custom_id: inner for inner in self.walk_children() if getattr(inner, "custom_id", None)}
+        file = answers["file"].values[0]
+        told = [
+            answers["words"].value,
+            answers["one"].values,
+            file.filename,
+            answers["pick"].value,
+            answers["tick"].value,
+        ]
+        await interaction.response.send_message(f"got {told}", ephemeral=True)
+
+
+@app_commands.command(description="Show everything.")
+async def everything(interaction: discord.Interaction) -> None:
+    files = [picture(), picture("green"), picture("blue"), discord.File(io.BytesIO(b"hello"), "words.txt")]
+    await interaction.response.send_message(view=Everything(), files=files)
+
+
+@app_commands.command(description="Take every kind of option.")
+@app_commands.choices(taste=[app_commands.Choice(name="sweet one", value=7)])
+async def take(
+    interaction: discord.Interaction,
+    words: str,
+    count: app_commands.Range[int, 1, 9],
+    share: float,
+    yes: bool,
+    who: discord.User,
+    where: discord.TextChannel,
+    file: discord.Attachment,
+    taste: int | None = None,
+    found: str | None = None,
+) -> None:
+    told = [words, count, share, yes, who.name, where.name, file.filename, taste, found]
+    await interaction.response.send_message(f"took {told}")
+
+
+@take.autocomplete("found")
+async def _found(interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
+    names = ("north pole", "south pole")
+    return [app_commands.Choice(name=name, value=name[:5]) for name in names if typed in name]
+
+
+@app_commands.command(description="Open a form.")
+async def form(interaction: discord.Interaction) -> None:
+    await interaction.response.send_modal(Form())
+
+
+@app_commands.command(description="Say nothing.")
+async def silence(interaction: discord.Interaction) -> None:
+    pass
+
+
+@app_commands.command(description="Think first.")
+async def think(interaction: discord.Interaction) -> None:
+    await interaction.response.defer(thinking=True)
+    await asyncio.sleep(0.3)
+    embed = discord.Embed(title="Thought", description="**well**", colour=0xF0B232).add_field(name="so", value="what")
+    await interaction.edit_original_response(content=f"in <#{interaction.channel_id}>", embed=embed)
+
+
+@app_commands.context_menu(name="Count the letters")
+async def count_letters(interaction: discord.Interaction, message: discord.Message) -> None:
+    await interaction.response.send_message(f"{len(message.content)} letters", ephemeral=True)
+
+
+class Bot(discord.Client):
+    """A bot with one command for each thing that the page must be able to do."""
+
+    def __init__(self, ready: threading.Event) -> None:
+        super().__init__(intents=discord.Intents(guilds=True))
+        self.tree = app_commands.CommandTree(self)
+        self._ready_for_people = ready
+        for command in (everything, take, form, silence, think, count_letters):
+            self.tree.add_command(command)
+
+    async def setup_hook(self) -> None:
+        await self.tree.sync()
+
+    async def on_ready(self) -> None:
+        self._ready_for_people.set()
+
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        data: Any = interaction.data or {}
+        if interaction.type is not discord.InteractionType.component or data["custom_id"] == "silent":
+            return
+        if data["custom_id"] == "edits":
+            view = ui.LayoutView().add_item(ui.TextDisplay("edited"))
+            await interaction.response.edit_message(view=view, attachments=[])
+        else:
+            await interaction.response.send_message(f"{data['custom_id']} {data.get('values')}", ephemeral=True)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> Iterator[str]:
+    """Serve the page and run the bot, in a loop of their own; hand over the page's address."""
+    started: list[tuple[LocalDiscord, discord.Client]] = []
+    ready = threading.Event()
+    before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
+
+    async def serve() -> None:
+        local = await LocalDiscord.start(tmp_path_factory.mktemp("discord"), page=people_api.routes)
+        furnish(local.world)
+        local.rest.interactions.answer_seconds = 1.0
+        Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = local.api_base, yarl.URL(local.gateway.url)
+        async with Bot(ready) as client:
+            started.append((local, client))
+            await client.start(TOKEN)
+        await local.close()
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        local, client = started[0]
+        yield local.page_url
+        asyncio.run_coroutine_threadsafe(client.close(), loop).result(20)
+    finally:
+        thread.join(20)
+        Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = before
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory) -> Iterator[Any]:
+    with browser(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+        complaints = [line["message"] for line in driver.get_log("browser") if line["level"] == "SEVERE"]
+        assert not complaints
+
+
+@pytest.fixture
+def you(address: str, driver, tmp_path) -> Person:
+    you = Person(driver, tmp_path)
+    you.open(address)
+    return you
+
+
+@pytest.fixture
+def everything(you: Person) -> str:
+    shown = you.comes("Heading", you.say("/everything"))
+    return f"#message-{shown.id}"
+
+
+def test_every_option_is_sent_as_what_it_is(you: Person, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    you.attach(tmp_path / "a.txt")
+    you.say("/take some words: here count:12 share:0,5 yes:no who:@a friend where:#sketches taste:sweet")
+    you.until(lambda: "count is a whole number from 1 to 9" in you.find("#composer-above").text, "12 is too many")
+    you.composer.clear()
+    before = you.last_id()
+    you.type("/take some words count:3 share:0,5 yes:no who:@a friend where:#sketches taste:sweet found:pole")
+    you.until(lambda: "north pole" in you.find("#suggestions").text, "the bot's suggestions")
+    you.type(Keys.ARROW_DOWN, Keys.ENTER)
+    you.until(lambda: you.composer.get_attribute("value").endswith("found:north "), "the suggestion is taken")
+    you.type(Keys.ENTER)
+    told = you.comes("took", before).text
+    assert "['some words', 3, 0.5, False, 'a friend', 'sketches', 'a.txt', 7, 'north']" in told
+
+
+def test_files_are_pasted_and_dropped(you: Person) -> None:
+    before = you.last_id()
+    script = """
+      const data = new DataTransfer();
+      data.items.add(new File(['a'], arguments[0], {type: 'text/plain'}));
+      const options = {bubbles: true, cancelable: true, clipboardData: data, dataTransfer: data};
+      document.querySelector(arguments[1]).dispatchEvent(
+        arguments[2] === 'paste' ? new ClipboardEvent('paste', options) : new DragEvent('drop', options));
+    """
+    you.driver.execute_script(script, "pasted.txt", "#composer-input", "paste")
+    you.driver.execute_script(script, "dropped.txt", "#messages", "drop")
+    you.type("two files", Keys.ENTER)
+    shown = you.comes("two files", before)
+    assert "pasted.txt" in shown.text
+    assert "dropped.txt" in shown.text
+
+
+def test_every_field_of_a_form_is_sent(you: Person, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    before = you.say("/form")
+    form = you.until(lambda: you.find("#form[open]"), "the form")
+    you.find("#form .primary").click()
+    assert you.find("#form .failed").text == "Words is needed."
+    you.find("#field-words").send_keys("wo")
+    you.find("#form .primary").click()
+    assert you.find("#form .failed").text == "Words takes at least 3 characters."
+    you.find("#field-words").send_keys("rds")
+    you.find("#field-one").send_keys("pear")
+    you.find("#field-file").send_keys(str(tmp_path / "a.txt"))
+    form.find_element(By.CSS_SELECTOR, "[value=r]").click()
+    you.find("#field-tick").click()
+    you.find("#form .primary").click()
+    assert "got ['words', ['p'], 'a.txt', 'r', True]" in you.comes("got", before).text
+
+
+def test_buttons_and_selects(you: Person, everything: str) -> None:
+    message = everything.removeprefix("#message-")
+    assert "answers None" in you.comes("answers", you.press(message, "answers")).text
+    you.press(message, "silent")
+    you.until(lambda: "The application did not respond" in you.find(everything).text, "the failure is told")
+    before = you.last_id()
+    you.find(f"{everything} select[data-key=one]").send_keys("pear")
+    assert "['pear']" in you.comes("one", before).text
+    you.find(f"{everything} details").click()
+    for box in you.all(f"{everything} details input"):
+        box.click()
+    you.find(f"{everything} details button").click()
+    assert "['apple', 'pear']" in you.comes("many", before).text
+    you.find(f"{everything} select[data-key=where]").send_keys("#sketches")
+    you.comes("where", before)
+    assert not you.find(f"{everything} [data-key=off]").is_enabled()
+    you.press(message, "edits")
+    you.until(lambda: "edited" in you.find(everything).text, "the message is edited")
+
+
+def test_words_are_shown_and_never_run(you: Person, everything: str) -> None:
+    body = you.find(f"{everything} .text").get_attribute("innerHTML")
+    for piece in (
+        "<h4>Heading</h4>",
+        "<strong>bold</strong>",
+        "<em>slanted</em>",
+        "<u>under</u>",
+        "<s>gone</s>",
+        "*plain*",
+    ):
+        assert piece in body
+    assert "<code>code &lt;b&gt;</code>" in body
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in body
+    assert "print('&lt;i&gt;')" in body
+    assert "years ago" in you.find(f"{everything} time[data-style=R]").text
+    hidden = you.find(f"{everything} .spoiler span")
+    assert hidden.value_of_css_property("visibility") == "hidden"
+    you.find(f"{everything} .spoiler").click()
+    assert hidden.value_of_css_property("visibility") == "visible"
+    assert not you.driver.execute_script("return document.querySelectorAll('#messages script').length")
+
+
+def test_pictures_open_full_size_and_hidden_ones_only_once_shown(you: Person, everything: str) -> None:
+    green, blue = you.all(f"{everything} .gallery .media")
+    assert green.find_element(By.CSS_SELECTOR, "img").get_attribute("alt") == "all green"
+    you.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", green)
+    blue.click()
+    assert not you.all("#viewer[open]")
+    green.click()
+    full = you.until(lambda: you.find("#viewer[open] img"), "the picture")
+    you.until(lambda: full.get_property("naturalWidth") == 320, "it is loaded")
+    assert "all green" in you.find("#viewer figcaption").text
+    you.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    you.until(lambda: not you.all("#viewer[open]"), "it is closed")
+    assert you.find(f"{everything} .file").get_attribute("download") == "words.txt"
+
+
+def test_silence_thinking_and_the_message_menu(you: Person) -> None:
+    you.say("/silence")
+    you.until(lambda: "did not respond" in you.messages()[-1].text, "the silence is told")
+    before = you.say("/think")
+    you.until(lambda: you.there("is thinking", before), "it is thinking")
+    assert "Thought" in you.comes("well", before).text
+    before = you.say("five!")
+    you.menu(you.comes("five!", before).id, "Count the letters")
+    assert you.comes("5 letters", before).ephemeral
+
+
+def test_replies_lead_to_what_they_answer(you: Person) -> None:
+    first = you.comes("the first words", you.say("the first words"))
+    for number in range(12):
+        you.comes(f"more {number}", you.say(f"more {number}\n\n\n"))
+    you.menu(first.id, "Reply")
+    reply = you.comes("an answer", you.say("an answer"))
+    you.find(f"#message-{reply.id} .above button").click()
+    you.until(
+        lambda: you.driver.switch_to.active_element.get_attribute("id") == f"message-{first.id}", "it jumps there"
+    )
+    assert not you.find("#to-newest").get_attribute("hidden")
+    you.driver.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+    assert "more 0" in you.driver.switch_to.active_element.text
+
+
+def test_it_can_be_used_by_keys_and_by_ear(you: Person, everything: str) -> None:
+    nameless = """
+      const name = one => one.innerText || one.ariaLabel || one.alt || one.labels?.length || one.title;
+      return [...document.querySelectorAll('button, a, input, textarea, select, img, video')]
+        .filter(one => one.checkVisibility() && !name(one)).map(one => one.outerHTML);
+    """
+    assert you.driver.execute_script(nameless) == []
+    you.find("#who").click()
+    assert you.driver.switch_to.active_element.get_attribute("role") == "menuitemradio"
+    you.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert not you.all("#menu:popover-open")
+    assert you.driver.switch_to.active_element.get_attribute("id") == "who"
+    you.type("/ev")
+    chosen = you.composer.get_attribute("aria-activedescendant")
+    assert "/everything" in you.find(f"#{chosen}").text
+    you.composer.clear()
+
+
+def test_it_fits_a_phone(you: Person, everything: str) -> None:
+    you.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    )
+    try:
+        wide = "return document.getElementById('scroller').scrollWidth > innerWidth"
+        you.until(lambda: not you.driver.execute_script(wide), "nothing is wider than the phone")
+        assert not you.find("#guild").is_displayed()
+        you.find("#show-sidebar").click()
+        you.until(lambda: you.find("#guild").is_displayed(), "the channels")
+        you.go("sketches")
+        you.until(lambda: not you.find("#guild").is_displayed(), "the channels make room")
+        you.photograph("phone")
+    finally:
+        you.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        you.go("paintings")
+
+
+def test_two_people_see_what_is_theirs(you: Person) -> None:
+    before = you.say("/form")
+    you.until(lambda: you.find("#form[open]"), "the form")
+    you.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    own = you.comes("what you wrote", you.say("what you wrote"))
+    you.menu(own.id, "Count the letters")
+    you.comes("14 letters", before)
+    you.be("a friend")
+    assert you.there("what you wrote")
+    assert not you.there("14 letters")
+    you.be("you")
+
+
+def test_without_the_secret_there_is_no_page(you: Person, address: str) -> None:
+    for path in ("", "style.css", "api/limits", "wrong/", "wrong/api/socket"):
+        root = "/".join(address.split("/")[:3])
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{root}/{path}", timeout=10)
+        assert refused.value.code == 404

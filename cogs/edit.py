@@ -77,14 +77,11 @@ class Edit(commands.Cog):
     async def edit_message(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         """Open the form for the first picture of a message."""
         person_of(interaction).require_channel_permissions()
-        picture = next((one for one in message.attachments if (one.content_type or "").startswith("image/")), None)
-        if picture is None:
-            raise Refusal("That message has no picture attached; pick one that has.")
         job = await self.bot.queue.ledger.by_message(message.id)
-        if job is None or self.bot.queue.files.picture(job) is None:
-            form = EditForm("attached", await self.bot.intake.save_note(attachment_to_json(picture)))
-        else:
+        if job is not None and self.bot.queue.files.picture(job) is not None:
             form = EditForm("edit", job.id)
+        else:
+            form = EditForm("attached", await self.bot.intake.save_note(attachment_to_json(_attached_picture(message))))
         await interaction.response.send_modal(form)
 
     async def edit_job(self, interaction: discord.Interaction[Any], job_id: str, fields: Mapping[str, str]) -> None:
@@ -141,6 +138,14 @@ class EditForm(Form):
             "0.05 hardly changes it, 1 paints it anew",
             ui.TextInput(custom_id="strength", default=f"{EDIT_STRENGTH:g}", min_length=1, max_length=4),
         )
+
+
+def _attached_picture(message: discord.Message) -> discord.Attachment:
+    """Return the first picture that a message brings; raise `Refusal`. Files that components show are not listed."""
+    for one in message.attachments:
+        if (one.content_type or "").startswith("image/"):
+            return one
+    raise Refusal("That message has no picture attached; pick one that has.")
 
 
 def _strength(text: str) -> float:

@@ -183,24 +183,27 @@ def _entered(local: LocalDiscord, person: User) -> Json:
     }
 
 
+def _detail(name: str, value: Any) -> Any:
+    """Return a detail of a request: ids as numbers, None for what is missing."""
+    return int(value) if name.endswith("_id") and value is not None else value
+
+
 def _acts(local: LocalDiscord) -> dict[str, _Act]:
     """Return what can be asked for, by name, with its details as Discord's own objects."""
     people = local.people
 
     def act(method: Callable[..., Any], *details: str) -> _Act:
-        """Hand on the named details: those that end in `_id` as numbers, None where one is missing."""
+        """Hand on the named details, in this order."""
 
         async def do(person: User, asked: Json) -> Any:
-            given = [asked.get(name) for name in details]
-            ids = [name.endswith("_id") and value is not None for name, value in zip(details, given, strict=True)]
-            result = method(person, *(int(v) if an_id else v for v, an_id in zip(given, ids, strict=True)))
+            result = method(person, *(_detail(name, asked.get(name)) for name in details))
             return await result if inspect.isawaitable(result) else result
 
         return do
 
     async def say(person: User, asked: Json) -> Any:
         uploads = [int(upload) for upload in asked["uploads"]]
-        reply_to = None if asked.get("reply_to") is None else int(asked["reply_to"])
+        reply_to = _detail("message_id", asked.get("reply_to"))
         return await people.say(person, int(asked["channel_id"]), asked["content"], uploads, reply_to)
 
     message = ("channel_id", "message_id")

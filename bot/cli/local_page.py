@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local_discord.furnish import furnish
 from pydantic import SecretStr
 
 from bot import logs
@@ -18,6 +17,7 @@ from bot.chat import client
 from bot.settings import BadSettingsError, ModelSettings, Settings
 from engine.catalog import find
 from local_discord import TOKEN, LocalDiscord, people_api
+from local_discord.furnish import furnish
 
 FIRST_WORDS = "/imagine a red apple"
 """What to type first: the networks that ship know apples."""

@@ -19,11 +19,11 @@ from PIL import Image
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-from local_discord.furnish import furnish
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from local_discord import TOKEN, LocalDiscord, people_api
+from local_discord.furnish import furnish
 from tests.end_to_end.browser import CHROMIUM, DRIVER, Person, browser
 
 pytestmark = [
@@ -98,7 +98,9 @@ class Form(ui.Modal, title="Tell me"):
     tick = ui.Label(text="Tick", component=ui.Checkbox(custom_id="tick"))
 
     async def on_submit(self, interaction: discord.Interaction, /) -> None:
-        answers = {inner.custom_id: inner for inner in self.walk_children() if getattr(inner, "custom_id", None)}
+        answers: dict[str, Any] = {
+            inner.custom_id: inner for inner in self.walk_children() if getattr(inner, "custom_id", None)
+        }
         file = answers["file"].values[0]
         told = [
             answers["words"].value,
@@ -236,9 +238,8 @@ def you(address: str, driver, tmp_path) -> Person:
 
 
 @pytest.fixture
-def everything(you: Person) -> str:
-    shown = you.comes("Heading", you.say("/everything"))
-    return f"#message-{shown.id}"
+def shown(you: Person) -> str:
+    return f"#message-{you.comes('Heading', you.say('/everything')).id}"
 
 
 def test_every_option_is_sent_as_what_it_is(you: Person, tmp_path: Path) -> None:
@@ -269,9 +270,9 @@ def test_files_are_pasted_and_dropped(you: Person) -> None:
     you.driver.execute_script(script, "pasted.txt", "#composer-input", "paste")
     you.driver.execute_script(script, "dropped.txt", "#messages", "drop")
     you.type("two files", Keys.ENTER)
-    shown = you.comes("two files", before)
-    assert "pasted.txt" in shown.text
-    assert "dropped.txt" in shown.text
+    message = you.comes("two files", before)
+    assert "pasted.txt" in message.text
+    assert "dropped.txt" in message.text
 
 
 def test_every_field_of_a_form_is_sent(you: Person, tmp_path: Path) -> None:
@@ -292,28 +293,28 @@ def test_every_field_of_a_form_is_sent(you: Person, tmp_path: Path) -> None:
     assert "got ['words', ['p'], 'a.txt', 'r', True]" in you.comes("got", before).text
 
 
-def test_buttons_and_selects(you: Person, everything: str) -> None:
-    message = everything.removeprefix("#message-")
+def test_buttons_and_selects(you: Person, shown: str) -> None:
+    message = shown.removeprefix("#message-")
     assert "answers None" in you.comes("answers", you.press(message, "answers")).text
     you.press(message, "silent")
-    you.until(lambda: "The application did not respond" in you.find(everything).text, "the failure is told")
+    you.until(lambda: "The application did not respond" in you.find(shown).text, "the failure is told")
     before = you.last_id()
-    you.find(f"{everything} select[data-key=one]").send_keys("pear")
+    you.find(f"{shown} select[data-key=one]").send_keys("pear")
     assert "['pear']" in you.comes("one", before).text
-    you.find(f"{everything} details").click()
-    for box in you.all(f"{everything} details input"):
+    you.find(f"{shown} details").click()
+    for box in you.all(f"{shown} details input"):
         box.click()
-    you.find(f"{everything} details button").click()
+    you.find(f"{shown} details button").click()
     assert "['apple', 'pear']" in you.comes("many", before).text
-    you.find(f"{everything} select[data-key=where]").send_keys("#sketches")
+    you.find(f"{shown} select[data-key=where]").send_keys("#sketches")
     you.comes("where", before)
-    assert not you.find(f"{everything} [data-key=off]").is_enabled()
+    assert not you.find(f"{shown} [data-key=off]").is_enabled()
     you.press(message, "edits")
-    you.until(lambda: "edited" in you.find(everything).text, "the message is edited")
+    you.until(lambda: "edited" in you.find(shown).text, "the message is edited")
 
 
-def test_words_are_shown_and_never_run(you: Person, everything: str) -> None:
-    body = you.find(f"{everything} .text").get_attribute("innerHTML")
+def test_words_are_shown_and_never_run(you: Person, shown: str) -> None:
+    body = you.find(f"{shown} .text").get_attribute("innerHTML")
     for piece in (
         "<h4>Heading</h4>",
         "<strong>bold</strong>",
@@ -326,16 +327,16 @@ def test_words_are_shown_and_never_run(you: Person, everything: str) -> None:
     assert "<code>code &lt;b&gt;</code>" in body
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in body
     assert "print('&lt;i&gt;')" in body
-    assert "years ago" in you.find(f"{everything} time[data-style=R]").text
-    hidden = you.find(f"{everything} .spoiler span")
+    assert "years ago" in you.find(f"{shown} time[data-style=R]").text
+    hidden = you.find(f"{shown} .spoiler span")
     assert hidden.value_of_css_property("visibility") == "hidden"
-    you.find(f"{everything} .spoiler").click()
+    you.find(f"{shown} .spoiler").click()
     assert hidden.value_of_css_property("visibility") == "visible"
     assert not you.driver.execute_script("return document.querySelectorAll('#messages script').length")
 
 
-def test_pictures_open_full_size_and_hidden_ones_only_once_shown(you: Person, everything: str) -> None:
-    green, blue = you.all(f"{everything} .gallery .media")
+def test_pictures_open_full_size_and_hidden_ones_only_once_shown(you: Person, shown: str) -> None:
+    green, blue = you.all(f"{shown} .gallery .media")
     assert green.find_element(By.CSS_SELECTOR, "img").get_attribute("alt") == "all green"
     you.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", green)
     blue.click()
@@ -346,7 +347,7 @@ def test_pictures_open_full_size_and_hidden_ones_only_once_shown(you: Person, ev
     assert "all green" in you.find("#viewer figcaption").text
     you.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
     you.until(lambda: not you.all("#viewer[open]"), "it is closed")
-    assert you.find(f"{everything} .file").get_attribute("download") == "words.txt"
+    assert you.find(f"{shown} .file").get_attribute("download") == "words.txt"
 
 
 def test_silence_thinking_and_the_message_menu(you: Person) -> None:
@@ -375,7 +376,7 @@ def test_replies_lead_to_what_they_answer(you: Person) -> None:
     assert "more 0" in you.driver.switch_to.active_element.text
 
 
-def test_it_can_be_used_by_keys_and_by_ear(you: Person, everything: str) -> None:
+def test_it_can_be_used_by_keys_and_by_ear(you: Person, shown: str) -> None:
     nameless = """
       const name = one => one.innerText || one.ariaLabel || one.alt || one.labels?.length || one.title;
       return [...document.querySelectorAll('button, a, input, textarea, select, img, video')]
@@ -393,7 +394,7 @@ def test_it_can_be_used_by_keys_and_by_ear(you: Person, everything: str) -> None
     you.composer.clear()
 
 
-def test_it_fits_a_phone(you: Person, everything: str) -> None:
+def test_it_fits_a_phone(you: Person, shown: str) -> None:
     you.driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
     )

@@ -24,7 +24,7 @@ def component_data(world: World, components: list[Json], custom_id: str, values:
     data: Json = {"custom_id": custom_id, "component_type": component["type"], "id": component["id"]}
     if component["type"] == _BUTTON:
         return data
-    chosen = _chosen(component, values)
+    chosen = _chosen(_given(component), values)
     resolved = _resolved(world, component["type"], chosen)
     return data | {"values": chosen} | ({"resolved": resolved} if resolved else {})
 
@@ -51,7 +51,7 @@ def submitted(world: World, modal: Json, values: dict[str, Any], take: _Take) ->
 
 
 def _field(world: World, field: Json, values: dict[str, Any], take: _Take, resolved: Json) -> Json:
-    kind, custom_id = field["type"], field["custom_id"]
+    field, kind, custom_id = _given(field), field["type"], field["custom_id"]
     value = values.get(custom_id)
     data: Json = {"type": kind, "id": field["id"], "custom_id": custom_id}
     if kind == _TEXT_INPUT:
@@ -69,6 +69,11 @@ def _field(world: World, field: Json, values: dict[str, Any], take: _Take, resol
     for name, found in _resolved(world, kind, chosen).items():
         resolved.setdefault(name, {}).update(found)
     return data | {"values": chosen}
+
+
+def _given(component: Json) -> Json:
+    """Return a component without the fields that are null, which the API takes for not given."""
+    return {name: value for name, value in component.items() if value is not None}
 
 
 def _text(field: Json, value: str | None) -> str:

@@ -401,7 +401,7 @@ def test_it_fits_a_phone(you: Person, shown: str) -> None:
     try:
         wide = "return document.getElementById('scroller').scrollWidth > innerWidth"
         you.until(lambda: not you.driver.execute_script(wide), "nothing is wider than the phone")
-        assert not you.find("#guild").is_displayed()
+        you.until(lambda: not you.find("#guild").is_displayed(), "the channels make room")
         you.find("#show-sidebar").click()
         you.until(lambda: you.find("#guild").is_displayed(), "the channels")
         you.go("sketches")

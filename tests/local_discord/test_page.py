@@ -98,9 +98,7 @@ class Form(ui.Modal, title="Tell me"):
     tick = ui.Label(text="Tick", component=ui.Checkbox(custom_id="tick"))
 
     async def on_submit(self, interaction: discord.Interaction, /) -> None:
-        answers: dict[str, Any] = {
-            inner.custom_id: inner for inner in self.walk_children() if getattr(inner, "custom_id", None)
-        }
+        answers: dict[Any, Any] = {getattr(inner, "custom_id", None): inner for inner in self.walk_children()}
         file = answers["file"].values[0]
         told = [
             answers["words"].value,

@@ -62,6 +62,8 @@ class Request:
     """Mention the requester when the picture is done."""
     once: bool = False
     """Answer with the unfinished job of the same user, parent and kind, if there is one."""
+    notices: tuple[str, ...] = ()
+    """What the requester should know before it is painted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,12 @@ EMBEDDED = Path(__file__).resolve().parent.parent / "models"
 VOCABULARY = "embedded-vocabulary.json"
 
 
+def embedded_vocabulary(folder: Path = EMBEDDED) -> Vocabulary | None:
+    """Return what the embedded networks know, where that is written down."""
+    path = folder / VOCABULARY
+    return shipped_vocabulary(path) if path.exists() else None
+
+
 class ModelStore:
     """Load models into one device and keep them; a store belongs to the thread that paints with it."""
 
@@ -47,8 +53,7 @@ class ModelStore:
 
     def vocabulary(self) -> Vocabulary | None:
         """Return what the embedded networks know, where that is written down."""
-        path = self.embedded / VOCABULARY
-        return shipped_vocabulary(path) if path.exists() else None
+        return embedded_vocabulary(self.embedded)
 
     def _load_generator(self, name: str) -> VQGAN:
         if name == "embedded":

@@ -13,6 +13,7 @@ from typing import Self
 from engine.spec import PaintingSpec
 from engine.third_party import tokenizer
 
+UNKNOWN_WORDS = "These networks "  # how its notice begins
 INSTEAD = "imagenet-16384 and ViT-B/32"  # networks to fetch where words are missed
 NAMED_AT_MOST = 8
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
@@ -80,11 +81,11 @@ class Vocabulary:
         listed += " and others" if len(unknown) > NAMED_AT_MOST else ""
         if not self.knows_any(texts):
             return (
-                f"These networks know none of these words ({listed}): they read simple English, and paint "
+                f"{UNKNOWN_WORDS}know none of these words ({listed}): they read simple English, and paint "
                 f"something else. fetch {INSTEAD} for networks that do."
             )
         return (
-            f"These networks do not know {listed}; they paint the nearest that they know. "
+            f"{UNKNOWN_WORDS}do not know {listed}; they paint the nearest that they know. "
             f"fetch {INSTEAD} for networks that do."
         )
 

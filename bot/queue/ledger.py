@@ -70,8 +70,8 @@ class Ledger:
                 raise Refusal(over_cap(count, cap))
             rows = await self._database.read(
                 "INSERT INTO jobs (id, interaction_id, kind, spec, steps, cost_key, prompt, user_id, guild_id,"
-                " channel_id, parent_id, notify, created_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                " channel_id, parent_id, notify, notices, created_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     new_job_id(),
                     request.interaction_id,
@@ -85,6 +85,7 @@ class Ledger:
                     request.channel_id,
                     request.parent_id,
                     request.notify,
+                    json.dumps(request.notices),
                     self._clock(),
                 ),
             )

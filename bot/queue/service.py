@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import filelock
@@ -26,7 +27,9 @@ from bot.settings import Settings
 from bot.worker.events import Checkpointed, Event, Failed, Progress, Rendered, Shrunk, Started, Stopped
 from bot.worker.process import ProcessWorker
 from bot.worker.thread import ThreadWorker
+from engine.models import embedded_vocabulary
 from engine.prompts import Prompt, format_prompts
+from engine.vocabulary import unknown_words_notice
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +174,8 @@ class PaintingQueue:
 
         Raises `Refusal` when many at once went over the requester's cap, or the ledger cannot be written.
         """
+        unknown = await asyncio.to_thread(unknown_words_notice, request.spec, embedded_vocabulary())
+        request = replace(request, notices=(unknown,) if unknown and request.kind != "timelapse" else ())
         try:
             job, new = await self.ledger.add(request, self._caps.get((request.user_id, request.guild_id)))
         except sqlite3.Error:

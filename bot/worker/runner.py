@@ -26,6 +26,7 @@ from engine.painting import Iterate, LostError, Painting
 from engine.pictures import enlarged, preview_jpeg, save_png
 from engine.prompts import Prompt
 from engine.spec import BadSpecError, PaintingSpec
+from engine.vocabulary import UNKNOWN_WORDS
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +261,9 @@ class JobRun:
         write_whole(self._files.latent_path(job.id), painting.save_latent)
         path = self._files.result_path(job)
         save_png(picture, path, self._spec)  # last: a picture in its place says that the job is done
-        said = dict.fromkeys((*job.notices, *painting.notices, *notices))
+        steered = painting.spec.prompts != job.spec.prompts  # away from words that are not known, perhaps
+        before = (notice for notice in job.notices if not (steered and notice.startswith(UNKNOWN_WORDS)))
+        said = dict.fromkeys((*before, *painting.notices, *notices))
         return Rendered(job.id, path, self._seconds(), painting.step, tuple(said))
 
     def _seconds(self) -> float:

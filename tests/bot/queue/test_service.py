@@ -51,6 +51,15 @@ async def test_a_preview_comes_unasked_once_and_then_when_wanted(open_queue, ask
     assert rendered.picture.is_file()
 
 
+async def test_unknown_words_are_told_before_painting_and_once(open_queue, ask, spec):
+    queue, audience = await open_queue()
+    job = await queue.submit(ask(spec=spec.but(prompts=parse_prompts("a red apple in neon"))))
+    assert [notice.partition(";")[0] for notice in job.notices] == ["These networks do not know “neon”"]
+    rendered = await audience.wait(job.id, Rendered)
+    assert rendered.notices == job.notices
+    assert (await queue.submit(ask())).notices == ()
+
+
 async def test_the_same_interaction_twice_is_one_job(open_queue, ask):
     queue, audience = await open_queue()
     request = ask()

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 import torch
+from kornia.color import rgb_to_grayscale
+from kornia.filters import gaussian_blur2d, spatial_gradient
 from torch import Tensor
 from torch.nn import functional as F
 
-LUMA = (0.299, 0.587, 0.114)
 CELLS = 16  # of pixel art, along a side: one for each code of the embedded generator at 128 x 128
 
 
@@ -20,20 +21,11 @@ def draw_as(name: str, pictures: Tensor) -> Tensor:
     return DRAWINGS[name](pictures).clamp(0, 1)
 
 
-def _luma(pictures: Tensor) -> Tensor:
-    return (pictures * pictures.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
-
-
 def _blur(pictures: Tensor, radius: float) -> Tensor:
     """Blur by a Gaussian whose standard deviation is `radius` hundredths of the side."""
     std = max(0.3, radius * pictures.shape[-1] / 100)
     reach = min(pictures.shape[-1] - 1, max(1, round(2.5 * std)))
-    x = torch.arange(-reach, reach + 1, device=pictures.device)
-    kernel = torch.exp(-0.5 * (x / std).square())
-    kernel = (kernel / kernel.sum()).to(pictures.dtype).expand(pictures.shape[1], 1, -1)
-    padded = F.pad(pictures, (reach, reach, reach, reach), mode="reflect")
-    across = F.conv2d(padded, kernel[:, :, None], groups=pictures.shape[1])
-    return F.conv2d(across, kernel[..., None], groups=pictures.shape[1])
+    return gaussian_blur2d(pictures, 2 * reach + 1, (std, std))
 
 
 @cache
@@ -44,10 +36,8 @@ def _grain(side: int) -> Tensor:
 
 def _slopes(pictures: Tensor) -> Tensor:
     """Return how steep the steepest channel is at each pixel."""
-    padded = F.pad(pictures, (1, 1, 1, 1), mode="replicate")
-    across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-    down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    return (across.square() + down.square()).sqrt().amax(1, keepdim=True) * pictures.shape[-1] / 64
+    slopes = spatial_gradient(pictures, mode="diff")  # (batch, 3, 2, side, side), in differences of neighbours
+    return slopes.norm(dim=2).amax(1, keepdim=True) * pictures.shape[-1] / 64
 
 
 def _pixel_art(pictures: Tensor) -> Tensor:
@@ -59,7 +49,7 @@ def _pixel_art(pictures: Tensor) -> Tensor:
 
 def _sketch(pictures: Tensor) -> Tensor:
     """Pencil on paper: dark where it is darker than around, and lightly shaded."""
-    light = _luma(pictures)
+    light = rgb_to_grayscale(pictures)
     around = _blur(light, 2.5)
     lines = ((light - around) * 4).clamp(-1, 0.15) - 0.5 * (_slopes(_blur(pictures, 0.8)) * 2.2).clamp(0, 1)
     shade = 0.14 * (1 - _blur(light, 1))
@@ -87,7 +77,7 @@ def _watercolour(pictures: Tensor) -> Tensor:
 
 def _night(pictures: Tensor) -> Tensor:
     """Dark and blue, as under the moon."""
-    grey = _luma(pictures)
+    grey = rgb_to_grayscale(pictures)
     dim = (0.55 * pictures + 0.45 * grey) * pictures.new_tensor((0.42, 0.5, 0.8)).view(3, 1, 1)
     return dim + pictures.new_tensor((0.01, 0.02, 0.08)).view(3, 1, 1)
 

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from engine.drawings import DRAWINGS, draw_as
+from engine.drawings import DRAWINGS, _blur, _slopes, draw_as
 
 
 @pytest.fixture
@@ -40,3 +41,18 @@ def test_night_is_dark_and_blue(disc: torch.Tensor) -> None:
     red, green, blue = draw_as("night", disc).mean((0, 2, 3)).tolist()
     assert blue > green > red
     assert red < 0.5
+
+
+def test_blur_and_slopes_are_what_their_formulas_say() -> None:
+    """By hand: a Gaussian of standard deviation 2.5 % of the side over reflected borders; central differences."""
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    x = torch.arange(-4, 5)
+    kernel = torch.exp(-0.5 * (x / 1.6).square())
+    weights = (kernel[:, None] * kernel / kernel.sum() ** 2).expand(3, 1, 9, 9)
+    blurred = F.conv2d(F.pad(pictures, (4, 4, 4, 4), mode="reflect"), weights, groups=3)
+    torch.testing.assert_close(_blur(pictures, 2.5), blurred)
+    padded = F.pad(pictures, (1, 1, 1, 1), mode="replicate")
+    across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    steepest = (across.square() + down.square()).sqrt().amax(1, keepdim=True)
+    torch.testing.assert_close(_slopes(pictures), steepest)

@@ -9,14 +9,15 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
-COPY requirements.txt requirements-networks.txt ./
+COPY requirements.txt ./
 # PyPI's torch brings CUDA along, several gigabytes of it; the one for CPUs is on torch's own index.
-RUN case "$TORCH" in \
-      cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt ;; \
-      cuda) pip install -r requirements.txt ;; \
+RUN torch=$(grep ^torch== requirements.txt) \
+    && case "$TORCH" in \
+      cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu "$torch+cpu" ;; \
+      cuda) pip install "$torch" ;; \
       *) echo "TORCH: expected cpu or cuda, found $TORCH" >&2; exit 2 ;; \
     esac \
-    && pip install --no-deps -r requirements-networks.txt
+    && pip install --no-deps -r requirements.txt
 
 FROM python:${PYTHON}-slim-bookworm
 ARG TORCH=cpu

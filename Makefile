@@ -10,31 +10,29 @@ RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 TSC := $(VENV)/node_modules/typescript
 
-.PHONY: run test lint setup bench format
+.PHONY: run test lint setup bench format requirements
 .DEFAULT_GOAL := run
 
 setup: $(DEV)
 
-$(RUN): requirements.txt requirements-networks.txt
+$(RUN): requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: sudo apt install python3 python3-venv"; exit 1; }
 	@$(PYTHON) -c "import ensurepip, venv" || { echo "Python's venv is missing: sudo apt install python3-venv"; exit 1; }
 	@echo "Setting up $(VENV), this once. It takes a few minutes; most of it is torch."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# Without an NVIDIA driver torch's build for CPUs does, a tenth as large; where its index is out of reach, PyPI's will.
-	@if command -v nvidia-smi >/dev/null; then echo "[1/3] torch with CUDA, about 3 GB"; else \
-		echo "[1/3] torch for CPUs, about 200 MB"; \
+	@if command -v nvidia-smi >/dev/null; then echo "[1/2] torch with CUDA, about 3 GB"; else \
+		echo "[1/2] torch for CPUs, about 200 MB"; \
 		$(PIP) --retries 1 --no-deps --index-url https://download.pytorch.org/whl/cpu $$(grep ^torch== requirements.txt) 2>/dev/null \
 		|| echo "      torch's own index cannot be reached; PyPI's torch brings CUDA along, about 3 GB"; fi
 	@$(PIP) $$(grep ^torch== requirements.txt)
-	@echo "[2/3] discord.py, PyAV and the other libraries, about 95 MB"
-	@$(PIP) -r requirements.txt
-	@echo "[3/3] the networks' own code, 2 MB"
-	@$(PIP) --no-deps -r requirements-networks.txt
+	@echo "[2/2] discord.py, PyAV and the other libraries, about 95 MB"
+	@$(PIP) --no-deps -r requirements.txt
 	@touch $@
 
-$(DEV): $(RUN) requirements-dev.txt requirements-training.txt
+$(DEV): $(RUN) requirements-dev.txt
 	@echo "[dev] what tests, training and linting need, about 120 MB"
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --no-deps -r requirements-dev.txt
 	@touch $@
 
 run: $(RUN)
@@ -48,6 +46,7 @@ lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/test_packaging.py
 	@# The page's modules, where npm is there to fetch TypeScript.
 	@command -v npm >/dev/null || { echo "npm is not here, so local_discord/page is not checked"; exit 0; }; \
 		test -d $(TSC) || npm install --silent --no-save --prefix $(VENV) typescript@5.9.3 && $(TSC)/bin/tsc -p local_discord/page
@@ -58,3 +57,9 @@ format: $(DEV)
 
 bench: $(RUN)
 	$(BIN)/python -m bench race
+
+# Write the pinned sets from pyproject.toml, keeping the pins that still fit; `make requirements UPGRADE=--upgrade` takes newer ones.
+requirements: $(DEV)
+	$(BIN)/uv pip compile --quiet --universal $(UPGRADE) pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --universal $(UPGRADE) pyproject.toml --extra training --extra dev \
+		--constraint requirements.txt --output-file requirements-dev.txt

@@ -67,9 +67,7 @@ def test_the_image_holds_what_the_bot_imports_and_no_more():
         for word in words.split()[:-1]
     ]
     assert all((ROOT / name).exists() for name in copied)
-    assert {"bot", "cogs", "engine", "models", "config.yaml", "requirements.txt", "requirements-networks.txt"} <= set(
-        copied
-    )
+    assert {"bot", "cogs", "engine", "models", "config.yaml", "requirements.txt"} <= set(copied)
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert set(copied) == allowed
 

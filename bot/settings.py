@@ -141,6 +141,13 @@ class HealthSettings(_Section):
     port: int = Field(default=8080, ge=0, le=65535)
 
 
+class LocalSettings(_Section):
+    """Where the bot is to be seen without a token."""
+
+    port: int = Field(default=8765, ge=0, le=65535)
+    open_browser: bool = True
+
+
 class LogSettings(_Section):
     """How the log looks."""
 
@@ -183,6 +190,7 @@ class Settings(BaseSettings):
     reactions: ReactionSettings = ReactionSettings()
     moderation: ModerationSettings = ModerationSettings()
     health: HealthSettings = HealthSettings()
+    local: LocalSettings = LocalSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

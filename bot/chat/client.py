@@ -160,7 +160,7 @@ class PaintingBot(commands.Bot):
     async def on_ready(self) -> None:
         """Say that the bot is there; comes again after each reconnect."""
         log.info("Logged in as %s, in %d guilds", self.user, len(self.guilds))
-        if self.application_id is not None:
+        if self.application_id is not None and self.settings.discord.api_base == DiscordSettings().api_base:
             log.info("Invite it with %s", discord.utils.oauth_url(self.application_id, permissions=INVITED))
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
@@ -222,12 +222,12 @@ def run(settings: Settings) -> None:
     token = require_token()
     protect("DISCORD_TOKEN")
     logs.set_up(settings.log, (token.get_secret_value(),))
-    Route.BASE = settings.discord.api_base
-    asyncio.run(_serve(settings, token))
+    asyncio.run(serve(settings, token))
 
 
-async def _serve(settings: Settings, token: SecretStr) -> None:
+async def serve(settings: Settings, token: SecretStr) -> None:
     """Tell how the bot fares, and let it live, until the process is asked to end."""
+    Route.BASE = settings.discord.api_base
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

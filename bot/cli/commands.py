@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from bot.available_models import usual_pair
+from bot.available_models import PUBLISHED, usual_pair
 from bot.cli.arguments import checked_spec, name_for, painting_options, pictures_of
 from bot.cli.repaint import command_for
 from bot.options import SHAPES, PaintingOptions
@@ -195,16 +195,21 @@ def list_models(ctx: typer.Context) -> None:
 
 
 @models_app.command("fetch")
-def fetch_model(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Download a network and check it."""
+def fetch_model(
+    ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", help="`published`: the usual pair.")]
+) -> None:
+    """Download a network and check it; an interrupted download goes on where it stopped."""
     models = _settings(ctx.obj).models
-    folder, model = models.folder, find(name)
+    chosen = [find(one) for one in (PUBLISHED if name == "published" else (name,))]
     try:
-        fetch(model, folder, _console)
+        for model in chosen:
+            fetch(model, models.folder, _console)
     except ModelMissingError as error:
         _print(str(error))
         raise typer.Exit(FAILED) from None
-    _print(f"{model.name} is in {folder}, whole. When nobody says otherwise: {usual_pair(models)}.")
+    names = " and ".join(model.name for model in chosen)
+    verb = "is in" if len(chosen) == 1 else "are in"
+    _print(f"{names} {verb} {models.folder}, whole. When nobody says otherwise: {usual_pair(models)}.")
 
 
 @app.command()
@@ -241,24 +246,16 @@ def restore(ctx: typer.Context, source: Annotated[Path, typer.Argument(metavar="
 
 @app.command()
 def run(ctx: typer.Context) -> None:
-    """Run the bot; without a token, open it in a local page instead."""
+    """Run the bot: on Discord with a token, else on a Discord of its own, in a page of the browser."""
     settings = _settings(ctx.obj)
     if read_token() is None:
-        _print("There is no DISCORD_TOKEN, so the bot opens in a local page; README.md says how to get a token.")
-        preview(ctx)
-        return
-    from bot.chat import client
+        from bot.cli import local_page
 
-    client.run(settings)
+        local_page.run(settings)
+    else:
+        from bot.chat import client
 
-
-@app.command()
-def preview(ctx: typer.Context) -> None:
-    """Open the bot in a local page that looks and behaves like Discord."""
-    settings = _settings(ctx.obj)
-    from bot.cli import local_page as page
-
-    page.run(settings)
+        client.run(settings)
 
 
 def main() -> None:

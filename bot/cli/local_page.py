@@ -1,106 +1,101 @@
-"""The same bot on a simulated Discord, in a page of the local browser: no token, no network."""
+"""The bot without a token: a Discord of its own on this machine, and a page of the browser to use it in."""
 
 import asyncio
-import signal
+import getpass
+import os
 import sys
-import time
+import webbrowser
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
 
-import discord
-import simcord
-from simcord import Preview
+from pydantic import SecretStr
 
 from bot import logs
-from bot.background import spawn
-from bot.chat.client import PaintingBot
-from bot.chat.components import layout
-from bot.jobs import JobState
-from bot.settings import Settings
+from bot.available_models import PUBLISHED, is_here
+from bot.chat import client
+from bot.settings import BadSettingsError, ModelSettings, Settings
+from engine.catalog import find
+from local_discord import TOKEN, LocalDiscord, people_api
+from local_discord.furnish import furnish
 
-_LOOK_SECONDS = 0.3
-"""How often the page is looked after."""
-_SETTLE_SECONDS = 30.0
-_NAME = "Painter"
-_UPLOADS = "cdn.simcord.invalid"
+FIRST_WORDS = "/imagine a red apple"
+"""What to type first: the networks that ship know apples."""
 
 
-def run(settings: Settings, port: int = 0) -> None:
-    """Serve the page on 127.0.0.1 (`port` 0: any free one) until Ctrl-C or its own "End session"."""
+def run(settings: Settings) -> None:
+    """Be a Discord, its page and its one bot until somebody ends the process; raise `BadSettingsError`."""
     logs.set_up(settings.log)
-    asyncio.run(serve(local(settings), port))
+    asyncio.run(_run(settings))
 
 
-def local(settings: Settings) -> Settings:
-    """Return the settings for the page: a data folder of its own, uploads from the simulated Discord."""
-    simulated = settings.discord.model_copy(
-        update={"cdn_hosts": (*settings.discord.cdn_hosts, _UPLOADS), "guild_ids": ()}
-    )
-    storage = settings.storage.model_copy(update={"folder": settings.storage.folder / "preview"})
-    return settings.model_copy(update={"discord": simulated, "storage": storage})
-
-
-async def serve(settings: Settings, port: int) -> None:
-    """Run bot, simulated Discord and page until somebody ends one of them."""
-    client = PaintingBot(settings)
-    env = simcord.Env(client, check_errors=False, settle_timeout=_SETTLE_SECONDS)
-    # Made before the clock is set and before the bot starts: so they have the same ids every time, and what an earlier
-    # session left unfinished goes on in this one.
-    guild = env.create_guild("Atelier")
-    channel = guild.create_text_channel("paintings", topic="Type /imagine and say what to paint")
-    keeper = guild.create_role("keepers", permissions=discord.Permissions(manage_guild=True, manage_messages=True))
-    viewers = [
-        guild.add_member(env.create_user("you"), roles=[keeper]),  # so that /admin can be tried too
-        guild.add_member(env.create_user("a friend")),
-    ]
-    await env.start()
-    vars(client.tree).pop("on_error")  # simcord's: it takes every refusal for a fault, and the page calls it uncertain
+async def _run(settings: Settings) -> None:
+    own = settings.storage.folder / "local"
     try:
-        await env.advance_time(max(0.0, time.time() - env.now().timestamp()))
-        assert client.user is not None
-        await client.user.edit(username=_NAME)
-        async with env.preview(channel, viewers=viewers, layout="channel", port=port or None) as preview:
-            await _show_again(client)
-            ending = _ending()  # before anybody knows that there is something to end
-            _say(f"Open {preview.url}\nand type /imagine a red apple. Ctrl-C ends it.\n")
-            await spawn(_look_after(env, preview, ending), "body after the page")
-            _say("Saving what is being painted…\n")
-            await client.stop_services()
+        discord = await LocalDiscord.start(own / "discord", settings.local.port, people_api.routes)
+    except OSError:
+        raise BadSettingsError(
+            f"local.port: expected a free port, found {settings.local.port}, which is taken: "
+            "end the other program, or choose another with PAINTER__LOCAL__PORT."
+        ) from None
+    try:
+        furnish(discord.world)
+        _say(welcome(discord.page_url, settings.models, os.environ))
+        if settings.local.open_browser and has_browser(os.environ):
+            webbrowser.open(discord.page_url)
+        await client.serve(at(settings, discord.api_base, own), SecretStr(TOKEN))
     finally:
-        await env.shutdown()
+        await discord.close()
 
 
-async def _show_again(client: PaintingBot) -> None:
-    """Post what an earlier session left unfinished: the messages of that session are gone with it."""
-    for job in await client.queue.ledger.in_state(JobState.QUEUED, JobState.RUNNING):
-        body, _ = await client.delivery.current_content(job)
-        channel = client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
-        message = await channel.send(view=layout(body, job.id, None))
-        await client.queue.attach_message(job.id, job.channel_id, message.id)
+def at(settings: Settings, api_base: str, folder: Path) -> Settings:
+    """Return the settings for a bot on the Discord at `api_base`, which keeps its data in `folder`."""
+    changes = {"api_base": api_base, "cdn_hosts": ("127.0.0.1",), "guild_ids": ()}
+    return settings.model_copy(
+        update={
+            "discord": settings.discord.model_copy(update=changes),
+            "storage": settings.storage.model_copy(update={"folder": folder}),
+        }
+    )
 
 
-async def _look_after(env: simcord.Env, preview: Preview, ending: asyncio.Event) -> None:
-    """Publish to the page whatever has happened, and let the simulated clock go with ours, until the end."""
-    closed = asyncio.ensure_future(preview.wait_closed())
-    seen = -1
-    while not ending.is_set() and not closed.done():
-        await asyncio.sleep(_LOOK_SECONDS)
-        happened = len(env.backend.transcript)
-        try:
-            await env.advance_time(max(0.0, time.time() - env.now().timestamp()))
-            if happened != seen:
-                await preview.refresh()
-                seen = happened
-        except simcord.SetupError:
-            continue  # somebody has just pressed something; the page is published afterwards
-        preview.capture_time = env.now()  # what "in 5 seconds" is counted from, also in pages published by a press
-    closed.cancel()
+def welcome(url: str, models: ModelSettings, environment: Mapping[str, str]) -> str:
+    """Say where the page is, what to type first, and what more there could be."""
+    lines = ["", f"Open  {url}", f"Type  {FIRST_WORDS}", "End   with Ctrl-C; everything goes on at the next start."]
+    if is_remote(environment):
+        port = urlsplit(url).port
+        lines += [f"From your own machine first:  ssh -L {port}:127.0.0.1:{port} {_login(environment)}"]
+    if not all(is_here(name, models) for name in PUBLISHED):
+        size = sum(find(name).bytes or 0 for name in PUBLISHED)
+        lines += [
+            "",
+            "What ships with the program paints simple things, small. The published networks paint nearly everything:",
+            f"      {_program()} models fetch published   ({size / 1e9:.1f} GB; this bot takes them up by itself)",
+        ]
+    return "\n".join([*lines, "", ""])
 
 
-def _ending() -> asyncio.Event:
-    """Return what is set by Ctrl-C or by the end of the process being asked for."""
-    ending = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    return ending
+def has_browser(environment: Mapping[str, str]) -> bool:
+    """Tell whether there is a screen for a browser to open on."""
+    screen = sys.platform in ("darwin", "win32") or "DISPLAY" in environment or "WAYLAND_DISPLAY" in environment
+    return screen and not is_remote(environment)
+
+
+def is_remote(environment: Mapping[str, str]) -> bool:
+    """Tell whether somebody sits at another machine."""
+    return "SSH_CONNECTION" in environment
+
+
+def _login(environment: Mapping[str, str]) -> str:
+    """Return who and where to log in as, as the present session did."""
+    _, _, address, port = (environment["SSH_CONNECTION"].split() + [""] * 4)[:4]
+    return f"{getpass.getuser()}@{address}" + (f" -p {port}" if port not in ("", "22") else "")
+
+
+def _program() -> str:
+    """Return how this program is called from here."""
+    python = Path(sys.executable)
+    return f"{python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python} -m bot"
 
 
 def _say(text: str) -> None:

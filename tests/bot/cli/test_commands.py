@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -203,7 +205,7 @@ def test_fetching_without_a_network_says_what_to_do(folder: Path, monkeypatch: p
     result = bot("models", "fetch", "RN50")
     assert result.exit_code == 1
     assert "the server cannot be reached" in result.stderr
-    assert "into data/models as RN50.pt" in result.stderr
+    assert "as RN50.pt into data/models" in result.stderr
     assert "data/models" in refused("imagine", "a red apple", *SMALL, "--perceptor=RN50")
 
 
@@ -265,19 +267,24 @@ def test_ctrl_c_before_the_first_step_saves_nothing(folder: Path, tiny_models: P
     assert "Traceback" not in err
 
 
-def test_run_without_a_token_opens_the_local_page(tiny_models: Path) -> None:
-    process = start(tiny_models, "run")
+def test_run_without_a_token_opens_the_local_page(folder: Path, tiny_models: Path) -> None:
+    process = start(tiny_models, "run", before="import os; os.environ.update(PAINTER__LOCAL__PORT='0')")
     assert process.stdout is not None
     try:
-        line = process.stdout.readline()
+        lines = [process.stdout.readline() for _ in range(3)]
+        address = lines[1].split()[1]
+        assert b"main.js" in urllib.request.urlopen(address, timeout=10).read()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(address.rsplit("/", 2)[0] + "/", timeout=10)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 0, err
-    assert line.startswith("Open http://127.0.0.1:")
-    assert "no DISCORD_TOKEN" in err
+    assert lines[2] == "Type  /imagine a red apple\n"
     assert "Traceback" not in err
+    for word in ("token", "invite"):
+        assert word not in err.lower().replace("using static token", ""), err
 
 
 def test_help_and_show_need_no_torch(folder: Path) -> None:

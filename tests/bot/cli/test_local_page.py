@@ -1,92 +1,57 @@
-import asyncio
-import contextlib
-import os
-import re
-import signal
-import urllib.error
-import urllib.request
+import socket
+from pathlib import Path
 
 import pytest
-from simcord import Preview
 
 from bot.cli import local_page
-from bot.jobs import Request
-from bot.queue.ledger import Ledger
-from bot.queue.preferences import WHOLE_PROCESS
-from bot.queue.service import PaintingQueue
+from bot.cli.local_page import at, has_browser, is_remote, welcome
+from bot.settings import BadSettingsError, ModelSettings
+from engine.catalog import find
+
+URL = "http://127.0.0.1:8765/secret/"
+FROM_AFAR = {"SSH_CONNECTION": "10.0.0.7 51234 10.0.0.9 2222", "DISPLAY": "localhost:10.0"}
 
 
-def fetch(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, ""
+def test_the_first_lines_say_where_and_what(tmp_path: Path) -> None:
+    text = welcome(URL, ModelSettings(folder=tmp_path), {})
+    assert f"Open  {URL}\nType  /imagine a red apple\n" in text
+    assert "models fetch published   (1.3 GB;" in text
+    assert "ssh" not in text
+    for word in ("token", "invit", "login"):
+        assert word not in text.lower()
 
 
-@pytest.fixture
-async def page(settings, quick_start, monkeypatch):
-    """Run the local page; hand over its address, with the part after #."""
-    said: list[str] = []
-    monkeypatch.setattr(local_page, "_say", said.append)
-    serving = asyncio.create_task(local_page.serve(local_page.local(settings), 0))
-    while not said:
-        assert not serving.done(), serving.exception()
-        await asyncio.sleep(0.05)
-    found = re.search(r"http://127\.0\.0\.1:\d+/#\S+", said[0])
-    assert found is not None
-    yield found[0]
-    os.kill(os.getpid(), signal.SIGINT)
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.wait_for(serving, 30)
+def test_from_afar_one_line_says_how_to_come_here(tmp_path: Path) -> None:
+    text = welcome(URL, ModelSettings(folder=tmp_path), FROM_AFAR)
+    assert "ssh -L 8765:127.0.0.1:8765 " in text
+    assert text.split("ssh -L")[1].splitlines()[0].endswith("@10.0.0.9 -p 2222")
 
 
-async def test_the_page_is_served_and_its_content_needs_the_key(page):
-    base = page.split("#")[0]
-    status, body = await asyncio.to_thread(fetch, base)
-    assert status == 200
-    assert "channel-composer" in body
-    status, _ = await asyncio.to_thread(fetch, f"{base}api/state")
-    assert status in (401, 403)
+def test_what_is_there_already_is_not_offered(tmp_path: Path) -> None:
+    for name in ("imagenet-16384", "ViT-B/32"):
+        find(name).converted(tmp_path).touch()
+    assert "fetch" not in welcome(URL, ModelSettings(folder=tmp_path), {})
 
 
-def test_the_page_has_a_data_folder_of_its_own_and_takes_its_own_uploads(settings):
-    local = local_page.local(settings)
-    assert local.storage.folder == settings.storage.folder / "preview"
-    assert local.discord.cdn_hosts[:-1] == settings.discord.cdn_hosts
-    assert local.discord.guild_ids == ()
+def test_a_browser_opens_only_on_a_screen_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    assert has_browser({"DISPLAY": ":0"})
+    assert not has_browser({})
+    assert not has_browser(FROM_AFAR)
+    assert is_remote(FROM_AFAR)
 
 
-async def test_what_a_session_leaves_goes_on_in_the_next(settings, quick_start, monkeypatch, spec):
-    local = local_page.local(settings)
-    channels: list[int] = []
-    said: list[str] = []
-    monkeypatch.setattr(local_page, "_say", said.append)
-    monkeypatch.setattr(local_page, "_look_after", lambda env, page, ending: note_channel(page, channels))
-    await local_page.serve(local, 0)
-    queue = PaintingQueue(local)
-    await queue.start()
-    await queue.change_guild(WHOLE_PROCESS, paused=True)
-    job = await queue.submit(
-        Request(
-            interaction_id=-9,
-            kind="imagine",
-            spec=spec,
-            prompt="a red apple",
-            user_id=1,
-            guild_id=None,
-            channel_id=channels[0],
-        )
-    )
-    await queue.close()
-    await local_page.serve(local, 0)
-    ledger = await Ledger.open(queue.files.ledger)
-    shown = await ledger.job(job.id)
-    await ledger.close()
-    assert channels[0] == channels[1]
-    assert shown is not None
-    assert shown.message_id is not None
+def test_the_bot_has_a_data_folder_of_its_own_and_takes_uploads_from_here_only(settings) -> None:
+    own = at(settings, "http://127.0.0.1:8765/api/v10", settings.storage.folder / "local")
+    assert own.storage.folder == settings.storage.folder / "local"
+    assert own.discord.cdn_hosts == ("127.0.0.1",)
+    assert own.limits == settings.limits
 
 
-async def note_channel(page: Preview, channels: list[int]) -> None:
-    channels.append(page.channel.id)
+def test_a_port_that_is_taken_is_named(settings) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = settings.local.model_copy(update={"port": other.getsockname()[1], "open_browser": False})
+        with pytest.raises(BadSettingsError, match=r"local\.port: expected a free port"):
+            local_page.run(settings.model_copy(update={"local": taken}))

@@ -1,0 +1,41 @@
+"""What CONTRIBUTING.md and the README say of the code exists."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+WALKS = re.findall(r"`([\w/]+\.py):([\w.]+)`", GUIDE)
+
+
+def names_in(body: list[ast.stmt], prefix: str = "") -> set[str]:
+    """List the functions and classes of a module, methods as `Class.method`."""
+    found: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(prefix + node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= names_in(node.body, f"{node.name}.")
+    return found
+
+
+def test_the_walks_are_there():
+    assert len(WALKS) > 25
+
+
+@pytest.mark.parametrize(("path", "name"), sorted(set(WALKS)))
+def test_every_step_of_the_walks_exists(path, name):
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    assert name in names_in(tree.body)
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md"])
+def test_every_file_that_is_named_exists(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"\b((?:bot|cogs|engine|tests|training|bench|deploy|local_discord|models)/[\w./-]+\.\w+)", text)
+    assert named
+    for path in named:
+        assert (ROOT / path).exists(), f"{page} names {path}"

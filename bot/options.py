@@ -12,7 +12,7 @@ from bot.refusals import Refusal
 from bot.settings import LimitSettings, ModelSettings
 from engine.presets import OURS, PUBLISHED, spec_from_preset
 from engine.prompts import Prompt, parse_prompts, with_suffix
-from engine.spec import LARGEST_SEED, PaintingSpec, PerceptorChoice
+from engine.spec import LARGEST_SEED, LEAST_SIDE, MOST_SIDE, PaintingSpec, PerceptorChoice
 
 EDIT_STRENGTH = 0.7
 """How far an edit goes when nobody says: far enough to see, near enough to recognise."""
@@ -20,7 +20,7 @@ SHAPES = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2), "widescreen
 """Shapes by name, as width to height; they keep the number of pixels that the preset paints."""
 SMALL_SIZES = ("128x128", "192x128", "128x192", "256x256")
 LARGE_SIZES = ("512x512", "640x384", "384x640", "768x512", "512x768", "768x768", "1024x576", "1024x1024")
-_SIZE = re.compile(r"\s*(\d{2,4})\s*(?:[x×*:,]|\s)\s*(\d{2,4})\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d{1,9})\s*(?:[x×*:,]|\s)\s*(\d{1,9})\s*", re.IGNORECASE)
 _CELL = 16
 
 
@@ -123,7 +123,10 @@ def parse_size(text: str) -> tuple[int, int]:
     found = _SIZE.fullmatch(text)
     if found is None:
         raise Refusal("Write the size as width x height in pixels, for example 512x384.")
-    return int(found[1]), int(found[2])
+    width, height = int(found[1]), int(found[2])
+    if not (min(width, height) >= LEAST_SIDE and max(width, height) <= MOST_SIDE):
+        raise Refusal(f"Each side is from {LEAST_SIDE} to {MOST_SIDE} pixels, such as 512x384.")
+    return width, height
 
 
 def like(width: int, height: int, area: int) -> tuple[int, int]:
@@ -163,12 +166,9 @@ def _edit_fields(edit: EditOptions) -> dict[str, Any]:
 def _size(text: str, preset: str, generator: str) -> tuple[int, int]:
     if text.strip().lower() in SHAPES:
         return like(*SHAPES[text.strip().lower()], _area(preset, generator))
-    try:
-        return parse_size(text)
-    except Refusal:
-        raise Refusal(
-            f"Write the size as width x height in pixels, such as 512x384, or as one of {', '.join(SHAPES)}."
-        ) from None
+    if _SIZE.fullmatch(text) is None:
+        raise Refusal(f"Write the size as width x height in pixels, such as 512x384, or as one of {', '.join(SHAPES)}.")
+    return parse_size(text)
 
 
 def _area(preset: str, generator: str) -> int:

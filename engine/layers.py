@@ -3,7 +3,7 @@
 They assume frozen weights: no layer here computes a gradient for a parameter.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -219,7 +219,7 @@ class _Interleave(torch.autograd.Function):
     def forward(ctx: Any, kinds: Tensor, bias: Tensor) -> Tensor:
         ctx.shape = kinds.shape
         batch, channels, height, width = len(kinds), kinds.shape[1] // 4, kinds.shape[2] - 1, kinds.shape[3] - 1
-        whole = kinds.new_empty(batch, channels, 2 * height, 2 * width).contiguous(memory_format=torch.channels_last)
+        whole = _empty(kinds, (batch, channels, 2 * height, 2 * width))
         for kind, (row, column) in zip(kinds.chunk(4, 1), _KINDS, strict=True):
             here = kind[:, :, row : row + height, column : column + width]
             torch.add(here, bias.view(-1, 1, 1), out=whole[:, :, row::2, column::2])
@@ -228,11 +228,15 @@ class _Interleave(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (grad,) = grads
-        kinds = grad.new_zeros(ctx.shape).contiguous(memory_format=torch.channels_last)
+        kinds = _empty(grad, ctx.shape).zero_()  # no pixel lies beyond the last row and column
         height, width = ctx.shape[2] - 1, ctx.shape[3] - 1
         for kind, (row, column) in zip(kinds.chunk(4, 1), _KINDS, strict=True):
             kind[:, :, row : row + height, column : column + width] = grad[:, :, row::2, column::2]
         return kinds, None
+
+
+def _empty(like: Tensor, shape: Sequence[int]) -> Tensor:
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
 _KINDS = ((0, 0), (0, 1), (1, 0), (1, 1))

@@ -256,6 +256,12 @@ class Painting:
         return list(dict.fromkeys([*said, *(notice for guide in self._guides for notice in guide.notices)]))
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Return the width and height that are painted, in pixels: the spec's, in whole latent cells."""
+        rows, columns = self._grid
+        return columns * self._vqgan.factor, rows * self._vqgan.factor
+
+    @property
     def is_finished(self) -> bool:
         """Tell whether all its steps are taken."""
         return self.step >= self.spec.steps

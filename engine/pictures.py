@@ -20,7 +20,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXTS, _PROFILE = (b"tEXt", b"zTXt", b"iTXt"), b"iCCP"
 """Chunks of a PNG that decide no pixel; Pillow refuses a picture whose texts unpack to more than a mebibyte."""
-_ADDRESS = re.compile(r"(?:https?|ftp|data|file):/", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:^|/)(?:https?|ftp|data|file):/", re.IGNORECASE)
 # What Pillow warns of, large pictures and damaged EXIF, is measured and answered here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -78,18 +78,25 @@ def _other_than_drawn(image: Image.Image) -> str:
 
 
 def save_png(image: Image.Image, path: Path, spec: PaintingSpec) -> None:
-    """Write a PNG that carries its spec; the file appears whole or not at all, in folders made as needed."""
+    """Write a PNG that carries its spec; the file appears whole or not at all, in folders made as needed.
+
+    Files that the spec names are named in it relative to the PNG where they lie beside or below it, else by their bare
+    names: pictures are shared, and nobody's folders with them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     with part.open("wb") as file:
-        image.save(file, "PNG", pnginfo=_texts(spec))
+        image.save(file, "PNG", pnginfo=_texts(_named_from(spec, path.parent)))
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
 
 
 def spec_of(path: Path) -> PaintingSpec:
-    """Return the spec that a PNG of ours carries; raise `BadPictureError` where there is none to be read."""
+    """Return the spec that a PNG of ours carries; raise `BadPictureError` where there is none to be read.
+
+    Files that lie where the spec says, seen from the PNG, are named by their whole paths.
+    """
     ours = _without_chunks(_bytes_of(path, PictureLimits().file_bytes), lambda name, data: not _is_spec(name, data))
     text = _opened(ours).info.get(SPEC_KEY)
     if not isinstance(text, str):
@@ -97,9 +104,35 @@ def spec_of(path: Path) -> PaintingSpec:
             f"{path} carries no painting: only PNGs saved by this program do, unless re-encoded since."
         )
     try:
-        return PaintingSpec.from_json(text)
+        spec = PaintingSpec.from_json(text)
     except BadSpecError as error:
         raise BadPictureError(f"{path} carries a painting that this version cannot read: {error}") from None
+    folder = path.parent.resolve()
+    return _with_files(spec, lambda name: str(folder / name) if (folder / name).is_file() else name)
+
+
+def _named_from(spec: PaintingSpec, folder: Path) -> PaintingSpec:
+    base = folder.resolve()
+
+    def name(file: str) -> str:
+        path = Path(file).resolve()
+        return str(path.relative_to(base)) if path.is_relative_to(base) else path.name
+
+    return _with_files(spec, name)
+
+
+def _with_files(spec: PaintingSpec, rename: Callable[[str], str]) -> PaintingSpec:
+    """Return a spec whose files are called otherwise."""
+    files = {
+        name: rename(file)
+        for name in ("init_image", "init_latent", "mask")
+        if (file := getattr(spec, name)) is not None
+    }
+    prompts = tuple(
+        prompt.model_copy(update={"content": rename(prompt.content)}) if prompt.kind == "image" else prompt
+        for prompt in spec.prompts
+    )
+    return spec.model_copy(update={**files, "prompts": prompts})
 
 
 def enlarged(image: Image.Image, side: int) -> Image.Image:
@@ -112,14 +145,15 @@ def enlarged(image: Image.Image, side: int) -> Image.Image:
 
 def encode_png(image: Image.Image, spec: PaintingSpec, remark: str) -> bytes:
     """Encode a PNG that carries its spec and a remark on what was done to the picture since."""
-    texts = _texts(spec)
+    texts = _texts(_with_files(spec, lambda file: Path(file).name))
     texts.add_itxt("Comment", remark)
     return _encoded(image, "PNG", pnginfo=texts)
 
 
 def encode_within(image: Image.Image, limit_bytes: int, spec: PaintingSpec | None = None) -> tuple[bytes, str]:
     """Encode for an upload limit as PNG (with `spec`), WebP, JPEG or ever smaller; return bytes and extension."""
-    png = _encoded(image, "PNG", pnginfo=_texts(spec) if spec else None)
+    bare = _with_files(spec, lambda file: Path(file).name) if spec else None
+    png = _encoded(image, "PNG", pnginfo=_texts(bare) if bare else None)
     if len(png) <= limit_bytes:
         return png, "png"
     while True:
@@ -183,7 +217,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 
 def _bytes_of(path: Path, limit: int) -> bytes:
-    if _ADDRESS.match(str(path)):
+    if _ADDRESS.search(str(path)):
         raise BadPictureError("Addresses are not fetched: save the picture, and name its file.")
     if not path.is_file():
         raise BadPictureError(f"There is no file {path}.")

@@ -9,6 +9,8 @@ from engine.prompts import Prompt
 Start = Literal["noise", "pixels", "gradient", "best-of", "prior"]
 LARGEST_SEED = 2**32 - 1
 MOST_PICTURES = 4
+LEAST_SIDE, MOST_SIDE = 32, 4096
+"""Of a picture, in pixels."""
 
 
 class BadSpecError(ValueError):
@@ -83,8 +85,8 @@ class PaintingSpec(_Numbers):
 
     version: Literal[1] = 1
     prompts: tuple[Prompt, ...] = Field(min_length=1, max_length=32)
-    width: int = Field(default=512, ge=32, le=4096)
-    height: int = Field(default=512, ge=32, le=4096)
+    width: int = Field(default=512, ge=LEAST_SIDE, le=MOST_SIDE)
+    height: int = Field(default=512, ge=LEAST_SIDE, le=MOST_SIDE)
     """Asked for, in pixels; the picture is this, rounded down to whole latent cells."""
     steps: int = Field(default=400, ge=1, le=10_000)
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
@@ -143,6 +145,16 @@ class PaintingSpec(_Numbers):
         return fields
 
     @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        """Refuse what JSON cannot hold, now rather than when the picture is saved."""
+        files = (self.init_image, self.init_latent, self.mask, *(p.content for p in self.prompts if p.kind == "image"))
+        texts = (self.edit_from, self.mask_text, *(p.content for p in self.prompts if p.kind == "text"))
+        for name, what in (*((file, "the name of a file") for file in files), *((text, "text") for text in texts)):
+            if name is not None and not _is_unicode(name):
+                raise ValueError(f"{what} holds bytes that are no UTF-8, so that it cannot be saved: {name!r:.60}")
+        return self
+
+    @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if sum(prompt.weight for prompt in self.prompts) <= 0:
             raise ValueError("the weights of all prompts must add up to more than zero")
@@ -186,6 +198,11 @@ class PaintingSpec(_Numbers):
     def but(self, **changes: Any) -> Self:
         """Return a checked copy with some fields changed."""
         return self.checked(**{**self.model_dump(), **changes})
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether a text has no half of a surrogate pair, which is how Python holds bytes that are no UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 _EXPECTED = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.options import EDIT_STRENGTH, EditOptions, PaintingOptions, configured_defaults, painting_spec
 from bot.settings import ModelSettings
-from engine.pictures import read_picture
+from engine.pictures import read_mask, read_picture
 from engine.prompts import Prompt
 from engine.spec import BadSpecError, PaintingSpec, PerceptorChoice
 
@@ -68,7 +68,7 @@ def checked_spec(options: PaintingOptions, models: ModelSettings) -> PaintingSpe
     """Build the spec and read its pictures; raise `BadPromptError`, `BadSpecError`, `BadPictureError` or `Refusal`."""
     spec = painting_spec(options, configured_defaults(models), models)
     for path in pictures_of(spec):
-        read_picture(Path(path))
+        (read_mask if path == spec.mask else read_picture)(Path(path))
     return spec
 
 
@@ -82,10 +82,15 @@ def name_for(spec: PaintingSpec, folder: Path) -> Path:
     """Return a file name made of the prompt that is still free in `folder`."""
     words = re.findall(r"\w+", spec.prompts[0].content if spec.prompts[0].kind == "text" else "painting")
     stem = "-".join(words).lower()[:50].rstrip("-") or "painting"
-    path, number = folder / f"{stem}.png", 2
-    while path.exists():
-        path, number = folder / f"{stem}-{number}.png", number + 1
-    return path
+    return free_name(folder / f"{stem}.png")
+
+
+def free_name(path: Path) -> Path:
+    """Return `path`, or with -2, -3, … behind its stem, so that no file is there."""
+    free, number = path, 2
+    while free.exists():
+        free, number = path.with_stem(f"{path.stem}-{number}"), number + 1
+    return free
 
 
 def _image_prompt(text: str) -> Prompt:

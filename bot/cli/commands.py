@@ -1,7 +1,6 @@
 """The command line. Nothing here imports torch before it is needed, so that `--help` and `show` answer at once."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from bot.available_models import PUBLISHED, usual_pair
-from bot.cli.arguments import checked_spec, name_for, painting_options, pictures_of
+from bot.cli.arguments import checked_spec, free_name, name_for, painting_options, pictures_of
 from bot.cli.repaint import command_for
 from bot.options import SHAPES, PaintingOptions
 from bot.settings import Settings, load_settings, read_token
@@ -61,7 +60,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Paint pictures from text with VQGAN-CLIP, here or as a Discord bot. "
-    "Exit codes: 0 done, 2 bad input, 130 stopped by Ctrl-C.",
+    "Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped by Ctrl-C.",
 )
 models_app = typer.Typer(no_args_is_help=True, help="List the networks there are, and fetch them.")
 app.add_typer(models_app, name="models")
@@ -80,7 +79,8 @@ ImagePrompts = Annotated[list[str], typer.Option("--image-prompt", help="FILE or
 Sets = Annotated[list[str], typer.Option("--set", help="Any other number, as FIELD=VALUE; `show` lists them.")]
 SaveEvery = Annotated[int | None, typer.Option(min=1, help="Also save the picture every N steps.", show_default=False)]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="The PNG to write. Named after the prompt when not given.")
+    Path | None,
+    typer.Option("--output", "-o", help="The PNG to write, never over another. Named after the prompt when not given."),
 ]
 
 
@@ -266,23 +266,33 @@ def main() -> None:
 def _paint(options: PaintingOptions, config: Path | None, output: Path | None, save_every: int | None) -> None:
     settings = _settings(config)
     spec = checked_spec(options, settings.models)
-    path = _writable(output, spec)
+    path = _writable(output, spec, save_every)
     from bot.cli.painting import paint
 
-    finished = paint(spec, settings, path, save_every, _console)
+    path, finished = paint(spec, settings, path, save_every, _console)
     typer.echo(path)
     if not finished:
         raise typer.Exit(STOPPED)
 
 
-def _writable(output: Path | None, spec: PaintingSpec) -> Path:
-    """Return where the picture goes, having made sure of it before hours of painting."""
-    path = name_for(spec, output or Path()) if output is None or output.is_dir() else output
+def _writable(output: Path | None, spec: PaintingSpec, save_every: int | None) -> Path:
+    """Return where the picture goes, having made sure of it before hours of painting; no file is written over."""
+    named = output is not None and not output.is_dir()
+    path = output if named and output is not None else name_for(spec, output or Path())
     if path.suffix.lower() != ".png":
         raise CommandError(f"Pictures are saved as PNG, which keeps how they were painted: call it {path.stem}.png.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise CommandError(f"The folder {path.parent.resolve()} cannot be written to; choose another with --output.")
+    if named and path.exists():
+        path = free_name(path)
+        _print(f"{output} is there already: this one becomes {path}.")
+    longest = path.with_stem(f"{path.stem}-00000") if save_every else path
+    trial = longest.with_name(f"{longest.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        where = str(path).encode("utf-8", "replace").decode()
+        raise CommandError(f"{where} cannot be written: {error.strerror}; choose another with --output.") from None
     return path
 
 

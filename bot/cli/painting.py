@@ -1,11 +1,13 @@
 """Paint one picture in a terminal: a progress bar, pictures along the way, Ctrl-C that keeps what is there."""
 
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -24,8 +26,13 @@ class NotEnoughMemoryError(RuntimeError):
     """A painting that does not fit into memory even at one cutout at a time; its text is one sentence."""
 
 
-def paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console) -> bool:
-    """Paint `spec` into `path`; return whether it was finished, or stopped by Ctrl-C with the picture so far."""
+def paint(
+    spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console
+) -> tuple[Path, bool]:
+    """Paint `spec` into `path`; return where the picture is, and whether it was finished or stopped by Ctrl-C.
+
+    Where `path` cannot be written any more, the picture goes into the folder for temporary files: it is never lost.
+    """
     try:
         return _paint(spec, settings, path, save_every, console)
     except (MemoryError, RuntimeError) as error:
@@ -34,7 +41,9 @@ def paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int | 
         raise NotEnoughMemoryError(f"There is not enough memory for {spec.width}x{spec.height} pixels.") from error
 
 
-def _paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console) -> bool:
+def _paint(
+    spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console
+) -> tuple[Path, bool]:
     with console.status("Loading the models"):
         device = pick_device(
             settings.worker.device, settings.worker.precision, deterministic=settings.worker.deterministic
@@ -43,9 +52,8 @@ def _paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int |
     for notice in painting.notices:
         console.print(notice, markup=False)
     printed = len(painting.notices)
-    console.print(
-        f"Painting {spec.width}x{spec.height} with seed {spec.seed}, preset {spec.preset}, on {device}.", markup=False
-    )
+    width, height = painting.size
+    console.print(f"Painting {width}x{height} with seed {spec.seed}, preset {spec.preset}, on {device}.", markup=False)
     with _first_interrupt() as interrupts, _progress(console) as progress:
         task = progress.add_task("", total=spec.steps, numbers="")
         shown = 0.0
@@ -59,11 +67,21 @@ def _paint(spec: PaintingSpec, settings: Settings, path: Path, save_every: int |
                 break
     for notice in painting.notices[printed:]:
         console.print(notice, markup=False)
-    save_png(painting.picture(), path, spec)
+    path = _save(painting.picture(), path, spec, console)
     if painting.step < spec.steps:
         console.print(f"Stopped at step {painting.step} of {spec.steps}; the picture so far is saved.")
-        return False
-    return True
+    return path, painting.is_finished
+
+
+def _save(picture: Image.Image, path: Path, spec: PaintingSpec, console: Console) -> Path:
+    """Save a picture; where that fails, among the temporary files, and say so."""
+    try:
+        save_png(picture, path, spec)
+    except OSError as error:
+        console.print(f"{path} cannot be written: {error.strerror or error}.", markup=False)
+        path = Path(tempfile.mkdtemp(prefix="painting-")) / "painting.png"
+        save_png(picture, path, spec)
+    return path
 
 
 def _progress(console: Console) -> Progress:

@@ -335,3 +335,27 @@ def test_a_mask_that_lets_nothing_change_is_refused():
 def test_addresses_are_not_fetched(address):
     with pytest.raises(BadPictureError, match="save the picture"):
         read_picture(Path(address))
+
+
+def test_no_folder_of_anybody_s_lies_in_a_picture(tmp_path):
+    (tmp_path / "inputs").mkdir()
+    for name in ("inputs/photo.png", "mask.png"):
+        Image.new("RGB", (20, 10), "white").save(tmp_path / name)
+    spec = spec_from_preset(
+        (Prompt(content="a red apple"), Prompt(kind="image", content="/home/somebody/secret/like.png")),
+        "draft",
+        "embedded",
+        init_image=str(tmp_path / "inputs" / "photo.png"),
+        mask=str(tmp_path / "mask.png"),
+    )
+    save_png(Image.new("RGB", (8, 8)), tmp_path / "out.png", spec)
+    data = (tmp_path / "out.png").read_bytes()
+    assert b"somebody" not in data
+    assert str(tmp_path).encode() not in data
+    assert b"inputs/photo.png" in data
+    found = spec_of(tmp_path / "out.png")
+    assert (found.init_image, found.mask) == (spec.init_image, spec.mask)
+    assert found.prompts[1].content == "like.png"
+    posted, _ = encode_within(Image.new("RGB", (8, 8)), 10_000, spec)
+    assert b"inputs" not in posted
+    assert b"photo.png" in posted

@@ -148,3 +148,15 @@ def test_a_changed_copy_is_checked_too() -> None:
 
 def test_perceptors_may_be_given_by_name() -> None:
     assert a_spec(perceptors=["RN50"]).perceptors == (PerceptorChoice(name="RN50"),)
+
+
+@pytest.mark.parametrize("field", ["init_image", "mask_text", "edit_from", "mask"])
+def test_what_cannot_be_saved_is_refused_before_it_is_painted(field):
+    fields = {"init_image": "a.png", field: "caf\udce9.png"}
+    with pytest.raises(BadSpecError, match="bytes that are no UTF-8"):
+        PaintingSpec.checked(prompts=(Prompt(content="a red apple"),), **fields)
+
+
+def test_numbers_are_written_out():
+    with pytest.raises(BadSpecError, match=r"^seed must be at most 4294967295, not 12345678901234567890\.$"):
+        PaintingSpec.checked(prompts=(Prompt(content="a red apple"),), seed=12345678901234567890)

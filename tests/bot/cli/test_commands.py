@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -132,7 +133,7 @@ def test_show_prints_every_number_and_names_what_is_missing(folder: Path) -> Non
     shown = bot("show", "a.png").stdout
     assert 'cutouts: {"method": "crops", "count": 4' in shown
     assert "seed: " in shown
-    assert f"{red} is missing" in shown
+    assert f"\n{red.name} is missing" in shown
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,10 @@ def test_show_prints_every_number_and_names_what_is_missing(folder: Path) -> Non
         (["imagine"], "Missing argument"),
         (["imagine", "a", "--steps=many"], "valid integer"),
         (["imagine", "a", "--steps=0"], "steps must be at least 1, not 0."),
-        (["imagine", "a", "--size=huge"], "Write the size as 512x384"),
+        (["imagine", "a", "--size=huge"], "Write the size as width x height in pixels, such as 512x384"),
+        (["imagine", "a", "--size=8x8"], "Each side is from 32 to 4096 pixels"),
+        (["imagine", "a", "--size=100000x100000"], "Each side is from 32 to 4096 pixels"),
+        (["imagine", "a", "--seed=12345678901234567890"], "seed must be at most 4294967295"),
         (["imagine", "a", "--save-every=0"], "save-every"),
         (["imagine", "a", "--preset=best"], "There is no preset 'best'"),
         (["imagine", "a", "--start=noise", "--perceptor=CLIP"], "There is no perceptor 'CLIP'"),
@@ -156,6 +160,11 @@ def test_show_prints_every_number_and_names_what_is_missing(folder: Path) -> Non
         (["edit", "none.png", "a"], "There is no file none.png."),
         (["edit", "red.png", "a", "--mask=m.png", "--mask-text=sky"], "not both"),
         (["edit", "red.png", "a", "--mask=none.png"], "There is no file"),
+        (["edit", "red.png", "a", "--mask=black.png"], "The mask is black everywhere: paint white what may change."),
+        (["edit", "https://example.com/a.png", "a"], "Addresses are not fetched: save the picture"),
+        (["imagine", "a", "--image-prompt=https://example.com/a.png"], "Addresses are not fetched"),
+        (["edit", "caf\udce9.png", "a"], "bytes that are no UTF-8"),
+        (["imagine", "a", "-o", "a" * 250 + ".png"], "cannot be written: File name too long"),
         (["edit", "torn.png", "a"], "damaged or cut short"),
         (["edit", "line.png", "a"], "1x20000 pixels"),
         (["show", "none.png"], "There is no file none.png."),
@@ -167,6 +176,9 @@ def test_show_prints_every_number_and_names_what_is_missing(folder: Path) -> Non
 def test_bad_input_is_one_sentence_and_exit_code_2(words: list[str], sentence: str, folder: Path) -> None:
     picture(folder)
     Image.new("RGB", (1, 20000)).save("line.png")
+    Image.new("L", (96, 48)).save("black.png")
+    picture(folder).rename(folder / "caf\udce9.png")
+    picture(folder)
     Image.effect_noise((64, 64), 50).save("torn.png")
     (folder / "torn.png").write_bytes((folder / "torn.png").read_bytes()[:900])
     (folder / "bad.yaml").write_text("glitter: 1\n")
@@ -328,3 +340,40 @@ def test_the_module_is_the_command(folder: Path) -> None:
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "Write what the picture should show.\n")
+
+
+ONE_STEP = ("imagine", "a red apple", "--start=noise", "--preset=paper", "--steps=1")
+
+
+def test_nothing_is_written_over(folder: Path) -> None:
+    (folder / "a.png").write_bytes(b"somebody's")
+    result = bot(
+        "imagine", "a red apple", "--start=noise", "--preset=paper", "--steps=1", "--size=32x32", "-o", "a.png"
+    )
+    assert result.stdout.strip() == "a-2.png"
+    assert "a.png is there already: this one becomes a-2.png." in result.stderr
+    assert (folder / "a.png").read_bytes() == b"somebody's"
+
+
+def test_a_picture_is_never_lost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the folder goes away while it is painted."""
+
+    def gone(*_: object) -> None:
+        shutil.rmtree(folder / "out")
+        (folder / "out").touch()
+
+    monkeypatch.setattr("bot.cli.painting._numbers", lambda iterate: gone() or "")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    result = bot(
+        "imagine", "a red apple", "--start=noise", "--preset=paper", "--steps=1", "--size=32x32", "-o", "out/a.png"
+    )
+    assert result.exit_code == 0, result.output
+    assert read_picture(Path(result.stdout.strip())).size == (32, 32)
+    assert "cannot be written" in result.stderr
+
+
+def test_it_says_what_it_paints(folder: Path) -> None:
+    result = bot(*ONE_STEP, "--size=50x35", "-o", "a.png")
+    assert "Painting 48x32 with seed" in result.stderr
+    assert read_picture(folder / "a.png").size == (48, 32)

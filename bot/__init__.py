@@ -1,1 +1,1 @@
-"""The process: settings, the job ledger, the fair queue, the worker thread, what a message shows."""
+"""The bot's process, on floors: cli, chat, operations, queue, worker; the modules here are shared by all of them."""

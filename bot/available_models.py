@@ -1,4 +1,4 @@
-"""Which networks are here, and which ones paint when nobody says."""
+"""The networks that are on disk, and the pair that paints by default."""
 
 from bot.escaping import plain
 from bot.refusals import Refusal
@@ -10,7 +10,7 @@ PUBLISHED = GENERATOR, PERCEPTOR = "imagenet-16384", "ViT-B/32"
 
 
 def usual_generator(models: ModelSettings) -> str:
-    """Name what paints when nobody says: what is configured, else the published pair's where it is complete."""
+    """Name the default generator: the configured one, else the published one if its pair is complete."""
     if models.generator != AUTO:
         return models.generator
     complete = is_here(GENERATOR, models) and is_here(PERCEPTOR, models)
@@ -18,7 +18,7 @@ def usual_generator(models: ModelSettings) -> str:
 
 
 def perceptors(generator: str, models: ModelSettings) -> tuple[str, ...]:
-    """Name what looks at a generator's pictures: what is configured, unless that is no match for the generator."""
+    """Name the default perceptors of a generator: the configured ones, unless they do not suit it."""
     if models.perceptors not in (AUTO, (EMBEDDED,)):
         return tuple(models.perceptors)
     # The embedded one knows few words and small pictures.
@@ -26,12 +26,12 @@ def perceptors(generator: str, models: ModelSettings) -> tuple[str, ...]:
 
 
 def usual_pair(models: ModelSettings) -> str:
-    """Name what paints and what looks when nobody says, for people."""
+    """Name the default generator and perceptors, for people."""
     return pair(usual_generator(models), models)
 
 
 def pair(generator: str, models: ModelSettings) -> str:
-    """Name a generator and what looks at its pictures, for people."""
+    """Name a generator and its default perceptors, for people."""
     seen_by = " + ".join(perceptors(generator, models))
     return generator if seen_by == generator else f"{generator}, seen by {seen_by}"
 

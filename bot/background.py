@@ -1,4 +1,4 @@
-"""Tasks that outlive the call that started them."""
+"""Background tasks of the event loop."""
 
 import asyncio
 import contextvars
@@ -11,7 +11,7 @@ _running: set[asyncio.Task[Any]] = set()
 
 
 def spawn(work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-    """Start `work` as a task that keeps its reference, logs its failure and belongs to nobody's interaction."""
+    """Run `work` as a task: its reference is kept, its failure logged, and its context empty."""
     # An empty context: work for the whole process must not inherit what one interaction's handler carries about.
     task = contextvars.Context().run(asyncio.get_running_loop().create_task, work, name=name)
     _running.add(task)

@@ -1,4 +1,4 @@
-"""Other people's words as plain text: no markdown, no links, no pings, no reversed writing."""
+"""Escape untrusted text for Discord: no markdown, no links, no pings, no bidirectional controls."""
 
 import re
 import unicodedata

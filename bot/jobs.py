@@ -1,4 +1,4 @@
-"""`Job`: one request in the ledger, and the states it goes through."""
+"""`Job`: a row of the ledger, its states, and the specs of follow-up jobs."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ VARIATION = 0.1
 
 
 class JobState(StrEnum):
-    """Say where a job is on its way."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -46,7 +46,7 @@ COMES_FROM: Mapping[JobState, frozenset[JobState]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Hold what somebody asks for, before it has a place in the ledger."""
+    """A request, before it is a row of the ledger."""
 
     interaction_id: int
     """Discord's id of the interaction, or `reaction_key`: the same one twice is the same job."""
@@ -68,7 +68,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Mirror one row of the ledger. Times are unix seconds."""
+    """One row of the ledger. Times are unix seconds."""
 
     id: str
     interaction_id: int
@@ -100,13 +100,13 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Tell whether no work is left but telling the channel."""
+        """Tell whether no work is left but the delivery."""
         return self.state in TERMINAL or self.state is JobState.RENDERED
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Name who asks, and where."""
+    """Who asks, in which guild and channel, with which roles."""
 
     user_id: int
     guild_id: int | None
@@ -120,13 +120,13 @@ def new_job_id() -> str:
 
 
 def reaction_key(message_id: int, user_id: int, emoji: str, occasion: int = 0) -> int:
-    """Stand in for the interaction id that a reaction lacks: negative, so that it never meets a real one."""
+    """Return a negative number in place of the interaction id, which reactions do not have."""
     digest = hashlib.blake2b(f"{message_id}:{user_id}:{emoji}:{occasion}".encode(), digest_size=8).digest()
     return -1 - (int.from_bytes(digest) >> 1)
 
 
 def cost_key(spec: PaintingSpec) -> str:
-    """Name what decides how long a step takes: equal names cost alike."""
+    """Return a key of everything that decides the time per step: equal keys take about equally long."""
     perceptors = "+".join(choice.name for choice in spec.perceptors)
     return f"{spec.generator} {spec.width}x{spec.height} {perceptors} {spec.cutouts.count}"
 
@@ -143,7 +143,7 @@ def rerun(parent: PaintingSpec, seed: int) -> PaintingSpec:
 
 
 def vary(parent: PaintingSpec, seed: int, latent: str, picture: str) -> PaintingSpec:
-    """Go on from where the parent ended, shaken a little, with another seed.
+    """Continue from the parent's end with another seed and part of its latent drawn anew.
 
     `latent` and `picture` are the parent's. A painting from nothing goes on from the latent; an edit from the picture,
     since its mask needs one.

@@ -1,4 +1,4 @@
-"""The log: for people on a terminal, JSON elsewhere; every line of a job carries its id, and no line a secret."""
+"""Logging: human-readable on a terminal, JSON elsewhere; job ids on every line of a job, secrets removed."""
 
 import json
 import logging
@@ -62,7 +62,7 @@ def set_up(settings: LogSettings, secrets: tuple[str, ...] = (), stream: TextIO 
 
 
 def end_of(job: Job) -> tuple[str, Mapping[str, Any]]:
-    """Sum a job up when its work has ended: as one sentence, and as fields for `extra`. No word of its prompt."""
+    """Return a summary of an ended job, as one sentence and as fields for `extra`. It holds no word of the prompt."""
     ended = job.finished_at or time.time()
     waited = (job.started_at or ended) - job.created_at
     fields: dict[str, Any] = {

@@ -1,5 +1,5 @@
-"""No, in one sentence."""
+"""The error for requests that are refused."""
 
 
 class Refusal(Exception):  # noqa: N818, it is an answer, not a fault
-    """Something that will not be done; the text is one sentence for the person who asked, shown to them alone."""
+    """A refused request; the text is one sentence for the person who asked, shown to them alone."""

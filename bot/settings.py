@@ -51,7 +51,7 @@ _GeneratorName = Annotated[str, AfterValidator(lambda name: _known(name, (AUTO, 
 
 
 class BadSettingsError(Exception):
-    """Settings that cannot be used; the text is one line naming the key and what is expected."""
+    """Invalid settings; the text is one line naming the key and what is expected."""
 
 
 class _Section(BaseModel):
@@ -59,7 +59,7 @@ class _Section(BaseModel):
 
 
 class DiscordSettings(_Section):
-    """How the bot meets Discord."""
+    """Discord's addresses and the rate of edits."""
 
     api_base: str = Field(default="https://discord.com/api/v10", pattern=r"^https?://")
     cdn_hosts: _Texts = ("cdn.discordapp.com", "media.discordapp.net")
@@ -70,7 +70,7 @@ class DiscordSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """How much may be asked for."""
+    """Limits on requests."""
 
     per_user: int = Field(default=3, ge=0)
     per_guild: int = Field(default=50, ge=0)
@@ -82,7 +82,7 @@ class LimitSettings(_Section):
 
 
 class WorkerSettings(_Section):
-    """How the one worker paints."""
+    """How jobs are painted, and on which device."""
 
     device: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
@@ -98,13 +98,13 @@ class WorkerSettings(_Section):
 
 
 class DeliverySettings(_Section):
-    """How pictures are shown."""
+    """How pictures are posted."""
 
     enlarge_to: int = Field(default=512, ge=0, le=4096)
 
 
 class ModelSettings(_Section):
-    """Which networks there are, and which are used when nobody says."""
+    """Where networks are stored, and the defaults for painting."""
 
     folder: _Folder = Path("data/models")
     generator: _GeneratorName = AUTO
@@ -115,7 +115,7 @@ class ModelSettings(_Section):
 
 
 class StorageSettings(_Section):
-    """Where things lie, and for how long."""
+    """Where data is stored, and for how long."""
 
     folder: _Folder = Path("data")
     keep_days: float = Field(default=30.0, gt=0)
@@ -124,7 +124,7 @@ class StorageSettings(_Section):
 
 
 class ModerationSettings(_Section):
-    """What may not be asked for, in any guild, and what may not be shown."""
+    """What is refused in every guild, and which pictures are hidden."""
 
     blocked_words: _Texts = ()
     blocked_users: _Ids = ()
@@ -149,14 +149,14 @@ class LocalSettings(_Section):
 
 
 class LogSettings(_Section):
-    """How the log looks."""
+    """Format and level of the log."""
 
     format: Literal["auto", "human", "json"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class ReactionSettings(_Section):
-    """Which emoji does what."""
+    """What each emoji does."""
 
     actions: dict[str, Action] = {
         "🔁": "rerun",
@@ -171,7 +171,7 @@ class ReactionSettings(_Section):
 
 
 class Settings(BaseSettings):
-    """Everything the owner may set. Each key is explained in config.yaml."""
+    """All settings. config.yaml explains each key."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,

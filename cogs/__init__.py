@@ -1,1 +1,1 @@
-"""What people can say: one file per family of commands."""
+"""Slash commands, message menus and reactions: one file per family of commands."""

@@ -29,7 +29,7 @@ class Admin(
     group_name="admin",
     group_description="Pause, limits, channels, blocked words and people, defaults of this server",
 ):
-    """Every change is kept per server and holds at once."""
+    """Settings of one server, changed at once."""
 
     channels = app_commands.Group(name="channels", description="Where painting is allowed")
     block = app_commands.Group(name="block", description="Words and people that are refused")

@@ -19,7 +19,7 @@ from cogs.options import Preset, Seed, Steps, Strength
 
 
 class Edit(commands.Cog):
-    """Pictures from pictures."""
+    """Edit pictures by text."""
 
     def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot
@@ -85,7 +85,7 @@ class Edit(commands.Cog):
         await interaction.response.send_modal(form)
 
     async def edit_job(self, interaction: discord.Interaction[Any], job_id: str, fields: Mapping[str, str]) -> None:
-        """Paint over a picture of ours, from the original and not from what Discord made of it."""
+        """Queue an edit of a job's picture, from the original file."""
         strength = await self._admitted(interaction, fields)
         job = await self.bot.actions.job(job_id)
         picture = self.bot.queue.files.picture_of(job)
@@ -93,7 +93,7 @@ class Edit(commands.Cog):
         await self.paint(interaction, PaintingOptions(prompt=fields["prompt"], edit=edit))
 
     async def edit_attached(self, interaction: discord.Interaction[Any], note: str, fields: Mapping[str, str]) -> None:
-        """Paint over a picture that somebody attached."""
+        """Queue an edit of an attached picture."""
         strength = await self._admitted(interaction, fields)
         attachment = attachment_from_json(await self.bot.intake.read_note(note), self.bot)
         picture = await defer_if_slow(interaction, self.bot.uploads.fetch(interaction.user.id, attachment))
@@ -118,7 +118,7 @@ class Edit(commands.Cog):
 
 
 class EditForm(Form):
-    """Ask what a picture shall become."""
+    """Ask for the prompt and the strength of an edit."""
 
     def __init__(self, kind: str, about: str) -> None:
         super().__init__("Edit this picture", kind, about)

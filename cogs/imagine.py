@@ -18,7 +18,7 @@ _WORDS = app_commands.Range[str, 1, 2000]
 
 
 class Imagine(commands.Cog):
-    """Pictures from words."""
+    """Paint pictures from text."""
 
     def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot

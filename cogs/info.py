@@ -32,7 +32,7 @@ _HELP = (
 
 
 class Info(commands.Cog):
-    """What this bot is and how it fares."""
+    """Help, models and the state of the bot."""
 
     def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot

@@ -16,7 +16,7 @@ _MOST = 25
 
 
 class _PresetOption(app_commands.Transformer):
-    """One of the presets, all of them offered."""
+    """A preset, chosen from a list."""
 
     @property
     def choices(self) -> list[Choice[str]]:  # pyright: ignore[reportIncompatibleMethodOverride]  # its type is a union
@@ -27,7 +27,7 @@ class _PresetOption(app_commands.Transformer):
 
 
 class _SizeOption(app_commands.Transformer):
-    """A size, with suggestions that suit the generator chosen so far."""
+    """A size, with suggestions for the chosen generator."""
 
     async def transform(self, interaction: discord.Interaction[Any], value: Any, /) -> str:
         return value
@@ -39,7 +39,7 @@ class _SizeOption(app_commands.Transformer):
 
 
 class _ModelOption(app_commands.Transformer):
-    """A generator that is here."""
+    """A generator that is on disk."""
 
     async def transform(self, interaction: discord.Interaction[Any], value: Any, /) -> str:
         return value

@@ -22,7 +22,7 @@ _SUGGESTED = 25
 
 
 class Queue(commands.Cog):
-    """The queue and the past."""
+    """Jobs under way and finished ones."""
 
     def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot

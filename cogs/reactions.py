@@ -7,7 +7,7 @@ from bot.chat.client import PaintingBot
 
 
 class Reactions(commands.Cog):
-    """Hand reactions on; what they do is in config.yaml."""
+    """Pass reactions on to `bot.chat.reactions`."""
 
     def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot

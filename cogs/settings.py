@@ -18,7 +18,7 @@ _NONE = "none"
 
 
 class PersonalSettings(commands.Cog, name="Settings"):
-    """What holds whenever a command does not say otherwise."""
+    """A person's defaults."""
 
     def __init__(self, bot: PaintingBot) -> None:
         self.bot = bot

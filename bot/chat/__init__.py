@@ -1,1 +1,1 @@
-"""What speaks to Discord."""
+"""Everything that speaks to Discord."""

@@ -1,4 +1,4 @@
-"""What can be done with a job that is there: by button, by reaction or by command, under one set of rules."""
+"""Actions on an existing job, by button, reaction or command, under one set of permissions."""
 
 import logging
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Uploads: from Discord's own hosts only, size checked before reading, decoded in a child process with limits."""
+"""Attachments: from Discord's own hosts only, size checked before reading, decoded in a child process with limits."""
 
 import asyncio
 import functools
@@ -35,7 +35,7 @@ _LONGEST_SENTENCE = 300
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A picture that was sent, checked: `png` holds its pixels and nothing else of what came."""
+    """A decoded attachment: `png` holds its pixels and no other content of the file."""
 
     png: bytes
     width: int
@@ -75,17 +75,17 @@ class Uploads:
 
 
 def attachment_to_json(attachment: discord.Attachment) -> bytes:
-    """Write down where an attachment lies, to fetch it later, perhaps in another process."""
+    """Serialise an attachment's description, to fetch it later, perhaps in another process."""
     return json.dumps(attachment.to_dict(), sort_keys=True).encode()
 
 
 def attachment_from_json(note: bytes, client: discord.Client) -> discord.Attachment:
-    """Return the attachment that `attachment_to_json` wrote down."""
+    """Rebuild the attachment that `attachment_to_json` serialised."""
     return discord.Attachment(data=json.loads(note), state=client._connection)
 
 
 def check_source(attachment: discord.Attachment, settings: Settings) -> None:
-    """Refuse what need not be downloaded to be refused: foreign hosts and large files."""
+    """Raise `Refusal` for attachments of other hosts and for large files, before anything is downloaded."""
     address, base = urlsplit(attachment.url), urlsplit(settings.discord.api_base)
     of_the_base = (address.scheme, address.netloc) == (base.scheme, base.netloc)
     if not of_the_base and (address.scheme != "https" or address.hostname not in settings.discord.cdn_hosts):

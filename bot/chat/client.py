@@ -1,4 +1,4 @@
-"""The discord.py client: starts the services, loads the cogs, explains errors, goes down losing nothing."""
+"""The discord.py client: starts the services, loads the cogs, explains errors, shuts down in order."""
 
 import asyncio
 import contextvars
@@ -57,7 +57,7 @@ TakesForm = Callable[[discord.Interaction[Any], str, Mapping[str, str]], Awaitab
 
 
 class PaintingBot(commands.Bot):
-    """The bot. Its parts do the work; it connects them to Discord."""
+    """The discord.py bot that connects the components of this package."""
 
     def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         super().__init__(
@@ -102,7 +102,7 @@ class PaintingBot(commands.Bot):
         await self.sync_commands()
 
     async def _find_gateway(self) -> None:
-        """Ask a proxy where its gateway is: discord.py takes Discord's own for granted."""
+        """Use the gateway that the configured API names: discord.py would use Discord's own."""
         if self.settings.discord.api_base != DiscordSettings().api_base:
             _, address, _ = await self.http.get_bot_gateway()
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
@@ -116,7 +116,7 @@ class PaintingBot(commands.Bot):
             gc.freeze()  # the modules and networks: a full collection that walks them holds up the loop for 0.15 s
 
     async def stop_services(self) -> None:
-        """Say "back soon" where something is being painted, checkpoint it and close the books."""
+        """Post "back soon" under running jobs, checkpoint them and close the queue."""
         if not self._closing:
             self._closing = True
             self.waiting.close()
@@ -124,7 +124,7 @@ class PaintingBot(commands.Bot):
             await self.queue.close(_LEAVE_SECONDS)
 
     async def close(self) -> None:
-        """Stop the services while Discord can still be told, then disconnect."""
+        """Stop the services while messages can still be edited, then disconnect."""
         await self.stop_services()
         await super().close()
 
@@ -149,7 +149,7 @@ class PaintingBot(commands.Bot):
         return True
 
     async def _has_commands(self, guilds: list[discord.Object]) -> bool:
-        """Tell whether Discord has as many commands as we do: somebody may have cleared them meanwhile."""
+        """Tell whether Discord holds as many commands as this bot; they may have been cleared from outside."""
         there = await self.tree.fetch_commands(guild=guilds[0] if guilds else None)
         return len(there) == len(self.tree.get_commands())
 
@@ -158,13 +158,13 @@ class PaintingBot(commands.Bot):
         return not self.is_closed() and self.is_ready() and self.ws.open
 
     async def on_ready(self) -> None:
-        """Say that the bot is there; comes again after each reconnect."""
+        """Log the connection; discord.py calls this again after each reconnect."""
         log.info("Logged in as %s, in %d guilds", self.user, len(self.guilds))
         if self.application_id is not None and self.settings.discord.api_base == DiscordSettings().api_base:
             log.info("Invite it with %s", discord.utils.oauth_url(self.application_id, permissions=INVITED))
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
-        """Hand a form that was sent to who takes its kind."""
+        """Call the handler of a submitted form."""
         if (form := form_of(interaction)) is None:
             return
         kind, about, fields = form
@@ -188,11 +188,11 @@ class PaintingBot(commands.Bot):
             await self.explain(interaction, error)
 
     async def on_token_refused(self) -> None:
-        """End this client: the login of the next one shows whether the token is good."""
+        """End this client; the next one's login shows whether the token is valid."""
         self.token_refused.set()
 
     async def explain(self, interaction: discord.Interaction[Any], error: Exception) -> None:
-        """Tell the person, in private and in one sentence, what went wrong. The one error handler."""
+        """Answer an interaction with one private sentence on what went wrong. The only error handler."""
         if isinstance(error, app_commands.CommandInvokeError):
             error = error.original if isinstance(error.original, Exception) else error
         text = sentence_for(error)
@@ -218,7 +218,7 @@ class _Tree(app_commands.CommandTree[PaintingBot]):
 
 
 def run(settings: Settings) -> None:
-    """Be the bot until somebody ends the process; raise `BadSettingsError` for a token that Discord refuses."""
+    """Run the bot until the process is asked to end; raise `BadSettingsError` for a token that Discord refuses."""
     token = require_token()
     protect("DISCORD_TOKEN")
     logs.set_up(settings.log, (token.get_secret_value(),))
@@ -226,7 +226,7 @@ def run(settings: Settings) -> None:
 
 
 async def serve(settings: Settings, token: SecretStr) -> None:
-    """Tell how the bot fares, and let it live, until the process is asked to end."""
+    """Serve health and metrics and run clients until the process is asked to end."""
     Route.BASE = settings.discord.api_base
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -237,7 +237,7 @@ async def serve(settings: Settings, token: SecretStr) -> None:
 
 
 async def _run_clients(settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health) -> None:
-    """Run one client after the other: one that could not connect is beyond use. Each failure waits longer."""
+    """Run one client after another, as one that failed to connect cannot be used again; pauses grow with failures."""
     pause = _FIRST_PAUSE
     while not ending.is_set():
         began = time.monotonic()

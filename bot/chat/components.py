@@ -1,4 +1,4 @@
-"""What people can press and fill in. Buttons and forms hold all they need in their custom_id: they outlive restarts."""
+"""Buttons, forms and layouts. All state is in the custom_id, so that they work after a restart."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class ButtonClient(Protocol):
 
 
 class JobButton(ui.DynamicItem[ui.Button[Any]], template=r"job:(?P<action>[a-z-]{1,20}):(?P<job_id>[a-z2-7]{8})"):
-    """A button under a job's message. Everything it needs is in its custom_id, so it outlives restarts."""
+    """A button under a job's message, rebuilt from its custom_id."""
 
     def __init__(self, action: str, job_id: str) -> None:
         label, emoji, style = _BUTTONS.get(action, (action.title(), "❔", discord.ButtonStyle.secondary))
@@ -55,7 +55,7 @@ class JobButton(ui.DynamicItem[ui.Button[Any]], template=r"job:(?P<action>[a-z-]
         return cls(match["action"], match["job_id"])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Hand the press on."""
+        """Call the client's handler."""
         client: ButtonClient = interaction.client
         await client.press_button(interaction, self.action, self.job_id)
 
@@ -63,7 +63,7 @@ class JobButton(ui.DynamicItem[ui.Button[Any]], template=r"job:(?P<action>[a-z-]
 class PageButton(
     ui.DynamicItem[ui.Button[Any]], template=r"history:(?P<user_id>\d{1,20}):(?P<page>\d{1,6}):(?P<way>[on])"
 ):
-    """Turn a page of somebody's history: `way` o for older, n for newer."""
+    """A button that shows another page of a person's history; `way` is o (older) or n (newer)."""
 
     def __init__(self, user_id: int, page: int, way: str, *, disabled: bool = False) -> None:
         label, emoji = ("Older", "◀️") if way == "o" else ("Newer", "▶️")
@@ -86,7 +86,7 @@ class PageButton(
 
 
 class Form(ui.Modal):
-    """A form that asks about something: `PaintingBot.on_interaction` gets what is sent, whichever process opened it."""
+    """A modal whose answer goes to `PaintingBot.on_interaction`, whichever process opened it."""
 
     def __init__(self, title: str, kind: str, about: str) -> None:
         super().__init__(title=title, custom_id=f"form:{kind}:{about}", timeout=None)
@@ -98,7 +98,7 @@ class Form(ui.Modal):
 
 
 def form_of(interaction: discord.Interaction[Any]) -> tuple[str, str, dict[str, str]] | None:
-    """Return kind, subject and fields of a form that was sent; None for anything that is no form of ours."""
+    """Return kind, subject and fields of a submitted form; None for any other interaction."""
     data: Any = interaction.data
     found = _FORM.fullmatch(data["custom_id"]) if interaction.type is discord.InteractionType.modal_submit else None
     return None if found is None else (found["kind"], found["about"], _fields(data["components"]))
@@ -115,7 +115,7 @@ def _fields(components: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 class SteerForm(Form):
-    """Ask for the words that a running painting shall follow from now on."""
+    """Ask for the new prompt of a running job."""
 
     def __init__(self, job_id: str, prompt: str) -> None:
         super().__init__("Steer this painting", "steer", job_id)

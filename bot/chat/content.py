@@ -1,4 +1,4 @@
-"""What the one message of a job shows, as plain data: the job and how far it is in, words and buttons out."""
+"""The content of a job's message, as plain data, for each state of the job."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ FAILED_BUTTONS = ("rerun", "delete")
 
 @dataclass(frozen=True, slots=True)
 class MessageContent:
-    """Hold what one message shows; `alt` describes its picture, which travels separately."""
+    """The texts and buttons of one message; `alt` describes its picture, which is sent separately."""
 
     colour: int
     title: str
@@ -37,14 +37,14 @@ class MessageContent:
 
 
 def queued(job: Job, position: int, starts_at: float | None) -> MessageContent:
-    """Show a waiting job: `position` 1 is next, `starts_at` in unix seconds where it can be foretold."""
+    """Show a waiting job: `position` 1 is next; `starts_at` in unix seconds, None when unknown."""
     place = "Next in line" if position <= 1 else f"Number {position} in line"
     when = f", starts {_countdown(starts_at)}" if starts_at is not None else ""
     return _content(job, GREY, f"⏳ {place}{when}", WAITING_BUTTONS)
 
 
 def waiting(job: Job) -> MessageContent:
-    """Show a waiting job without foretelling when its turn comes."""
+    """Show a waiting job without position and expected start."""
     return _content(job, GREY, "⏳ Waiting for its turn; /queue tells how long.", WAITING_BUTTONS)
 
 
@@ -65,7 +65,7 @@ def painting(job: Job, progress: Progress, now: float) -> MessageContent:
 
 
 def starting(job: Job) -> MessageContent:
-    """Show a job whose turn has come, before its first picture."""
+    """Show a running job before its first picture."""
     return _content(job, BLUE, f"{bar(0)} **0%** · mixing the paint…", PAINTING_BUTTONS)
 
 
@@ -95,7 +95,7 @@ def failed(job: Job, sentence: str) -> MessageContent:
 
 
 def gone(job: Job) -> MessageContent:
-    """Show a job whose picture has outlived the retention policy."""
+    """Show a job whose picture was deleted by the retention policy."""
     return _content(job, GREY, "🕸️ This picture has been cleared away; Rerun paints another.", FAILED_BUTTONS)
 
 
@@ -106,7 +106,7 @@ def bar(share: float) -> str:
 
 
 def speed(per_second: float) -> str:
-    """Write steps per second the way people of this craft do: it/s, or s/it when slower than one."""
+    """Write steps per second as it/s, or as s/it when slower than one."""
     return f"{per_second:.1f} it/s" if per_second >= 1 else f"{1 / per_second:.1f} s/it"
 
 
@@ -122,7 +122,7 @@ def duration(seconds: float) -> str:
 
 
 def settings_line(spec: PaintingSpec) -> str:
-    """Write the numbers that make a picture again, without its prompt."""
+    """Write the settings of a picture in one line, without its prompt."""
     perceptors = " + ".join(choice.name for choice in spec.perceptors)
     models = spec.generator if perceptors == spec.generator else f"{spec.generator} · {perceptors}"
     parts = [spec.preset, f"{spec.width} × {spec.height}", f"{spec.steps} steps", f"seed {spec.seed}", models]

@@ -1,4 +1,4 @@
-"""The end of a job, told in its channel exactly once, whatever Discord does meanwhile."""
+"""Post how a job ended, exactly once: retries, fallbacks, and the search for what was posted already."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ _TOO_LARGE = 40005
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The final file, ready to be sent as often as it takes."""
+    """The final file, kept in memory for several attempts to send it."""
 
     name: str
     content: bytes
@@ -62,7 +62,7 @@ class Delivery:
         self._settings = settings
 
     async def deliver(self, job: Job, *, lost: bool = False) -> None:
-        """Tell the channel how `job` ended and note durably that it knows; `lost`: its message cannot be edited."""
+        """Post how `job` ended and record that in the ledger; `lost`: its message cannot be edited."""
         body = content_of_end(job)
         upload = await self._upload(job)
         message = await self._tell(job, body, upload, lost)
@@ -74,7 +74,7 @@ class Delivery:
             await self._afterwards(job, message)
 
     async def deliver_if_unannounced(self, job: Job) -> None:
-        """Deliver a job that an earlier process left behind, unless that process came as far as posting it."""
+        """Deliver a job that an earlier process finished, unless that process has posted it already."""
         message = await self._posted(job) if job.state is JobState.RENDERED else None
         if message is not None:
             await self._queue.mark_delivered(job.id, message.id, message.channel.id)
@@ -82,7 +82,7 @@ class Delivery:
             await self.deliver(job)
 
     async def adopt(self, job: Job) -> None:
-        """Find the message of a job whose process ended after sending it and before noting it."""
+        """Find a job's message that an earlier process sent and did not record."""
         try:
             message = await retried(lambda: self._first(job, lambda message: _has_buttons_of(job, message)))
         except BROKEN as error:
@@ -92,7 +92,7 @@ class Delivery:
             await self._queue.attach_message(job.id, job.channel_id, message.id)
 
     async def current_content(self, job: Job) -> tuple[MessageContent, Upload | None]:
-        """Return what shows a job as it stands now."""
+        """Return the content of a job's message in its present state, and its final file if there is one."""
         if not job.finished:
             return content.starting(job) if job.state is JobState.RUNNING else content.waiting(job), None
         upload = await self._upload(job)
@@ -100,7 +100,7 @@ class Delivery:
         return content.gone(job) if gone else content_of_end(job), upload
 
     async def _tell(self, job: Job, body: MessageContent, upload: Upload | None, lost: bool) -> discord.Message | None:
-        """Show `body` in the job's message, or in a new one; return it, None when nobody can ever be told."""
+        """Show `body` in the job's message or in a new one; return that message, None when no way is left."""
         edit = () if lost or not self._editable(job) else (self._edit,)
         while True:
             outage = False
@@ -117,7 +117,7 @@ class Delivery:
             await asyncio.sleep(_OUTAGE_SECONDS)
 
     async def _tell_by(self, way: _Way, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
-        """Tell by one way. Discord may take less than it says: what it finds too large comes smaller."""
+        """Post by one way; halve the file as long as Discord finds it too large."""
         while True:
             try:
                 return await retried(lambda upload=upload: way(job, body, upload))
@@ -152,7 +152,7 @@ class Delivery:
         return await channel.send(**_message(job, body, upload))
 
     async def _posted(self, job: Job) -> discord.Message | None:
-        """Find the message in which an earlier process showed the final picture."""
+        """Find the message in which an earlier process posted the final picture."""
         try:
             # Until it is known: whoever posts on a guess may post twice.
             return await retried(lambda: self._search(job), tries=None)
@@ -179,7 +179,7 @@ class Delivery:
         return None
 
     async def _afterwards(self, job: Job, message: discord.Message) -> None:
-        """Mention the requester if they asked for it, and seed the reactions; neither is worth a retry for long."""
+        """Mention the requester if they asked for it, and add the reactions; failures are logged only."""
         try:
             if job.notify:
                 await message.channel.send(
@@ -230,7 +230,7 @@ def _has_buttons_of(job: Job, message: discord.Message) -> bool:
 
 
 def _message(job: Job, body: MessageContent, upload: Upload | None) -> dict[str, Any]:
-    """Make the arguments of a send; its nonce lets it be repeated."""
+    """Make the arguments of a send, with a nonce by which Discord drops repetitions."""
     return {
         "view": layout(body, job.id, upload.name if upload else None),
         "files": [upload.file(body.alt)] if upload else [],
@@ -239,7 +239,7 @@ def _message(job: Job, body: MessageContent, upload: Upload | None) -> dict[str,
 
 
 def _since(job: Job) -> int:
-    """Return a snowflake from before the job's first message, by Discord's clock if possible: ours may be wrong."""
+    """Return a snowflake from before the job's first message, by Discord's clock where one is known."""
     if job.interaction_id > 0:
         return job.interaction_id
     if job.message_id is not None:

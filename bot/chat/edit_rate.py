@@ -1,4 +1,4 @@
-"""How often messages of one channel may be edited: a pace that adapts to what Discord allows."""
+"""A rate limit for edits in each channel, which adapts to what Discord allows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class _Channel:
 
 
 class EditRate:
-    """Hand out turns per channel, one every few seconds; refusals double the wait, successes shorten it again."""
+    """Say when a channel may be edited next; refusals double the interval, successes shorten it again."""
 
     def __init__(self, interval: float, clock: Callable[[], float]) -> None:
         self._interval = interval
@@ -31,22 +31,22 @@ class EditRate:
         channel.next_turn = self._clock() + channel.interval * max(1, active)
 
     def edited_out_of_turn(self, channel_id: int) -> None:
-        """Note an edit out of turn: the next turn comes so much later."""
+        """Note an edit out of turn, which delays the next turn by one interval."""
         channel = self._channel(channel_id)
         channel.next_turn = max(channel.next_turn, self._clock()) + channel.interval
 
     def may_edit_out_of_turn(self, channel_id: int) -> bool:
-        """Tell whether an edit out of turn may be risked: not while a refusal is being waited out."""
+        """Tell whether an edit out of turn is allowed: not while waiting after a refusal."""
         return self._channel(channel_id).interval <= self._interval or self.wait(channel_id) == 0
 
     def refused(self, channel_id: int, retry_after: float = 0.0) -> None:
-        """Note an edit that Discord put off or did not answer in time."""
+        """Note an edit that Discord refused for its rate or did not answer in time."""
         channel = self._channel(channel_id)
         channel.interval = min(channel.interval * 2, _SLOWEST)
         channel.next_turn = self._clock() + max(retry_after, channel.interval)
 
     def forget(self, channel_id: int) -> None:
-        """Drop what is known of a channel in which nothing happens any more."""
+        """Drop the state of a channel without jobs."""
         self._channels.pop(channel_id, None)
 
     def _channel(self, channel_id: int) -> _Channel:

@@ -1,4 +1,4 @@
-"""Errors as sentences for the people who met them."""
+"""Error messages for people."""
 
 from discord import app_commands
 
@@ -14,7 +14,7 @@ _SENTENCES = (Refusal, GoneError, StorageError, BadPromptError, BadSpecError, Ba
 
 
 def sentence_for(error: Exception) -> str | None:
-    """Return what to tell a person about `error`; None for what nobody foresaw."""
+    """Return the sentence that a person may read about `error`; None for unexpected errors."""
     if isinstance(error, _SENTENCES):
         return str(error)
     if isinstance(error, app_commands.MissingPermissions):

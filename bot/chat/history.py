@@ -31,7 +31,7 @@ _STATES = {
 
 
 class History:
-    """Show what somebody has asked for; to them alone, as it spans channels."""
+    """Show a person their own jobs, in private, as they span channels."""
 
     def __init__(self, queue: PaintingQueue) -> None:
         self._queue = queue
@@ -82,7 +82,7 @@ def _link(job: Job) -> str:
 
 
 def _thumbnail(path: Path) -> bytes | None:
-    """Encode a small JPEG; None when retention was faster."""
+    """Encode a small JPEG; None where the picture has been deleted meanwhile."""
     try:
         with Image.open(path) as image:
             small = image.convert("RGB")

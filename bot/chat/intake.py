@@ -32,7 +32,7 @@ _DEFER_SECONDS = 1.5
 
 
 class Intake:
-    """Take requests. What it has taken is in the ledger; its message is only how people see it."""
+    """Take requests: check them, queue them and show the job's message."""
 
     def __init__(
         self, client: discord.Client, queue: PaintingQueue, settings: Settings, waiting: WaitingMessages
@@ -44,7 +44,7 @@ class Intake:
         self._posting: set[str] = set()
 
     async def admit(self, person: Person, prompt: str) -> None:
-        """Raise `Refusal` unless this person may ask for this painting here and now."""
+        """Raise `Refusal` unless this person may ask for this prompt in this channel now."""
         person.require_channel_permissions()
         if (sentence := await self._queue.refusal(person.requester, prompt)) is not None:
             raise Refusal(sentence)
@@ -79,11 +79,11 @@ class Intake:
         )
 
     async def keep(self, upload: Upload) -> str:
-        """Keep an upload as long as pictures are kept; return its path for a spec."""
+        """Store an upload, under the retention of pictures; return its path for a spec."""
         return await asyncio.to_thread(self._queue.files.save_input, upload.png, ".png")
 
     async def save_note(self, content: bytes) -> str:
-        """Keep a note as long as pictures are kept; return its name, for a custom_id."""
+        """Store a note, under the retention of pictures; return its name, for a custom_id."""
         return Path(await asyncio.to_thread(self._queue.files.save_input, content, _NOTE)).stem
 
     async def read_note(self, name: str) -> bytes:
@@ -116,7 +116,7 @@ class Intake:
         return job
 
     async def _submit(self, request: Request) -> tuple[Job, MessageContent | None]:
-        """Return the job, and what to show unless it is shown already."""
+        """Queue the request; return the job, and the content of its message unless it has one already."""
         job = await self._queue.submit(request)
         logs.about(job.id)
         if job.message_id is not None or job.id in self._posting or job.interaction_id != request.interaction_id:

@@ -1,4 +1,4 @@
-"""Who asks, where, and what the bot may do there."""
+"""The person behind an interaction or reaction, and the permissions in the channel."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ INVITED = discord.Permissions(send_messages_in_threads=True, **dict.fromkeys(NEE
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Hold who asks, whether they moderate the channel, and what the bot lacks in it."""
+    """A requester, whether they moderate the channel, and which permissions the bot lacks in it."""
 
     requester: Requester
     moderates: bool
@@ -56,7 +56,7 @@ def person_of(interaction: discord.Interaction[Any]) -> Person:
 
 
 def person_of_reaction(client: discord.Client, event: discord.RawReactionActionEvent) -> Person | None:
-    """Describe the person behind a reaction; None when its channel is not to be seen any more."""
+    """Describe the person behind a reaction; None when the bot cannot see its channel."""
     if event.guild_id is None:
         return Person(Requester(event.user_id, None, event.channel_id), moderates=False, missing=())
     guild = client.get_guild(event.guild_id)
@@ -73,7 +73,7 @@ def person_of_reaction(client: discord.Client, event: discord.RawReactionActionE
 
 
 def missing(permissions: discord.Permissions, *, thread: bool) -> tuple[str, ...]:
-    """List, in words, what the bot lacks in a channel."""
+    """List, in words, the permissions that the bot lacks in a channel."""
     names = dict(NEEDED)
     if thread:
         names["send_messages_in_threads"] = names.pop("send_messages")

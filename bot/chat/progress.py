@@ -1,4 +1,4 @@
-"""Events in, edits of each job's one message out: throttled, droppable, and the final always delivered."""
+"""Progress edits of the jobs' messages: throttled, dropped when late, followed by the delivery of the end."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ _LOOK_SECONDS = 0.2
 
 @dataclass(slots=True, eq=False)
 class _JobMessage:
-    """What is known of one job's message: a mailbox with one place, so that only the newest progress is shown."""
+    """The state of one job's message; holds the newest progress only, as older progress is not shown."""
 
     job_id: str
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -54,7 +54,7 @@ class _JobMessage:
 
 
 class ProgressReporter:
-    """Show progress while Discord keeps up, and how every job ended whatever Discord does."""
+    """Edit the messages of running jobs, and deliver how each job ended."""
 
     def __init__(
         self,
@@ -76,12 +76,12 @@ class ProgressReporter:
         """Previews that were never shown."""
 
     def start(self) -> None:
-        """Listen to the queue and deliver what an earlier process left undelivered."""
+        """Subscribe to the queue and deliver what an earlier process left undelivered."""
         self._queue.subscribe(self.on_event)
         self._recovery = spawn(self._deliver_unannounced(), "deliver what an earlier process left")
 
     async def close(self) -> None:
-        """Say "back soon" under every running painting and stop editing."""
+        """Post "back soon" under every running job and stop editing."""
         self._closed = True
         if self._recovery is not None:
             self._recovery.cancel()
@@ -122,7 +122,7 @@ class ProgressReporter:
         return message
 
     async def _follow(self, message: _JobMessage) -> None:
-        """Edit the message of one job until the job has ended, then tell how."""
+        """Edit the message of one job until the job has ended, then deliver its end."""
         logs.about(message.job_id)
         try:
             await self._waiting.leave(message.job_id)
@@ -151,7 +151,7 @@ class ProgressReporter:
                 await asyncio.wait_for(message.ended.wait(), seconds)
 
     async def _wait_for_picture(self, message: _JobMessage, seconds: float) -> None:
-        """Ask for a picture now that it can be shown, and wait for it, the end of the job, or the end of `seconds`."""
+        """Ask for a picture and wait until it comes, the job ends or `seconds` are over."""
         if message.lost:
             await message.ended.wait()
             return
@@ -193,7 +193,7 @@ class ProgressReporter:
         await target.edit(view=layout(body, job.id, name), attachments=[file], allowed_mentions=NOBODY)
 
     def _note_refusal(self, message: _JobMessage, job: Job, error: Exception) -> None:
-        """Drop the preview; slow down when Discord is busy, and give the message up when it can never work."""
+        """Drop the preview; slow down after rate limits and faults, give the message up after final refusals."""
         self.dropped += 1
         if may_pass(error):
             self._edit_rate.refused(job.channel_id, getattr(error, "retry_after", 0.0))
@@ -212,7 +212,7 @@ class ProgressReporter:
             await self._delivery.deliver(job, lost=message.lost and not moved)
 
     async def _with_message(self, job_id: str) -> Job | None:
-        """Read the job once more; give a command that is just answering the time to note its message."""
+        """Read the job again, waiting for a command that is still answering to record its message."""
         end = time.monotonic() + _ANSWER_SECONDS
         while True:
             job = await self._queue.ledger.job(job_id)

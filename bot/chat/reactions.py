@@ -1,4 +1,4 @@
-"""What reactions mean, and how many of them are heard."""
+"""Reactions as actions, rate limited by person and channel."""
 
 import logging
 import time
@@ -23,7 +23,7 @@ _REMEMBERED = 4096
 
 
 class RateLimit:
-    """Let at most so many things a minute through, for each key."""
+    """Allow at most `per_minute` events a minute for each key."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_minute = per_minute
@@ -31,7 +31,7 @@ class RateLimit:
         self._times: OrderedDict[int, deque[float]] = OrderedDict()
 
     def allows(self, key: int) -> bool:
-        """Tell whether one more may pass now, and count it if so."""
+        """Tell whether one more event is allowed now, and count it if so."""
         now = self._clock()
         times = self._times.setdefault(key, deque())
         self._times.move_to_end(key)
@@ -46,7 +46,7 @@ class RateLimit:
 
 
 class Reactions:
-    """Turn reactions on our finished pictures into the same actions as the buttons."""
+    """Do what reactions on the bot's messages ask for, by the same actions as the buttons."""
 
     def __init__(
         self, client: discord.Client, queue: PaintingQueue, settings: ReactionSettings, intake: Intake, actions: Actions
@@ -60,7 +60,7 @@ class Reactions:
         self._by_emoji = {_same(emoji): action for emoji, action in settings.actions.items()}
 
     async def take(self, event: discord.RawReactionActionEvent) -> None:
-        """Do what a reaction asks for; ignore what is not on a job's message, not mapped, or part of a storm."""
+        """Do what a reaction asks for; ignore unmapped emoji, messages without a job and too many reactions."""
         action = self._by_emoji.get(_same(str(event.emoji)))
         if action is None or self._is_bot(event):
             return
@@ -95,7 +95,7 @@ class Reactions:
             await self._intake.take_by_reply(await self._actions.follow_up(person, action, job, key), event.message_id)
 
     async def _explain(self, user_id: int, error: Exception) -> None:
-        """Tell a refusal in a direct message, as a reaction has no private answer; at most one a minute."""
+        """Send a refusal in a direct message, as a reaction has no private answer; at most one a minute."""
         text = sentence_for(error)
         if text is None:
             log.error("A reaction failed", exc_info=error)
@@ -110,5 +110,5 @@ class Reactions:
 
 
 def _same(emoji: str) -> str:
-    """Leave out the variation selector, which clients send or not as they like."""
+    """Drop the variation selector, which only some clients send."""
     return emoji.replace("\ufe0f", "")

@@ -1,4 +1,4 @@
-"""Those in line: what their messages say of place and expected start, kept true at a gentle pace."""
+"""The messages of waiting jobs: place in line and expected start, updated at a low rate."""
 
 import asyncio
 import contextlib
@@ -36,13 +36,13 @@ _HELD = -1
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Hold what a message says."""
+    """What a waiting job's message shows."""
 
     position: int
     starts_at: float | None
 
     def body(self, job: Job) -> MessageContent:
-        """Say it."""
+        """Return the content that shows it."""
         if self.position == _HELD:
             return content.held(job)
         if self.position == 0:
@@ -50,7 +50,7 @@ class _Shown:
         return content.queued(job, self.position, self.starts_at)
 
     def error(self, true: "_Shown", now: float) -> float:
-        """Say how wrong this is by now: 0 is right, 1 is as wrong as "second" for who is next."""
+        """Return how outdated this is: 0 is exact, 1 is as wrong as "second" for the job that is next."""
         if _HELD in (self.position, true.position):
             return 0.0 if self.position == true.position else math.inf
         of_place = abs(self.position - true.position) / max(true.position, 1)
@@ -61,7 +61,7 @@ class _Shown:
 
 
 class WaitingMessages:
-    """Tell those who wait when their turn comes, and tell them again when that changes."""
+    """Show waiting jobs their place and expected start, and update both when they change."""
 
     def __init__(
         self, client: discord.Client, queue: PaintingQueue, edit_rate: EditRate, preview_seconds: float
@@ -78,22 +78,22 @@ class WaitingMessages:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to keep the messages true."""
+        """Start updating the messages."""
         self._queue.subscribe(self._on_event)
         self._task = spawn(self._run(), "keep the line informed")
 
     def close(self) -> None:
-        """Leave the messages as they are."""
+        """Stop updating the messages."""
         if self._task is not None:
             self._task.cancel()
 
     async def first_content(self, job: Job) -> MessageContent:
-        """Return what the message of a job shows that has just been taken."""
+        """Return the content of a new job's message."""
         shown = self._shown[job.id] = await self._current(job, await self._queue.estimate(job.id))
         return shown.body(job)
 
     async def leave(self, job_id: str) -> None:
-        """Let a job go whose turn has come, or that ended: what is said here of it has been said when this returns."""
+        """Stop updating a job that has started or ended; an edit under way is over when this returns."""
         self._shown.pop(job_id, None)
         if self._editing == job_id:
             async with self._edit_over:
@@ -116,7 +116,7 @@ class WaitingMessages:
                 log.exception("The line could not be informed; it will be at its next change")
 
     async def _update(self) -> bool:
-        """Edit the message that is most wrong in each channel; return whether any was."""
+        """Edit the most outdated message in each channel; return whether there was any."""
         wrong: dict[int, tuple[float, Job, _Shown]] = {}
         now = time.time()
         for place in [place for place in await self._queue.places() if place.estimate.position > 0][:_NEAREST]:

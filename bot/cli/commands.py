@@ -28,7 +28,7 @@ class CommandError(Exception):
 
 
 class _CommandGroup(TyperGroup):
-    """Run a command, and say in one sentence what is wrong instead of showing a traceback."""
+    """Run a command; print one sentence for its errors instead of a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Look at everything that painting and the bot need; say in one line each what is there and what to do."""
+"""Checks of the installation: one line each on what is there and what to do."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ LITTLE_MEMORY = 4 * 2**30
 
 @dataclass(frozen=True)
 class Finding:
-    """Report one thing looked at."""
+    """The result of one check."""
 
     mark: Literal["ok", "note", "bad"]
     """note: works, but something can be had. bad: painting or the bot will fail."""
@@ -32,7 +32,7 @@ class Finding:
 
 
 def examine(config: Path | None) -> Iterator[Finding]:
-    """Look at one thing after the other; none of it raises."""
+    """Run all checks; none raises."""
     yield _python()
     try:
         settings = load_settings(config)

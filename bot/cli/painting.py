@@ -1,4 +1,4 @@
-"""Paint one picture in a terminal: a progress bar, pictures along the way, Ctrl-C that keeps what is there."""
+"""Paint one picture in the terminal, with a progress bar; Ctrl-C keeps the picture so far."""
 
 import signal
 import tempfile

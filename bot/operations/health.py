@@ -22,7 +22,7 @@ _LEDGER_SECONDS = 3.0
 
 
 class Health:
-    """Tell how the bot fares. It outlives the client, which a lost connection replaces."""
+    """The health of the bot. It lives longer than a client, which a lost connection replaces."""
 
     def __init__(self) -> None:
         self.metrics = Metrics()
@@ -31,12 +31,12 @@ class Health:
         self._dropped: Callable[[], int] = lambda: 0
 
     def watch(self, queue: PaintingQueue, connected: Callable[[], bool], dropped: Callable[[], int]) -> None:
-        """Report on one client from now on: its queue, whether it is connected, and its previews never shown."""
+        """Report on one client from now on: its queue, whether it is connected, and how many previews it dropped."""
         self._queue, self._connected, self._dropped = queue, connected, dropped
         self.metrics.watch(queue)
 
     async def problems(self) -> dict[str, str]:
-        """Say what is wrong, by part: gateway, worker, ledger. Nothing is wrong when it is empty."""
+        """Return the problems by part (gateway, worker, ledger); empty when there is none."""
         queue = self._queue
         if queue is None:
             return dict.fromkeys(("gateway", "worker", "ledger"), "not started yet")
@@ -61,7 +61,7 @@ class Health:
 
 
 async def _ledger_problem(queue: PaintingQueue) -> str | None:
-    """Write a row and take it back; say in a few words why that fails. The details are for the log."""
+    """Write a row and delete it; return in a few words why that fails, None when it works."""
     ledger: Ledger | None = getattr(queue, "ledger", None)
     if ledger is None:
         return "not open yet"
@@ -78,7 +78,7 @@ async def _ledger_problem(queue: PaintingQueue) -> str | None:
 
 @asynccontextmanager
 async def serving(settings: HealthSettings) -> AsyncIterator[Health]:
-    """Serve both pages for as long as the block runs; a port that cannot be had is no reason not to paint."""
+    """Serve both pages while the block runs; a port that is taken is logged and no error."""
     health = Health()
     app = web.Application()
     app.add_routes([web.get("/healthz", health.healthz), web.get("/metrics", health.scrape)])

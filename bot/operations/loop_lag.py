@@ -1,4 +1,4 @@
-"""How late the event loop is: a note that should come every so often, and by how much it comes late."""
+"""Measure how late the event loop is."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ PERIOD = 0.25
 
 
 async def watch_lag(tell: Callable[[float], object], period: float = PERIOD) -> None:
-    """Tell, until cancelled, how many seconds the loop was late: whatever held it up held up everybody."""
+    """Report, until cancelled, by how many seconds each wake-up of the loop was late."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + period

@@ -1,4 +1,4 @@
-"""What is counted and measured, for Prometheus. All names begin with `painter_`; deploy/ has a dashboard of them."""
+"""Prometheus metrics. All names begin with `painter_`; deploy/ has a dashboard of them."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ _LAGS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 
 class Metrics:
-    """Count for as long as the process lives; `text` is what a scrape gets."""
+    """The metrics of one process; `text` is the answer to a scrape."""
 
     def __init__(self) -> None:
         self._registry = own = CollectorRegistry()
@@ -45,7 +45,7 @@ class Metrics:
         self._memory = Gauge("painter_gpu_memory_bytes", "Torch's on the GPU", ["device", "kind"], registry=own)
 
     def watch(self, queue: PaintingQueue) -> None:
-        """Count what happens in a queue from now on."""
+        """Count the events of a queue from now on."""
 
         def note(event: Event) -> None:
             if isinstance(event, Progress) and event.per_second > 0:
@@ -73,11 +73,11 @@ class Metrics:
             self._painting.observe(job.seconds)
 
     def note_lag(self, seconds: float) -> None:
-        """Take one look at the loop."""
+        """Record one measurement of the loop's lag."""
         self._lag.observe(seconds)
 
     def trace(self) -> aiohttp.TraceConfig:
-        """Return what counts the errors of an HTTP client, also those that its library hides by trying again."""
+        """Return a trace that counts the HTTP errors of a client, also those that its library retries."""
         trace = aiohttp.TraceConfig()
 
         async def answered(_: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
@@ -94,7 +94,7 @@ class Metrics:
         return trace
 
     async def text(self, queue: PaintingQueue | None, dropped: int, problems: dict[str, str]) -> bytes:
-        """Look at what is measured only when somebody asks, and write it all in Prometheus' text format."""
+        """Measure the gauges and return everything in Prometheus' text format."""
         for part in ("gateway", "worker", "ledger"):
             self._healthy.labels(part).set(part not in problems)
         if queue is not None and "ledger" not in problems:

@@ -1,4 +1,4 @@
-"""Who may ask for what: caps on unfinished jobs, blocked people and channels, blocked words however they are spelt."""
+"""Checks of requests: limits on unfinished jobs, blocked people and channels, blocked words in any spelling."""
 
 from bot.jobs import Requester
 from bot.queue.blocked_words import blocked_word
@@ -9,7 +9,7 @@ from bot.settings import LimitSettings, ModerationSettings
 def refusal_by_moderation(
     requester: Requester, prompt: str, guild: GuildSettings, settings: ModerationSettings
 ) -> str | None:
-    """Say why this person may not ask for this here, or None."""
+    """Return why this person may not ask for this here, or None."""
     if requester.user_id in guild.blocked_users or requester.user_id in settings.blocked_users:
         return "You may not use this bot here."
     denied = requester.channel_id in guild.channels_denied

@@ -1,4 +1,4 @@
-"""A whole, consistent copy of the data folder, made while the bot runs; and the way back."""
+"""Backup and restore of the data folder, consistent also while the bot runs."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ class BackupError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """Count what was copied."""
+    """How much was copied."""
 
     jobs: int
     files: int
@@ -126,7 +126,7 @@ def _whole_files(folder: Path) -> Iterator[Path]:
 
 
 def _sync(folder: Path) -> None:
-    """Have everything on the disk before anybody calls it a backup."""
+    """Flush everything to the disk."""
     for path in (folder, *folder.rglob("*")):
         handle = os.open(path, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""One SQLite file: opened safely, migrated, and moved aside when it is damaged."""
+"""The SQLite file: opening, migrations, transactions; a damaged file is moved aside."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ class LedgerError(Exception):
 
 
 class Database:
-    """Hold the one connection. Writers take turns, so that nobody's statement lands in somebody else's transaction."""
+    """The only connection. Writers take turns, so that no statement lands in another one's transaction."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection

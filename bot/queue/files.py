@@ -1,4 +1,4 @@
-"""The data folder: what lies where, whole or not at all, and for how long."""
+"""The data folder: paths, atomic writes, retention."""
 
 import errno
 import hashlib
@@ -22,16 +22,16 @@ KINDS = ("inputs", "pictures", "latents", "checkpoints", "frames")
 
 
 class GoneError(Exception):
-    """Something that is no longer kept; the text is one sentence for the person who asked for it."""
+    """A file that was deleted; the text is one sentence for the person who asked for it."""
 
 
 class StorageError(Exception):
-    """A folder or a disk that cannot be used; the text is one sentence."""
+    """A folder that cannot be written, or a full disk; the text is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """Name what retention must leave alone."""
+    """The jobs and paths that retention must keep."""
 
     job_ids: frozenset[str] = frozenset()
     paths: frozenset[str] = field(default=frozenset())
@@ -46,7 +46,7 @@ class Needed:
 
 
 class Files:
-    """Know every file by its job. Methods that touch more than a name are for threads other than the loop's."""
+    """Paths of a job's files, and operations on them. Methods that read or write block: not for the event loop."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -62,7 +62,7 @@ class Files:
             raise StorageError(f"storage.folder: {self.folder} cannot be written ({error.strerror}).") from None
 
     def clear_scraps(self) -> None:
-        """Delete what an earlier process left half-written. Only for the holder of the lock."""
+        """Delete half-written files of an earlier process. Only for the holder of the lock."""
         for scrap in self.folder.glob("*/*.part"):
             scrap.unlink(missing_ok=True)
 

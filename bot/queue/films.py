@@ -1,4 +1,4 @@
-"""Time-lapses: a job's frames made into a film, off the loop and beside the worker."""
+"""Time-lapses: encode a job's frames as a film, in a thread beside the worker."""
 
 import time
 

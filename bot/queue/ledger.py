@@ -35,7 +35,7 @@ _STAMPS = {
 
 
 class Ledger:
-    """Speak SQL so that nobody else has to."""
+    """Read and write jobs, messages, step times and preferences. No other class uses SQL."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -47,7 +47,7 @@ class Ledger:
         return cls(await Database.open(path))
 
     async def close(self) -> None:
-        """Close the file. Nothing is lost without it."""
+        """Close the file."""
         await self._database.close()
 
     # Jobs
@@ -107,7 +107,7 @@ class Ledger:
         return await self._many(f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY seq", *states)
 
     async def unannounced(self) -> list[Job]:
-        """List the jobs that have ended without their channel having shown it, oldest first."""
+        """List the ended jobs whose end no message shows yet, oldest first."""
         return await self._many(
             "SELECT * FROM jobs WHERE state IN ('rendered', 'cancelled', 'failed') AND delivered_at IS NULL"
             " ORDER BY seq"
@@ -229,7 +229,7 @@ class Ledger:
         )
 
     async def note_orderly_end(self) -> None:
-        """Hold no start against the running jobs: the process ends as it should."""
+        """Reset the attempts of running jobs, as the process ends in order."""
         await self._database.write("UPDATE jobs SET attempts = 0 WHERE state = 'running'")
 
     async def note_steer(self, job_id: str, prompts: tuple[Prompt, ...], text: str) -> PaintingSpec | None:

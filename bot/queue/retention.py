@@ -1,4 +1,4 @@
-"""Letting go of what is older than it has to be kept."""
+"""Retention: deleting old files and old rows."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 async def prune(ledger: Ledger, files: Files, storage: StorageSettings) -> None:
-    """Delete old files, then what the ledger says of old jobs that have no picture; nothing that is still needed."""
+    """Delete old files, then the rows of old jobs without a picture; keep what unfinished jobs need."""
     needed = Needed.by(await ledger.in_state(JobState.QUEUED, JobState.RUNNING, JobState.RENDERED))
     await asyncio.to_thread(files.prune, needed, storage.keep_days, storage.keep_gigabytes * 1e9)
     kept = await asyncio.to_thread(files.with_pictures) | needed.job_ids

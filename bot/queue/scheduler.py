@@ -1,4 +1,4 @@
-"""Whose turn is it? Pure functions over what waits."""
+"""The fair order of waiting jobs and when each will start; pure functions."""
 
 import heapq
 from collections import defaultdict, deque
@@ -11,7 +11,7 @@ from bot.queue.preferences import WHOLE_PROCESS
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Hold what decides a queued job's turn."""
+    """The columns of a queued job that decide its turn."""
 
     job_id: str
     user_id: int
@@ -44,7 +44,7 @@ def fair_order(waiting: Sequence[Waiting], served: Mapping[int, int]) -> list[Wa
 
 
 def startable(waiting: Iterable[Waiting], paused: Container[int]) -> list[Waiting]:
-    """Leave out what may not start now; `paused` holds guild ids, `WHOLE_PROCESS` for all."""
+    """Filter out the jobs of paused guilds; `paused` holds guild ids, `WHOLE_PROCESS` for all."""
     if WHOLE_PROCESS in paused:
         return []
     return [job for job in waiting if job.guild_id is None or job.guild_id not in paused]
@@ -52,7 +52,7 @@ def startable(waiting: Iterable[Waiting], paused: Container[int]) -> list[Waitin
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Say when a job's turn comes."""
+    """When a job will start and how long it will take."""
 
     position: int
     """0: it is being painted; 1: it is next."""
@@ -64,7 +64,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Hold one line of the queue."""
+    """One entry of the queue."""
 
     job_id: str
     user_id: int

@@ -1,4 +1,4 @@
-"""What the cogs talk to: requests come in, events go out; ledger, scheduler, worker and files behind one door."""
+"""The queue service: requests in, events out. The only way from chat/ and cogs/ to ledger, scheduler and worker."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ _NO_FILM = "The time-lapse could not be made; the bot's owner finds the cause in
 
 
 class PaintingQueue:
-    """Run the jobs. All methods belong to the loop, and none blocks it."""
+    """Queue, start and end jobs. All methods run on the event loop, and none blocks it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -64,7 +64,7 @@ class PaintingQueue:
         self._pruned_at = -_PRUNE_SECONDS
 
     async def start(self) -> None:
-        """Open everything and take up what an earlier process left.
+        """Open ledger and worker, and resume what an earlier process left unfinished.
 
         Raises `StorageError`, `LedgerError` or `BadDeviceError`, each one sentence for the owner.
         """
@@ -108,7 +108,7 @@ class PaintingQueue:
         self._schedule()
 
     async def _try_again(self, job: Job) -> None:
-        """Let a job go on whose painter died, unless that happens to it again and again."""
+        """Queue a job again whose painter died; fail it after `worker.attempts` attempts."""
         if job.attempts >= self.settings.worker.attempts:
             await self._end(Failed(job.id, _CRASHED.format(job.attempts)))
             await asyncio.to_thread(self.files.forget, job)
@@ -311,7 +311,7 @@ class PaintingQueue:
             self._spawn(self._film(job), f"film {job.id}")
 
     def _is_wanted(self, job: Job) -> bool:
-        """Tell whether a job is still to be done: it may have been cancelled between the claim and now."""
+        """Tell whether a claimed job is still running: it may have been cancelled meanwhile."""
         if self._closing or job.state is not JobState.RUNNING:
             self._schedule_again = True
             return False

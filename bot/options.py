@@ -48,6 +48,8 @@ class PaintingOptions:
     negative: str = ""
     size: str | None = None
     """Such as `512x384`, or one of `SHAPES`."""
+    ratio: tuple[int, int] | None = None
+    """Width to height, where `size` says nothing: of as many pixels as the preset paints."""
     steps: int | None = None
     seed: int | None = None
     preset: str | None = None
@@ -94,8 +96,10 @@ def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSet
     if options.edit is not None:
         changes |= _edit_fields(options.edit)
     else:
-        size = size or defaults.size
-    if size is not None:
+        size = size or (None if options.ratio else defaults.size)
+    if size is None and options.ratio is not None:
+        changes["width"], changes["height"] = like(*options.ratio, _area(preset, generator))
+    elif size is not None:
         changes["width"], changes["height"] = _size(size, preset, generator)
     elif options.edit is not None and options.edit.picture_size is not None:
         changes["width"], changes["height"] = like(*options.edit.picture_size, _area(preset, generator))

@@ -18,6 +18,7 @@ from engine.prompts import Prompt
 _HELP = (
     "**/imagine** paints from words · `a lighthouse, oil on canvas`",
     "-# weigh the parts: `a castle::2 fog::-0.5` · keep things out: `a street --no cars`",
+    "-# say more behind it: `a street --ar 16:9 --seed 5 --steps 60 --preset fine` · prompts are read in English",
     "**/edit** changes a picture · `image:` a file `prompt: a house in winter`",
     "-# or right-click a message with a picture · Apps · Edit this picture",
     "**/queue** tells what waits · **/cancel** calls yours off · `job: k3v9x2ab`",

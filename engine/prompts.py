@@ -29,6 +29,7 @@ _SINGLE = re.compile(rf"(?<=[^\s\d:])(?::|[ ]:[ ]?)({_NUMBER})(?:[ ]?:[ ]?({_NUM
 _ONLY_WEIGHT = re.compile(rf":{_NUMBER}(?::{_NUMBER})?", re.IGNORECASE)
 _NOISE = re.compile(r"noise=([0-9]{1,10})", re.IGNORECASE)
 _NO = re.compile(r"(?<![\w-])--no(?![\w‒–—―-])", re.IGNORECASE)
+_FLAG = re.compile(r"(?<![\w-])--([A-Za-z][\w-]*)")
 _PHONE_NO = re.compile(r"(?<![\w-])[‒–—―]no(?![\w‒–—―-])", re.IGNORECASE)
 _PHONE_MINUS = re.compile(r"(?<=:)[‒–—―−](?=[0-9.])")
 _FULL_WIDTH = {0xFF01 + index: 0x21 + index for index in range(94)}
@@ -67,6 +68,8 @@ def parse_prompts(text: str, negative: str = "") -> tuple[Prompt, ...]:
     `::weight` or `::weight:stop` always ends a part; a `::` with no number directly after it means weight 1.
     """
     wanted, *unwanted = _NO.split(_mended(text))
+    if flag := next((found[1] for words in (wanted, *unwanted) if (found := _FLAG.search(words))), None):
+        raise BadPromptError(f"There is no --{flag:.20} here: take it out, or write it without the two dashes.")
     if any("|" in words for words in unwanted):
         raise BadPromptError("Put `--no` last: everything after it is pushed away, separated by commas.")
     if any(not words.strip(" ,;:") for words in unwanted):

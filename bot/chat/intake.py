@@ -15,6 +15,7 @@ from bot.chat.content import MessageContent
 from bot.chat.people import Person, person_of
 from bot.chat.retry import BROKEN, retried
 from bot.chat.waiting import WaitingMessages
+from bot.flags import with_flags
 from bot.jobs import Job, Kind, Request
 from bot.options import PaintingOptions, painting_spec, require_allowed
 from bot.queue.preferences import defaults_for
@@ -57,7 +58,7 @@ class Intake:
         guild = await self._queue.guild_settings(person.requester.guild_id)
         user = await self._queue.ledger.user_settings(person.requester.user_id)
         models = self._settings.models
-        spec = painting_spec(options, defaults_for(user, guild, models), models)
+        spec = painting_spec(with_flags(options), defaults_for(user, guild, models), models)
         require_allowed(spec, models, self._settings.limits)
         return spec
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bot.flags import with_flags
 from bot.options import EDIT_STRENGTH, EditOptions, PaintingOptions, configured_defaults, painting_spec
 from bot.settings import ModelSettings
 from engine.pictures import read_mask, read_picture
@@ -66,7 +67,7 @@ def painting_options(
 
 def checked_spec(options: PaintingOptions, models: ModelSettings) -> PaintingSpec:
     """Build the spec and read its pictures; raise `BadPromptError`, `BadSpecError`, `BadPictureError` or `Refusal`."""
-    spec = painting_spec(options, configured_defaults(models), models)
+    spec = painting_spec(with_flags(options), configured_defaults(models), models)
     for path in pictures_of(spec):
         (read_mask if path == spec.mask else read_picture)(Path(path))
     return spec

@@ -1,0 +1,97 @@
+"""Flags in a prompt are obeyed or named."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.flags import flags, with_flags
+from bot.options import Defaults, EditOptions, PaintingOptions, painting_spec
+from bot.refusals import Refusal
+from bot.settings import ModelSettings
+from engine.prompts import BadPromptError, Prompt, parse_prompts
+
+
+def spec_of(prompt: str, **options):
+    read = with_flags(PaintingOptions(prompt=prompt, **options))
+    return painting_spec(read, Defaults(preset="normal", generator="embedded"), ModelSettings())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words", "expected"),
+    [
+        ("a cat", "a cat", {}),
+        ("a cat --seed 5 --steps 20", "a cat", {"seed": 5, "steps": 20}),
+        ("a cat --ar 16:9", "a cat", {"width": 176, "height": 96}),
+        ("a cat --ar 1x2", "a cat", {"width": 96, "height": 176}),
+        ("a cat —ar 16:9 –seed 5", "a cat", {"width": 176, "seed": 5}),
+        ("--seed 5 a cat --preset fine on grass", "a cat on grass", {"seed": 5, "preset": "fine"}),
+        ("a cat --size 192x128", "a cat", {"width": 192, "height": 128}),
+        ("a cat --size landscape", "a cat", {"width": 160, "height": 112}),
+        ("a cat --seed=5", "a cat", {"seed": 5}),
+        ("a cat --SEED 5", "a cat", {"seed": 5}),
+        ("a well-known cat — at night", "a well-known cat — at night", {}),
+        ("a cat –sleeping", "a cat –sleeping", {}),
+    ],
+)
+def test_flags_are_obeyed(prompt, words, expected):
+    spec = spec_of(prompt)
+    assert [part.content for part in spec.prompts] == [words]
+    assert {name: getattr(spec, name) for name in expected} == expected
+
+
+def test_no_takes_the_words_up_to_the_next_flag():
+    spec = spec_of("a cat::3 --no text, frame --ar 16:9 --no dogs --seed 3")
+    assert [(part.content, part.weight) for part in spec.prompts] == [
+        ("a cat", 3),
+        ("text", -0.5),
+        ("frame", -0.5),
+        ("dogs", -0.5),
+    ]
+    assert (spec.seed, spec.width) == (3, 176)
+
+
+def test_pictures_and_edits_have_flags_of_their_own():
+    picture = Prompt(kind="image", content="a.png")
+    assert spec_of("a cat --iw 0.5", image_prompts=(picture,)).prompts[1].weight == 0.5
+    assert spec_of("a cat --strength 0.3", edit=EditOptions(picture="a.png")).strength == 0.3
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"),
+    [
+        ("a cat --stylize 100", "I do not know --stylize; I know --no, --ar, "),
+        ("a cat --v 5", "I do not know --v; "),
+        ("a cat --ar", "Write a value after --ar, such as 16:9."),
+        ("a cat --ar wide", "--ar takes two numbers such as 16:9"),
+        ("a cat --ar 100:1", "one at most 8 times the other, not 100:1."),
+        ("a cat --ar 0:1", "--ar takes"),
+        ("a cat --seed many", "--seed takes a whole number, not many."),
+        ("a cat --seed 1.5", "--seed takes a whole number"),
+        ("a cat --iw 1", "add one to paint towards"),
+        ("a cat --strength 1", "it needs a picture to edit"),
+        ("a cat --size 8x8", "Each side is from 32 to 4096 pixels"),
+    ],
+)
+def test_what_cannot_be_obeyed_is_named(prompt, sentence):
+    with pytest.raises(Refusal) as refusal:
+        spec_of(prompt)
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_where_there_are_no_flags_they_are_named_too():
+    with pytest.raises(BadPromptError, match="no --ar here"):
+        parse_prompts("a cat --ar 16:9")
+    with pytest.raises(BadPromptError, match="no --ar here"):
+        parse_prompts("a cat --no text --ar 16:9")
+
+
+@given(
+    st.lists(st.sampled_from(["a cat", "--no", "--seed", "5", "--ar", "16:9", "—", "--", "x", "--zoom"]), max_size=12)
+)
+def test_any_prompt_is_read_or_answered_in_one_sentence(words):
+    try:
+        prompt = with_flags(PaintingOptions(prompt=" ".join(words))).prompt
+    except Refusal:
+        return
+    assert not any(f"--{name}" in prompt for name in flags() if name != "no")

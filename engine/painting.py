@@ -127,6 +127,25 @@ class Painting:
         for rng, seed in zip(self._rngs, self.spec.seeds, strict=True):
             rng.manual_seed(derive_seed(seed, "steps", self.step))  # so that a state needs none, nor the same device
 
+    def _learning_rate(self) -> float:
+        if self.spec.learning_rate_schedule == "constant":
+            return self.spec.learning_rate
+        wave = (1 + math.cos(math.pi * self.step / self.spec.steps)) / 2
+        return self.spec.learning_rate * (LAST_RATE + (1 - LAST_RATE) * wave)
+
+    def _change_stage(self) -> None:
+        """Go from half to full size when the coarse steps are done; renew Adam where a staircase falls (`mse`)."""
+        if self.z.shape[-2:] != self._grid and self.step >= self._coarse_steps:
+            with torch.no_grad():
+                self._set_latent(fit(self._ema, self._vqgan, self._grid))
+        weights = [
+            [penalty_weight(penalty, step, self.spec.steps) for step in (max(0, self.step - 1), self.step)]
+            for penalty in self.spec.penalties
+            if penalty.schedule == "staircase"
+        ]
+        if any(before != now for before, now in weights):
+            self._renew_adam()
+
     def _update(self) -> tuple[Tensor, Tensor]:
         """Take z one step down; return the losses (count, prompts + 1), and the pictures that they are of."""
         z = self.z
@@ -156,9 +175,9 @@ class Painting:
         """Return the codewords of a latent, as the step takes them."""
         return self._vqgan.sample_logits(z, self._rngs) if self._in_logits else self._vqgan.quantise(z)
 
-    def _synthesise(self, codewords: Tensor) -> Tensor:
+    def _synthesise(self, codewords: Tensor, *, in_full: bool = False) -> Tensor:
         """Map codewords (b, c, rows, columns) to pictures in [0, 1], the picture to edit where nothing may change."""
-        pictures = clamp_with_grad(self._vqgan.decode(codewords))
+        pictures = clamp_with_grad(self._vqgan.decode(codewords, in_full=in_full))
         return pictures if self._edit is None else self._edit.put_back(pictures)
 
     def _regularisers(self, z: Tensor) -> Iterator[Tensor]:
@@ -168,25 +187,6 @@ class Painting:
         if self.spec.strength < 1:  # in units of the codebook's own spread, so that it means the same for every model
             looseness = self.spec.strength / (1 - self.spec.strength)
             yield latent_penalty(z, self._z_orig) / (looseness * self._vqgan.codebook.var())
-
-    def _learning_rate(self) -> float:
-        if self.spec.learning_rate_schedule == "constant":
-            return self.spec.learning_rate
-        wave = (1 + math.cos(math.pi * self.step / self.spec.steps)) / 2
-        return self.spec.learning_rate * (LAST_RATE + (1 - LAST_RATE) * wave)
-
-    def _change_stage(self) -> None:
-        """Go from half to full size when the coarse steps are done; renew Adam where a staircase falls (`mse`)."""
-        if self.z.shape[-2:] != self._grid and self.step >= self._coarse_steps:
-            with torch.no_grad():
-                self._set_latent(fit(self._ema, self._vqgan, self._grid))
-        weights = [
-            [penalty_weight(penalty, step, self.spec.steps) for step in (max(0, self.step - 1), self.step)]
-            for penalty in self.spec.penalties
-            if penalty.schedule == "staircase"
-        ]
-        if any(before != now for before, now in weights):
-            self._renew_adam()
 
     # The start
 
@@ -285,8 +285,7 @@ class Painting:
     def pictures(self) -> list[Image.Image]:
         """Return all pictures as they stand after the last step, the decoder's last layer in full precision."""
         self._check()
-        pictures = self._vqgan.decode(self._codewords(), in_full=True).clamp(0, 1)
-        return [image_of(picture) for picture in (pictures if self._edit is None else self._edit.put_back(pictures))]
+        return [image_of(picture) for picture in self._synthesise(self._codewords(), in_full=True)]
 
     @torch.no_grad()
     def save_latent(self, path: Path, index: int = 0) -> None:

@@ -200,6 +200,16 @@ def test_a_directional_edit_finds_its_own_region(store, photo):
     assert all(len(values) == 2 for values in losses)
 
 
+@pytest.mark.parametrize("edit", [{}, {"strength": 0.5}, {"edit_from": "grey"}])
+def test_the_finished_picture_is_the_one_that_a_further_step_would_look_at(store, photo, edit):
+    changes = {"init_image": photo, **edit} if edit else {}
+    painting = Painting(spec_of(steps=3, **changes), store)
+    for _ in range(2):
+        next(painting)
+    finished = painting.picture()
+    assert finished.tobytes() == next(painting).picture().tobytes()
+
+
 def test_steering_changes_the_goal_and_survives_a_restart(store):
     painting = Painting(spec_of(steps=6), store)
     for _ in range(2):

@@ -33,6 +33,7 @@ COPY models models
 COPY engine engine
 COPY bot bot
 COPY cogs cogs
+COPY local_discord local_discord
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -31,7 +31,7 @@ $(RUN): requirements.txt
 	@touch $@
 
 $(DEV): $(RUN) requirements-dev.txt
-	@echo "[dev] what tests, training and linting need, about 120 MB"
+	@echo "[dev] what tests, training and linting need, about 150 MB"
 	@$(PIP) --no-deps -r requirements-dev.txt
 	@touch $@
 

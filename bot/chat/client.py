@@ -159,7 +159,7 @@ class PaintingBot(commands.Bot):
 
     async def on_ready(self) -> None:
         """Log the connection; discord.py calls this again after each reconnect."""
-        log.info("Logged in as %s, in %d guilds", self.user, len(self.guilds))
+        log.info("Connected as %s, in %d guilds", self.user, len(self.guilds))
         if self.application_id is not None and self.settings.discord.api_base == DiscordSettings().api_base:
             log.info("Invite it with %s", discord.utils.oauth_url(self.application_id, permissions=INVITED))
 

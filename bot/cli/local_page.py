@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import logging
 import os
 import sys
 import webbrowser
@@ -18,6 +19,7 @@ from bot.settings import BadSettingsError, ModelSettings, Settings
 from engine.catalog import find
 from local_discord import TOKEN, LocalDiscord, people_api
 from local_discord.furnish import furnish
+from local_discord.world import World
 
 FIRST_WORDS = "/imagine a red apple"
 """What to type first: the networks that ship know apples."""
@@ -26,6 +28,7 @@ FIRST_WORDS = "/imagine a red apple"
 def run(settings: Settings) -> None:
     """Be a Discord, its page and its one bot until somebody ends the process; raise `BadSettingsError`."""
     logs.set_up(settings.log)
+    logging.getLogger("discord").setLevel(logging.WARNING)  # which speaks of tokens and log-ins, and there are none
     asyncio.run(_run(settings))
 
 
@@ -40,12 +43,25 @@ async def _run(settings: Settings) -> None:
         ) from None
     try:
         furnish(discord.world)
+        _describe(discord.world, settings.models)
         _say(welcome(discord.page_url, settings.models, os.environ))
         if settings.local.open_browser and has_browser(os.environ):
             webbrowser.open(discord.page_url)
         await client.serve(at(settings, discord.api_base, own), SecretStr(TOKEN))
     finally:
         await discord.close()
+
+
+def _describe(world: World, models: ModelSettings) -> None:
+    """Name the bot, and say above the first channel what to do there and what more there could be."""
+    channel = min((one for one in world.channels.values() if one.guild_id is not None), key=lambda one: one.position)
+    topic = f"Type `/` for the commands, or begin with `{FIRST_WORDS}`"
+    if not _published(models):
+        topic += f". For nearly everything beyond apples: `{_program()} models fetch published` ({_size()})"
+    channel.topic = topic
+    world.add_channel(channel)
+    world.bot.name = "Painter"
+    world.add_user(world.bot)
 
 
 def at(settings: Settings, api_base: str, folder: Path) -> Settings:
@@ -65,14 +81,21 @@ def welcome(url: str, models: ModelSettings, environment: Mapping[str, str]) -> 
     if is_remote(environment):
         port = urlsplit(url).port
         lines += [f"From your own machine first:  ssh -L {port}:127.0.0.1:{port} {_login(environment)}"]
-    if not all(is_here(name, models) for name in PUBLISHED):
-        size = sum(find(name).bytes or 0 for name in PUBLISHED)
+    if not _published(models):
         lines += [
             "",
             "What ships with the program paints simple things, small. The published networks paint nearly everything:",
-            f"      {_program()} models fetch published   ({size / 1e9:.1f} GB; this bot takes them up by itself)",
+            f"      {_program()} models fetch published   ({_size()}; this bot takes them up by itself)",
         ]
     return "\n".join([*lines, "", ""])
+
+
+def _published(models: ModelSettings) -> bool:
+    return all(is_here(name, models) for name in PUBLISHED)
+
+
+def _size() -> str:
+    return f"{sum(find(name).bytes or 0 for name in PUBLISHED) / 1e9:.1f} GB"
 
 
 def has_browser(environment: Mapping[str, str]) -> bool:

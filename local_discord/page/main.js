@@ -18,6 +18,7 @@ const PAGE = 50;
 const MENU = 3;
 /** How long a form waits to hear what became of it. */
 const ANSWER = 5000;
+const REFRESH = 6 * 3_600_000;
 /** How many pages of older messages a jump goes through. */
 const FAR = 20;
 
@@ -238,4 +239,6 @@ onChange(
   }),
 );
 startCounting();
+// The addresses of files are good for a day; a tab may be open for longer.
+setInterval(() => messages.isAtNewest() && trying(load), REFRESH);
 connection.connect();

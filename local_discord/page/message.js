@@ -71,7 +71,7 @@ function above(message) {
     return h("div", { class: "above" }, avatar(user), h("strong", {}, nameOf(user)), " used ", h("span", { class: "mention" }, commandName(metadata.name)));
   }
   const reference = message.message_reference;
-  if (!reference) return null;
+  if (!reference || reference.type === 1) return null;
   const other = message.referenced_message;
   if (!other) return h("div", { class: "above" }, "↱ ", h("em", {}, "The original message was deleted"));
   const words = h("button", { class: "plain", type: "button", "data-jump": `${reference.channel_id}/${reference.message_id}` }, excerpt(other));
@@ -105,17 +105,22 @@ function heading(message, short) {
 /** @param {Message} message @param {MessageActs} acts */
 function body(message, acts) {
   if (message.flags & LOADING) return h("div", { class: "body" }, h("p", { class: "thinking" }, h("span", { class: "dots", "aria-hidden": "true" }), `${nameOf(message.author)} is thinking…`));
+  const forwarded = message.message_snapshots?.[0];
+  if (forwarded) return h("blockquote", { class: "body" }, h("small", { class: "subtext" }, "↱ Forwarded"), ...parts({ ...message, ...forwarded.message, message_snapshots: undefined }, acts));
+  return h("div", { class: "body" }, ...parts(message, acts));
+}
+
+/** @param {Message} message @param {MessageActs} acts */
+function parts(message, acts) {
   const apart = message.flags & COMPONENTS_V2 ? [] : message.attachments;
   // Discord marks what people have edited; what an application edits carries the mark only outside of components.
   const edited = message.edited_timestamp && message.content ? h("small", { class: "edited" }, " (edited)") : null;
-  return h(
-    "div",
-    { class: "body" },
+  return [
     message.content ? h("div", { class: "text" }, ...markdown(message.content), edited) : null,
     apart.length ? h("div", { class: "attachments" }, ...apart.map((one) => attachment(one, acts))) : null,
     ...message.embeds.map((one) => embed(message, one, acts)),
     ...message.components.map((one) => component(message, one, acts)),
-  );
+  ];
 }
 
 /** @param {Message} message @param {MessageActs} acts */

@@ -2,6 +2,7 @@
 
 import { byId, h, morph, show } from "./dom.js";
 import { article, avatar, continues } from "./message.js";
+import { inline } from "./markdown.js";
 import { channel, forget, nameOf, state, titleOf } from "./state.js";
 
 /** @typedef {import("./types").Message} Message */
@@ -36,6 +37,11 @@ export function start(acts, loadOlder) {
 
 function stay() {
   if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+}
+
+/** Does the newest message show? */
+export function isAtNewest() {
+  return atEnd;
 }
 
 /** Show the newest message, and stay there. */
@@ -87,7 +93,7 @@ function beginning(here) {
   if (!here) return null;
   const title = here.type === 1 ? titleOf(here) : `#${titleOf(here)}`;
   const words = here.type === 1 ? `Only you and ${titleOf(here)} see this.` : here.topic || `This is the beginning of ${title}.`;
-  return h("div", { class: "beginning", "data-key": "beginning" }, h("h2", {}, title), h("p", {}, words));
+  return h("div", { class: "beginning", "data-key": "beginning" }, h("h2", {}, title), h("p", {}, ...inline(words)));
 }
 
 /** @param {import("./types").Pending} one */

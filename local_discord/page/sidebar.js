@@ -1,6 +1,7 @@
 // The left column: channels, people, and who one is.
 
 import { byId, h, show } from "./dom.js";
+import { inline } from "./markdown.js";
 import { openMenu } from "./menus.js";
 import { avatar } from "./message.js";
 import { channel, manages, nameOf, state, titleOf } from "./state.js";
@@ -12,9 +13,14 @@ const THEMES = ["auto", "dark", "light"];
 /** @param {SidebarActs} acts @returns {() => void} */
 export function start(acts) {
   const side = byId("sidebar");
-  byId("show-sidebar").onclick = () => side.classList.toggle("shown");
-  side.addEventListener("click", (event) => /** @type {HTMLElement} */ (event.target).closest("nav button") && side.classList.remove("shown"));
-  byId("scroller").addEventListener("pointerdown", () => side.classList.remove("shown"));
+  const unfold = (/** @type {boolean} */ shown) => {
+    side.classList.toggle("shown", shown);
+    byId("show-sidebar").setAttribute("aria-expanded", String(shown));
+  };
+  byId("show-sidebar").onclick = () => unfold(!side.classList.contains("shown"));
+  side.addEventListener("click", (event) => /** @type {HTMLElement} */ (event.target).closest("nav button") && unfold(false));
+  side.addEventListener("keydown", (event) => event.key === "Escape" && unfold(false));
+  byId("scroller").addEventListener("pointerdown", () => unfold(false));
   byId("theme").onclick = () => theme(THEMES[(THEMES.indexOf(localStorage.getItem("theme") ?? "auto") + 1) % THEMES.length] ?? "auto");
   theme(localStorage.getItem("theme") ?? "auto");
   byId("who").onclick = () => openMenu(people(acts), byId("who"));
@@ -42,7 +48,7 @@ function render(acts) {
   const title = here ? titleOf(here) : "";
   byId("guild").textContent = state.guild.name;
   byId("channel-title").textContent = here?.type === 1 ? `@${title}` : `#${title}`;
-  byId("channel-topic").textContent = here?.topic ?? "";
+  show(byId("channel-topic"), ...inline(here?.topic ?? ""));
   document.title = here ? `${here.type === 1 ? "@" : "#"}${title} · ${state.guild.name}` : "Local Discord";
   const entry = (/** @type {import("./types").Channel} */ one) => {
     const current = one.id === state.channelId;

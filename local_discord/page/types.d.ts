@@ -36,7 +36,8 @@ export interface Embed {
 
 export interface Message {
   id: string; channel_id: string; author: User; content: string; timestamp: string; edited_timestamp: string | null; type: number; flags: number; attachments: Attachment[];
-  embeds: Embed[]; components: Component[]; reactions: Reaction[]; mentions?: User[]; message_reference?: { message_id: string; channel_id: string } | null;
+  embeds: Embed[]; components: Component[]; reactions: Reaction[]; mentions?: User[]; message_reference?: { type?: number; message_id: string; channel_id: string } | null;
+  message_snapshots?: { message: Partial<Message> }[];
   referenced_message?: Message | null; interaction_metadata?: { id: string; type: number; user: User; name?: string } | null; nonce?: string;
 }
 

@@ -30,6 +30,7 @@ SETTINGS = {
     "local__port": 8799,
 }
 THINGS = ("a red apple", "a yellow star", "a green leaf", "a blue flower", "a house", "a cat at night", "a rocket")
+LONGEST_LINE = 6
 REACTIONS_APART = 12.0
 """Seconds: the bot takes six of its own reactions a minute from one person, and leaves the rest alone."""
 
@@ -51,6 +52,9 @@ class Session:
     def running(self) -> Shown | None:
         return self.newest(lambda message: any("Steer" in label for label in message.buttons))
 
+    def waiting(self) -> int:
+        return sum(any("Stop" in label for label in message.buttons) for message in self.person.messages())
+
     def finished(self) -> Shown | None:
         return self.newest(lambda message: any("Vary" in label for label in message.buttons))
 
@@ -67,7 +71,7 @@ class Session:
 
 def imagine(at: Session) -> None:
     thing = at.thing()
-    at.ask(f"/imagine {thing} steps:{at.rng.randint(20, 200)} size:64x64", thing)
+    at.ask(f"/imagine {thing} steps:{at.rng.randint(10, 60)} size:64x64", thing)
 
 
 def imagine_by_keys(at: Session) -> None:
@@ -117,7 +121,7 @@ def change_settings(at: Session) -> None:
 def manage(at: Session) -> None:
     at.answered("/admin pause", "paused")
     at.answered("/admin resume", "painting")
-    at.answered("/admin block word word:turnip", "turnip")
+    at.answered("/admin block word word:turnip", "This server")
     at.answered("/admin block word turnip lift:True", "This server")
 
 
@@ -137,19 +141,21 @@ def film(at: Session) -> None:
 
 
 def steer(at: Session) -> None:
-    message = at.running() or at.ask(f"/imagine {at.thing()} steps:400", "steps")
-    at.person.until(lambda: "Steer" in " ".join(_now(at, message).buttons), "it is being painted", 120)
+    if (message := at.running()) is None:
+        return imagine(at)
     before = at.person.press(message.id, "Steer")
     at.person.fill(prompt=at.thing())
     assert at.person.comes("", before).ephemeral
+    return None
 
 
 def stop(at: Session) -> None:
-    message = at.running()
+    """Stop what is painted, or call off what waits."""
+    message = at.newest(lambda one: any("Stop" in label for label in one.buttons))
     if message is None:
         return imagine(at)
     at.person.press(message.id, "Stop")
-    at.person.until(lambda: "Steer" not in " ".join(_now(at, message).buttons), "it stops")
+    at.person.until(lambda: "Stop" not in " ".join(_now(at, message).buttons), "it stops")
     return None
 
 
@@ -237,7 +243,7 @@ def look_from_another_tab(at: Session) -> None:
 
 def cancel(at: Session) -> None:
     thing = at.thing()
-    at.ask(f"/imagine {thing} steps:500", thing)
+    at.ask(f"/imagine {thing} steps:300", thing)
     at.answered("/cancel", "stops")
 
 
@@ -302,6 +308,8 @@ def sit(session: Session, actions: int) -> list[dict[str, object]]:
     done: list[dict[str, object]] = []
     for number in range(actions):
         (action,) = session.rng.choices(list(ACTIONS), list(ACTIONS.values()))
+        if session.waiting() > LONGEST_LINE:  # so that what is asked for is soon painted, on a slow machine as well
+            action = stop
         began = time.monotonic()
         problem = None
         try:

@@ -101,6 +101,14 @@ def test_nothing_is_lost_while_something_is_painted(you: Person, tmp_path: Path)
     assert stopped.alts == ["a blue flower"]
     you.until(lambda: (you.message(long.id) or long).pictures, "the picture so far")
 
+    before = you.press(long.id, "Timelapse")
+    film = you.comes("film of", before)
+    you.until(lambda: (you.message(film.id) or film).film, "the film", 60)
+    plays = (
+        "const film = document.querySelector('video'); film.muted = true; film.play(); return film.currentTime > 0.05"
+    )
+    you.until(lambda: you.driver.execute_script(plays), "it plays")
+
     Image.new("RGB", (96, 64), "green").save(tmp_path / "meadow.png")
     you.attach(tmp_path / "meadow.png")
     before = you.say("/edit a red apple on a meadow steps:3")

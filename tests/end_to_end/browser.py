@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -38,6 +39,13 @@ return [...document.querySelectorAll('#messages > .message')].map(one => {
   };
 });
 """
+
+
+def free_port() -> int:
+    """Find a port that a program can have, and have again when it is started anew."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @dataclass(frozen=True)

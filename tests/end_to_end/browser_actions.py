@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
-from tests.end_to_end.browser import ROOT, Person, Program, Shown, browser
+from tests.end_to_end.browser import ROOT, Person, Program, Shown, browser, free_port
 
 RESULTS = ROOT / "bench" / "browser"
 SETTINGS = {
@@ -27,7 +27,6 @@ SETTINGS = {
     "models__preset": "draft",
     "limits__per_user": 100,
     "limits__most_steps": 10_000,
-    "local__port": 8799,
 }
 THINGS = ("a red apple", "a yellow star", "a green leaf", "a blue flower", "a house", "a cat at night", "a rocket")
 LONGEST_LINE = 6
@@ -144,6 +143,10 @@ def steer(at: Session) -> None:
     if (message := at.running()) is None:
         return imagine(at)
     before = at.person.press(message.id, "Steer")
+    ended = lambda: at.person.there("can be steered", before)  # noqa: E731
+    at.person.until(lambda: at.person.all("#form[open]") or ended(), "the form, or that it is too late for it")
+    if ended():
+        return None
     at.person.fill(prompt=at.thing())
     assert at.person.comes("", before).ephemeral
     return None
@@ -335,9 +338,9 @@ def main() -> None:
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="browser-actions-"))
     folder.mkdir(parents=True, exist_ok=True)
     Image.linear_gradient("L").convert("RGB").resize((96, 64)).save(folder / "meadow.png")
-    program = Program(folder, SETTINGS)
-    address = program.start()
+    program = Program(folder, SETTINGS | {"local__port": free_port()})
     try:
+        address = program.start()
         with browser(folder / "profile") as driver:
             person = Person(driver, folder)
             person.open(address)

@@ -1,7 +1,6 @@
 """A person at the page, in a real browser, while something is being painted all the time."""
 
 import re
-import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from PIL import Image
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-from tests.end_to_end.browser import CHROMIUM, DRIVER, Person, Program, browser
+from tests.end_to_end.browser import CHROMIUM, DRIVER, Person, Program, browser, free_port
 
 pytestmark = [
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver are installed"),
@@ -47,12 +46,6 @@ def you(program: Program, driver, tmp_path) -> Person:
     you = Person(driver, tmp_path)
     you.open(program.address)
     return you
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_nothing_is_lost_while_something_is_painted(you: Person, tmp_path: Path) -> None:

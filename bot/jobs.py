@@ -94,9 +94,16 @@ class Job:
     step: int
     """The last checkpointed step, or the last painted one once there is a picture."""
     attempts: int
-    """Starts since the last progress that was saved."""
+    """How often it was started; the number of its latest start."""
+    forgiven: int
+    """How many of these starts saved some progress, or ended as they should: they do not count against the job."""
     seconds: float | None
     """How long the painting took."""
+
+    @property
+    def crashes(self) -> int:
+        """Count the starts since the last progress that was saved."""
+        return self.attempts - self.forgiven
 
     @property
     def finished(self) -> bool:

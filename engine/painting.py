@@ -5,12 +5,11 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from engine.edit import Edit, read_edit
@@ -288,10 +287,10 @@ class Painting:
         return [image_of(picture) for picture in self._synthesise(self._codewords(), in_full=True)]
 
     @torch.no_grad()
-    def save_latent(self, path: Path, index: int = 0) -> None:
-        """Write the latent that `picture` shows, for `PaintingSpec.init_latent`."""
+    def encode_latent(self, index: int = 0) -> bytes:
+        """Return the latent that `picture` shows as a safetensors file, for `PaintingSpec.init_latent`."""
         z = self._codewords() if self._in_logits else self._shown()
-        save_file({"z": z[index : index + 1].detach().cpu().contiguous()}, path)
+        return save({"z": z[index : index + 1].detach().cpu().contiguous()})
 
     def _codewords(self) -> Tensor:
         return self._vqgan.likeliest(self._shown()) if self._in_logits else self._vqgan.quantise(self._shown())

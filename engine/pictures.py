@@ -143,10 +143,11 @@ def enlarged(image: Image.Image, side: int) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
 
 
-def encode_png(image: Image.Image, spec: PaintingSpec, remark: str) -> bytes:
-    """Encode a PNG that carries its spec and a remark on what was done to the picture since."""
+def encode_png(image: Image.Image, spec: PaintingSpec, remark: str = "") -> bytes:
+    """Encode a PNG that carries its spec and a remark, if any, on what was done to the picture since."""
     texts = _texts(_with_files(spec, lambda file: Path(file).name))
-    texts.add_itxt("Comment", remark)
+    if remark:
+        texts.add_itxt("Comment", remark)
     return _encoded(image, "PNG", pnginfo=texts)
 
 

@@ -102,7 +102,7 @@ class PaintingSpec(_Numbers):
     init_image: str | None = None
     """Path of the picture to start from; it takes the place of `start`."""
     init_latent: str | None = None
-    """Path of another painting's latent (`Painting.save_latent`) to start from; it takes the place of `start`."""
+    """Path of another painting's latent (`Painting.encode_latent`) to start from; it takes the place of `start`."""
     init_noise: float = Field(default=0.0, ge=0, le=1)
     """Share of the starting latent's cells that are replaced by random codes, for variations."""
     edit_from: str | None = None

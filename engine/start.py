@@ -73,7 +73,7 @@ def from_proposals(proposals: Sequence[Proposals], vqgan: VQGAN, grid: Grid, sco
 
 
 def from_latent_file(path: str, vqgan: VQGAN, grid: Grid) -> Tensor:
-    """Read the latent that `Painting.save_latent` wrote, (1, c, *grid), brought to the grid."""
+    """Read the latent that `Painting.encode_latent` wrote, (1, c, *grid), brought to the grid."""
     return fit(load_file(path)["z"].to(vqgan.codebook.device), vqgan, grid)
 
 

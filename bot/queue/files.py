@@ -1,6 +1,5 @@
 """The data folder: paths, atomic writes, retention."""
 
-import errno
 import hashlib
 import logging
 import os
@@ -10,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bot.full_disk import FULL_DISK, is_full_disk
 from bot.jobs import Job
+from engine.prompts import Prompt
 from engine.spec import PaintingSpec
 
 log = logging.getLogger(__name__)
 
-FULL_DISK = "The disk of the bot is full; its owner has to make room before anything is painted."
 GONE = "This picture is no longer kept: it was deleted, or was older than this bot keeps pictures."
 GONE_BEFORE = "What this starts from is no longer kept; send the picture again."
 KINDS = ("inputs", "pictures", "latents", "checkpoints", "frames")
@@ -108,28 +108,39 @@ class Files:
         if path.exists():
             os.utime(path)  # it is young again: retention goes by age
         else:
-            write_whole(path, lambda part: part.write_bytes(content))
+            _write_bytes(path, content)
         return str(path.relative_to(self.folder))
 
-    def resolved(self, spec: PaintingSpec) -> PaintingSpec:
-        """Return the spec with paths that the engine can open."""
+    def inputs(self, wanted: PaintingSpec | tuple[Prompt, ...]) -> dict[str, bytes]:
+        """Read all files that a spec or some prompts name; raise `GoneError` when one is no longer kept."""
+        paths = _paths_in(wanted) if isinstance(wanted, PaintingSpec) else _pictures_in(wanted)
+        try:
+            return {path: (self.folder / path).read_bytes() for path in set(paths)}
+        except FileNotFoundError:
+            raise GoneError(GONE_BEFORE) from None
 
-        def absolute(path: str | None) -> str | None:
-            return None if path is None else str(self.folder / path)
+    def checkpoint(self, job_id: str) -> bytes | None:
+        """Read the job's last checkpoint; None when there is none."""
+        try:
+            return self.checkpoint_path(job_id).read_bytes()
+        except FileNotFoundError:
+            return None
 
-        return spec.but(
-            init_image=absolute(spec.init_image),
-            init_latent=absolute(spec.init_latent),
-            mask=absolute(spec.mask),
-            prompts=tuple(
-                prompt.model_copy(update={"content": absolute(prompt.content)}) if prompt.kind == "image" else prompt
-                for prompt in spec.prompts
-            ),
-        )
+    def save_checkpoint(self, job_id: str, content: bytes) -> None:
+        """Keep a checkpoint in place of the one before; raise `StorageError` when the disk is full."""
+        _write_bytes(self.checkpoint_path(job_id), content)
 
-    def missing(self, spec: PaintingSpec) -> bool:
-        """Tell whether the spec refers to something that is no longer kept."""
-        return not all((self.folder / path).is_file() for path in _paths_in(spec))
+    def save_frame(self, job_id: str, step: int, jpeg: bytes) -> None:
+        """Keep one picture of the time-lapse."""
+        path = self.frame_path(job_id, step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg)  # not worth a sync: a film may miss a frame
+
+    def save_result(self, job: Job, picture: bytes, latent: bytes) -> Path:
+        """Keep the final picture and its latent, and return the picture's path; raise `StorageError`."""
+        _write_bytes(self.latent_path(job.id), latent)
+        _write_bytes(self.result_path(job), picture)
+        return self.result_path(job)
 
     def drop_checkpoint(self, job: Job) -> None:
         """Delete the checkpoint of a job that needs none any more."""
@@ -195,13 +206,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
-def is_full_disk(error: BaseException) -> bool:
-    """Tell a full disk from other failures; safetensors reports it in words of its own."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return f"os error {errno.ENOSPC}" in str(error)
+def _write_bytes(path: Path, content: bytes) -> None:
+    write_whole(path, lambda part: part.write_bytes(content))
 
 
 def _paths_in(spec: PaintingSpec) -> Iterator[str]:
     yield from (path for path in (spec.init_image, spec.init_latent, spec.mask) if path is not None)
-    yield from (prompt.content for prompt in spec.prompts if prompt.kind == "image")
+    yield from _pictures_in(spec.prompts)
+
+
+def _pictures_in(prompts: tuple[Prompt, ...]) -> Iterator[str]:
+    yield from (prompt.content for prompt in prompts if prompt.kind == "image")

@@ -2,10 +2,11 @@
 
 import time
 
+from bot.full_disk import FULL_DISK, is_full_disk
 from bot.jobs import Job
-from bot.queue.files import FULL_DISK, GONE, Files, is_full_disk
+from bot.queue.files import GONE, Files
 from bot.settings import Settings
-from bot.worker.events import Event, Failed, Rendered
+from bot.worker.events import Failed, Rendered
 from engine.timelapse import write_timelapse
 
 _SECONDS = 8.0
@@ -13,7 +14,7 @@ _SECONDS = 8.0
 _SLOWEST, _FASTEST = 5.0, 30.0
 
 
-def film(job: Job, files: Files, settings: Settings) -> Event:
+def film(job: Job, files: Files, settings: Settings) -> Rendered | Failed:
     """Make the film of the job's parent, enlarged as pictures are; return how it ended."""
     began = time.monotonic()
     frames = files.frames(job.parent_id) if job.parent_id is not None else []

@@ -142,10 +142,14 @@ class Ledger:
         step: int | None = None,
         seconds: float | None = None,
         notices: Iterable[str] | None = None,
+        attempt: int | None = None,
     ) -> bool:
-        """Move a job to `state` if `COMES_FROM` allows it; return whether that happened."""
+        """Move a job to `state` if `COMES_FROM` allows it; return whether that happened.
+
+        With `attempt`, only if that is the job's latest start.
+        """
         async with self._database.transaction():
-            return await self._transition(job_id, state, error, step, seconds, notices)
+            return await self._transition(job_id, state, error, step, seconds, notices, attempt)
 
     async def claim(self, job_id: str) -> bool:
         """Take a queued job for painting and count its user as served; return False when somebody else was faster."""
@@ -168,12 +172,14 @@ class Ledger:
         step: int | None = None,
         seconds: float | None = None,
         notices: Iterable[str] | None = None,
+        attempt: int | None = None,
     ) -> bool:
         sources = COMES_FROM[state]
         rows = await self._database.read(
             f"UPDATE jobs SET state = ?, {_STAMPS[state]}, error = coalesce(?, error), step = coalesce(?, step),"
             " seconds = coalesce(?, seconds), notices = coalesce(?, notices)"
-            f" WHERE id = ? AND state IN ({', '.join('?' * len(sources))}) RETURNING id",
+            " WHERE id = ? AND attempts = coalesce(?, attempts)"
+            f" AND state IN ({', '.join('?' * len(sources))}) RETURNING id",
             (
                 state,
                 self._clock(),
@@ -182,6 +188,7 @@ class Ledger:
                 seconds,
                 None if notices is None else json.dumps(list(notices)),
                 job_id,
+                attempt,
                 *sources,
             ),
         )
@@ -217,20 +224,26 @@ class Ledger:
         )
 
     async def note_start(self, job_id: str) -> None:
-        """Count one more start of a running job that goes on after the process ended."""
+        """Count one more start of a running job, which goes on after its painter ended."""
         await self._database.write(
             "UPDATE jobs SET attempts = attempts + 1 WHERE id = ? AND state = 'running'", (job_id,)
         )
 
-    async def note_progress(self, job_id: str, step: int) -> None:
-        """Note the step that a checkpoint holds: earlier starts of the job no longer count against it."""
+    async def is_current(self, job_id: str, attempt: int) -> bool:
+        """Tell whether a job is running, and in this of its starts."""
+        sql = "SELECT 1 FROM jobs WHERE id = ? AND state = 'running' AND attempts = ?"
+        return bool(await self._database.read(sql, (job_id, attempt)))
+
+    async def note_progress(self, job_id: str, step: int, attempt: int) -> None:
+        """Note the step that a checkpoint holds: the job's starts so far no longer count against it."""
         await self._database.write(
-            "UPDATE jobs SET step = ?, attempts = 0 WHERE id = ? AND state = 'running'", (step, job_id)
+            "UPDATE jobs SET step = ?, forgiven = attempts WHERE id = ? AND state = 'running' AND attempts = ?",
+            (step, job_id, attempt),
         )
 
     async def note_orderly_end(self) -> None:
-        """Reset the attempts of running jobs, as the process ends in order."""
-        await self._database.write("UPDATE jobs SET attempts = 0 WHERE state = 'running'")
+        """Hold no start against the running jobs: the process ends as it should."""
+        await self._database.write("UPDATE jobs SET forgiven = attempts WHERE state = 'running'")
 
     async def note_steer(self, job_id: str, prompts: tuple[Prompt, ...], text: str) -> PaintingSpec | None:
         """Give an unfinished job other prompts; return its new spec, or None when it is too late."""
@@ -246,10 +259,12 @@ class Ledger:
             )
             return spec
 
-    async def note_smaller(self, job_id: str, width: int, height: int, notices: Iterable[str]) -> None:
+    async def note_smaller(self, job_id: str, width: int, height: int, notices: Iterable[str], attempt: int) -> None:
         """Note that a running job is painted at another size, from its first step on."""
         async with self._database.transaction():
-            rows = await self._database.read("SELECT spec FROM jobs WHERE id = ? AND state = 'running'", (job_id,))
+            rows = await self._database.read(
+                "SELECT spec FROM jobs WHERE id = ? AND state = 'running' AND attempts = ?", (job_id, attempt)
+            )
             if rows:
                 spec = PaintingSpec.from_json(rows[0]["spec"]).but(width=width, height=height)
                 await self._database.read(

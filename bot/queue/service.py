@@ -13,29 +13,30 @@ import filelock
 
 from bot import logs
 from bot.background import spawn
-from bot.jobs import Job, JobState, Request, Requester, cost_key
+from bot.jobs import Job, JobState, Request, Requester
 from bot.queue.admission import cap_per_user, refusal_by_limits, refusal_by_moderation
 from bot.queue.event_writer import RETRY_SECONDS, EventWriter
-from bot.queue.files import Files, StorageError
+from bot.queue.files import Files, GoneError, StorageError
 from bot.queue.films import film
 from bot.queue.ledger import Ledger
 from bot.queue.preferences import WHOLE_PROCESS, GuildSettings
-from bot.queue.retention import prune
 from bot.queue.scheduler import Estimate, Place, fair_order, places, startable
 from bot.refusals import Refusal
 from bot.settings import Settings
-from bot.worker.events import Checkpointed, Event, Failed, Progress, Rendered, Shrunk, Started, Stopped
-from bot.worker.process import ProcessWorker
-from bot.worker.thread import ThreadWorker
+from bot.worker.events import Event, Failed, PainterEvent, Started, Stopped
+from bot.worker.orders import Order, Steer
+from bot.worker.painter import Callbacks, Painter
+from bot.worker.process import ProcessPainter
+from bot.worker.thread import ThreadPainter
 from engine.models import embedded_vocabulary
 from engine.prompts import Prompt, format_prompts
 from engine.vocabulary import unknown_words_notice
 
 log = logging.getLogger(__name__)
 
-_PRUNE_SECONDS = 600.0
 _NOT_NOTED = "The bot cannot take anything down right now; try again in a few minutes."
 _CRASHED = "Painting this ended in a crash {} times, so it was given up; try a smaller size or other settings."
+_UNREAD = "What this starts from cannot be read; the bot's owner finds the cause in the log."
 _NO_FILM = "The time-lapse could not be made; the bot's owner finds the cause in the log."
 
 
@@ -46,22 +47,19 @@ class PaintingQueue:
         self.settings = settings
         self.files = Files(settings.storage.folder)
         self._lock = filelock.FileLock(self.files.lock, timeout=0)
-        self._event_writer = EventWriter(self._note, self._spawn)
-        self._worker = (
-            ProcessWorker(settings, self.files, self._event_writer.put, self._schedule, self._on_job_lost)
+        self._painter: Painter = (
+            ProcessPainter(settings, Callbacks(self._on_event, self._schedule, self._on_job_lost))
             if settings.worker.isolation == "process"
-            else ThreadWorker(settings, self.files, self._event_writer.put, self._schedule, self._on_device_lost)
+            else ThreadPainter(settings, Callbacks(self._on_event, self._schedule, self._on_device_lost))
         )
         self.device_lost = asyncio.Event()
         """Nothing more can be painted in this process. Its job is kept, and counts this start as one in vain."""
         self._subscribers: list[Callable[[Event], None]] = []
         self._left_over: deque[Job] = deque()
         self._to_finish: set[str] = set()
-        self._progress: dict[str, Progress] = {}
         self._caps: dict[tuple[int, int | None], int] = {}  # by user and guild, from the latest look at their roles
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduling = self._schedule_again = self._filming = self._closing = False
-        self._pruned_at = -_PRUNE_SECONDS
 
     async def start(self) -> None:
         """Open ledger and worker, and resume what an earlier process left unfinished.
@@ -78,7 +76,8 @@ class PaintingQueue:
         try:
             await asyncio.to_thread(self.files.clear_scraps)
             self.ledger = await Ledger.open(self.files.ledger)
-            await self._worker.start()
+            self._event_writer = EventWriter(self.ledger, self.files, self.settings.storage, self._publish, self._spawn)
+            await self._painter.start()
         except BaseException:
             await self.close()
             raise
@@ -89,8 +88,10 @@ class PaintingQueue:
         if self._closing:
             return
         self._closing = True
-        self._event_writer.close()
-        await self._worker.close(seconds)
+        deadline = time.monotonic() + seconds
+        await self._painter.close(seconds)
+        if hasattr(self, "_event_writer"):
+            await self._event_writer.close(max(1.0, deadline - time.monotonic()))
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=1.0)
             for task in late:
@@ -108,9 +109,9 @@ class PaintingQueue:
         self._schedule()
 
     async def _try_again(self, job: Job) -> None:
-        """Queue a job again whose painter died; fail it after `worker.attempts` attempts."""
-        if job.attempts >= self.settings.worker.attempts:
-            await self._end(Failed(job.id, _CRASHED.format(job.attempts)))
+        """Let a job go on whose painter died, unless that happens to it again and again."""
+        if job.crashes >= self.settings.worker.attempts:
+            await self._event_writer.end(Failed(job.id, _CRASHED.format(job.crashes)))
             await asyncio.to_thread(self.files.forget, job)
         else:
             self._left_over.append(job)
@@ -124,10 +125,17 @@ class PaintingQueue:
         self._spawn(self._take_back(job_id), f"take back {job_id}")
 
     async def _take_back(self, job_id: str) -> None:
-        job = await self.ledger.job(job_id)
-        if job is not None and job.state is JobState.RUNNING:
-            await self._try_again(job)
-            self._schedule()
+        try:
+            await self._event_writer.idle()  # its last words may be that the picture is finished
+            job = await self.ledger.job(job_id)
+            if job is not None and job.state is JobState.RUNNING:
+                await self._try_again(job)
+                self._schedule()
+            elif job is not None and job.state is JobState.CANCELLED:
+                await asyncio.to_thread(self.files.forget, job)
+        except sqlite3.Error:
+            log.exception("The ledger does not answer; job %s is taken back in %g s", job_id, RETRY_SECONDS)
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._on_job_lost, job_id)
 
     def subscribe(self, callback: Callable[[Event], None]) -> None:
         """Have `callback` called on the loop with every event, once the ledger holds what it says."""
@@ -204,8 +212,8 @@ class PaintingQueue:
     async def stop(self, job_id: str) -> bool:
         """End a running job with the picture it has, a waiting one without; return whether it was unfinished."""
         job = await self.ledger.job(job_id)
-        if self._worker.job_id == job_id:
-            self._worker.finish_early(job_id)
+        if self._painter.job_id == job_id:
+            self._painter.finish_early(job_id)
         elif job is not None and job.state is JobState.RUNNING and job.step:
             self._to_finish.add(job_id)  # painted so far by an earlier process: the worker is about to take it up
         else:
@@ -214,16 +222,23 @@ class PaintingQueue:
 
     async def cancel(self, job_id: str) -> bool:
         """Call a job off, whatever it has painted; return whether it was unfinished."""
-        if not await self._end(Stopped(job_id)):
+        if not await self._event_writer.end(Stopped(job_id)):
             return False
-        self._worker.give_up(job_id)
+        if self._painter.job_id == job_id:
+            self._painter.give_up(job_id)
+        elif (job := await self.ledger.job(job_id)) is not None:
+            await asyncio.to_thread(self.files.forget, job)
         return True
 
     async def steer(self, job_id: str, prompts: tuple[Prompt, ...]) -> bool:
-        """Turn an unfinished job towards other prompts; return False when it is too late. Raises `BadSpecError`."""
+        """Turn an unfinished job towards other prompts; return False when it is too late.
+
+        Raises `BadSpecError`, or `GoneError` when a prompt is a picture that is no longer kept.
+        """
+        inputs = await asyncio.to_thread(self.files.inputs, prompts)
         if await self.ledger.note_steer(job_id, prompts, format_prompts(prompts)) is None:
             return False
-        self._worker.steer(job_id, prompts)
+        self._painter.steer(job_id, Steer(prompts, inputs))
         return True
 
     async def delete(self, job_id: str) -> None:
@@ -234,14 +249,14 @@ class PaintingQueue:
 
     def want_preview(self, job_id: str) -> None:
         """Ask for a picture with the next `Progress` of a job. The first comes unasked."""
-        self._worker.want_preview(job_id)
+        self._painter.want_preview(job_id)
 
     async def places(self) -> list[Place]:
         """List the running job and then all that wait, in the order in which they will be painted."""
         step_times = await self.ledger.step_times()
-        running = None if self._worker.job_id is None else await self.ledger.job(self._worker.job_id)
+        running = None if self._painter.job_id is None else await self.ledger.job(self._painter.job_id)
         waiting = fair_order(await self.ledger.waiting(), await self.ledger.served())
-        progress = self._progress.get(running.id) if running else None
+        progress = self._event_writer.progress.get(running.id) if running else None
         return places(running, progress.seconds_left if progress else None, waiting, step_times)
 
     async def estimate(self, job_id: str) -> Estimate | None:
@@ -251,17 +266,17 @@ class PaintingQueue:
     @property
     def device(self) -> str:
         """The device's name, for people."""
-        return str(self._worker.device)
+        return str(self._painter.device)
 
     @property
     def running(self) -> str | None:
         """The id of the job being painted, if any."""
-        return self._worker.job_id
+        return self._painter.job_id
 
     @property
     def worker_alive(self) -> bool:
         """Tell whether the painting thread lives."""
-        return self._worker.alive
+        return self._painter.alive
 
     # Whose turn
 
@@ -299,11 +314,44 @@ class PaintingQueue:
         return None
 
     async def _start_painting(self) -> None:
-        if self._worker.free and (job := await self._next(films=False)) is not None and self._is_wanted(job):
-            self._worker.paint(job)
+        if not self._painter.free or (job := await self._next(films=False)) is None:
+            return
+        try:
+            order = await self._order(job)
+        except sqlite3.Error:
+            self._left_over.append(job)
+            raise
+        if order is None:
+            self._schedule_again = True
+        else:
+            self._painter.paint(order)
             if job.id in self._to_finish:
                 self._to_finish.remove(job.id)
-                self._worker.finish_early(job.id)
+                self._painter.finish_early(job.id)
+
+    async def _order(self, job: Job) -> Order | None:
+        """Read what a claimed job needs from disk; None when it is not to be painted after all."""
+        while True:
+            try:
+                inputs = await asyncio.to_thread(self.files.inputs, job.spec)
+                checkpoint = await asyncio.to_thread(self.files.checkpoint, job.id)
+            except (GoneError, OSError) as error:
+                log.warning("Job %s cannot be started", job.id, exc_info=error)
+                await self._event_writer.end(Failed(job.id, str(error) if isinstance(error, GoneError) else _UNREAD))
+                return None
+            now = await self.ledger.job(job.id)  # it may have been cancelled or steered meanwhile
+            if self._closing or now is None or now.state is not JobState.RUNNING:
+                return None
+            if now.spec == job.spec:
+                return Order(
+                    job_id=job.id,
+                    attempt=now.attempts,
+                    spec=now.spec,
+                    inputs=inputs,
+                    checkpoint=checkpoint,
+                    notices=now.notices,
+                )
+            job = now
 
     async def _start_film(self) -> None:
         if not self._filming and (job := await self._next(films=True)) is not None and self._is_wanted(job):
@@ -320,67 +368,19 @@ class PaintingQueue:
     async def _film(self, job: Job) -> None:
         logs.about(job.id)
         try:
-            self._event_writer.put(Started(job.id, 0, 1))
-            self._event_writer.put(await asyncio.to_thread(film, job, self.files, self.settings))
+            self._event_writer.put(Started(job.id, 0, 1), job.attempts)
+            self._event_writer.put(await asyncio.to_thread(film, job, self.files, self.settings), job.attempts)
         except Exception:
             log.exception("The film of job %s failed", job.id)
-            self._event_writer.put(Failed(job.id, _NO_FILM))
+            self._event_writer.put(Failed(job.id, _NO_FILM), job.attempts)
         finally:
             self._filming = False
             self._schedule()
 
     # Events
 
-    async def _note(self, event: Event) -> None:
-        """Let the ledger know first, then everybody else."""
-        if isinstance(event, Progress):
-            self._progress[event.job_id] = event
-        elif isinstance(event, Checkpointed):
-            await self.ledger.note_progress(event.job_id, event.step)
-        elif isinstance(event, Shrunk):
-            await self.ledger.note_smaller(event.job_id, event.width, event.height, event.notices)
-        elif isinstance(event, Rendered | Failed) or (isinstance(event, Stopped) and not event.back_soon):
-            await self._end(event)
-            self._spawn(self._clear_up(event), f"clear up {event.job_id}")
-            return
-        self._publish(event)
-
-    async def _end(self, event: Rendered | Failed | Stopped) -> bool:
-        """Make the end of a job durable, then known; return whether it was the first end to come."""
-        match event:
-            case Rendered():
-                happened = await self.ledger.transition(
-                    event.job_id, JobState.RENDERED, step=event.step, seconds=event.seconds, notices=event.notices
-                )
-            case Failed():
-                happened = await self.ledger.transition(event.job_id, JobState.FAILED, error=event.sentence)
-            case Stopped():
-                happened = await self.ledger.transition(event.job_id, JobState.CANCELLED)
-        self._progress.pop(event.job_id, None)
-        if happened:
-            self._publish(event)
-            await self._log_end(event.job_id)
-        return happened
-
-    async def _log_end(self, job_id: str) -> None:
-        if (job := await self.ledger.job(job_id)) is not None:
-            with logs.of_job(job_id):
-                sentence, costs = logs.end_of(job)
-                log.info("%s", sentence, extra=costs)
-
-    async def _clear_up(self, event: Rendered | Failed | Stopped) -> None:
-        """Delete what the worker leaves behind, now that it is done with a job: all, unless there is a picture."""
-        logs.about(event.job_id)
-        job = await self.ledger.job(event.job_id)
-        if job is None:
-            return
-        unwanted = job.state in {JobState.CANCELLED, JobState.FAILED}
-        await asyncio.to_thread(self.files.forget if unwanted else self.files.drop_checkpoint, job)
-        if isinstance(event, Rendered) and job.kind != "timelapse" and event.step and event.seconds:
-            await self.ledger.note_step_time(cost_key(job.spec), event.seconds / event.step)
-        if time.monotonic() - self._pruned_at >= _PRUNE_SECONDS:
-            self._pruned_at = time.monotonic()
-            await prune(self.ledger, self.files, self.settings.storage)
+    def _on_event(self, event: PainterEvent, attempt: int) -> None:
+        self._event_writer.put(event, attempt)
 
     def _publish(self, event: Event) -> None:
         for callback in self._subscribers:

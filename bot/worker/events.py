@@ -1,4 +1,4 @@
-"""What the worker tells the loop, and the queue tells its subscribers: small frozen records."""
+"""What painters tell the queue, and what the queue tells its subscribers: small frozen records."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +32,29 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpointed:
-    """The painting up to `step` would survive the process."""
+class Checkpoint:
+    """A painter's: all that it takes to go on from `step`."""
 
     job_id: str
     step: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """The queue's: the painting up to `step` would survive the process."""
+
+    job_id: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A painter's: one picture of the time-lapse, a JPEG."""
+
+    job_id: str
+    step: int
+    jpeg: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +69,28 @@ class Shrunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
-    """The final picture, or the film, lies on disk."""
+class Painted:
+    """A painter's: the final picture, a PNG that carries its spec, and its latent, a safetensors file."""
 
     job_id: str
-    picture: Path
+    picture: bytes
+    latent: bytes
     seconds: float
     step: int
     """The last step painted: fewer than asked for when somebody stopped it."""
     notices: tuple[str, ...] = ()
     """Sentences for the requester: words cut off, memory that had to be saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The queue's: the final picture, or the film, lies on disk."""
+
+    job_id: str
+    picture: Path
+    seconds: float
+    step: int
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +109,6 @@ class Stopped:
     back_soon: bool = False
 
 
+PainterEvent = Started | Progress | Checkpoint | Frame | Shrunk | Painted | Failed | Stopped
 Event = Started | Progress | Checkpointed | Shrunk | Rendered | Failed | Stopped
+"""What the queue publishes, once the ledger holds what it says."""

@@ -8,23 +8,24 @@ import pickle
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
 from PIL import Image
 
 from bot import logs
-from bot.jobs import Job, smaller
-from bot.queue.files import FULL_DISK, GONE_BEFORE, Files, StorageError, is_full_disk, write_whole
+from bot.full_disk import FULL_DISK, is_full_disk
+from bot.jobs import smaller
 from bot.settings import ModerationSettings, WorkerSettings
-from bot.worker.events import Checkpointed, Event, Failed, Progress, Rendered, Shrunk, Started, Stopped
+from bot.worker.events import Checkpoint, Failed, Frame, Painted, PainterEvent, Progress, Shrunk, Started, Stopped
+from bot.worker.inputs import InputFolder
+from bot.worker.orders import Controls, Order
 from bot.worker.picture_check import PictureCheck
 from engine.memory import out_of_memory
 from engine.models import ModelStore
 from engine.painting import Iterate, LostError, Painting
-from engine.pictures import enlarged, preview_jpeg, save_png
-from engine.prompts import Prompt
+from engine.pictures import encode_png, enlarged, preview_jpeg
 from engine.spec import BadSpecError, PaintingSpec
 from engine.vocabulary import UNKNOWN_WORDS
 
@@ -40,154 +41,157 @@ _MEMORY = "There is not enough memory for this, not even at {} × {} pixels; try
 _SHORT, _INSTEAD = "Memory ran short: painted at", "instead of"
 
 
-Emit = Callable[[Event], None]
-"""Takes events, in the painting thread."""
-
-
-@dataclass(slots=True)
-class Controls:
-    """Hold what the loop wants of the painting under way; looked at between two steps. Plain fields, set in one go."""
-
-    preview_wanted: bool = True
-    prompts: tuple[Prompt, ...] | None = None
-    """Paint towards these from now on; paths in them are relative to the data folder."""
-    end: Literal["", "keep", "drop", "leave"] = ""
-    """keep: finish with the picture so far. drop: give up. leave: checkpoint, to go on at the next start."""
+Emit = Callable[[PainterEvent, int], None]
+"""Takes events and the attempt that they belong to, in the painting thread."""
 
 
 class JobRunner:
-    """Paint jobs one after the other, all in one thread."""
+    """Paint jobs one after the other, all in one thread. It reads and writes nothing but files of its own."""
 
     def __init__(
         self,
         settings: WorkerSettings,
         models: ModelStore,
-        files: Files,
         emit: Emit,
         moderation: ModerationSettings | None = None,
         enlarge_to: int = 0,
     ) -> None:
-        self._settings = settings
-        self._enlarge_to = enlarge_to
-        self._models = models
-        self._check = PictureCheck(moderation or ModerationSettings(), models)
-        self._files = files
+        self.settings = settings
+        self.enlarge_to = enlarge_to
+        self.models = models
+        self.check = PictureCheck(moderation or ModerationSettings(), models)
         self._emit = emit
 
-    def paint(self, job: Job, controls: Controls) -> None:
+    def paint(self, order: Order, controls: Controls) -> None:
         """Paint the job until it ends, in whichever way, and emit that event.
 
         Raises `torch.AcceleratorError` only: this process cannot use its device any more.
         """
-        with logs.of_job(job.id):
+        with logs.of_job(order.job_id):
             try:
                 self.step_taken()
-                self._paint(job, controls)
+                self._paint(order, controls)
             finally:
                 faulthandler.cancel_dump_traceback_later()
 
     def step_taken(self) -> None:
         """Put off the end of a process that hangs. The timer is C's own: it runs out even when no Python runs."""
-        if self._settings.hang_seconds:
-            faulthandler.dump_traceback_later(self._settings.hang_seconds, exit=True, file=_STDERR)
+        if self.settings.hang_seconds:
+            faulthandler.dump_traceback_later(self.settings.hang_seconds, exit=True, file=_STDERR)
 
-    def _paint(self, job: Job, controls: Controls) -> None:
+    def _paint(self, order: Order, controls: Controls) -> None:
         try:
-            self._emit(self._painted(job, controls))
+            with InputFolder(order.inputs) as inputs:
+                event = self._painted(order, controls, inputs)
         except torch.AcceleratorError:
             raise
         except Exception as error:
             sentence = _sentence(error)
-            log.log(logging.ERROR if sentence is None else logging.WARNING, "Job %s failed", job.id, exc_info=error)
-            self._emit(Failed(job.id, sentence or _UNKNOWN.format(job.id)))
+            level = logging.ERROR if sentence is None else logging.WARNING
+            log.log(level, "Job %s failed", order.job_id, exc_info=error)
+            event = Failed(order.job_id, sentence or _UNKNOWN.format(order.job_id))
+        self._emit(event, order.attempt)
 
-    def _painted(self, job: Job, controls: Controls) -> Event:
-        if (finished := self._files.picture(job)) is not None:  # the process ended before the ledger knew
-            with Image.open(finished) as picture:
-                notices = self._check.notices(picture, job.spec)
-            return Rendered(job.id, finished, job.seconds or 0.0, job.step, (*job.notices, *notices))
-        if self._files.missing(job.spec):
-            return Failed(job.id, GONE_BEFORE)
+    def _painted(self, order: Order, controls: Controls, inputs: InputFolder) -> PainterEvent:
         while True:
             try:
-                return self._run(job, controls)
+                return self._run(order, controls, inputs)
             except Exception as error:
                 if not out_of_memory(error):
                     raise
                 reason = str(error).partition("\n")[0] or type(error).__name__
             # Not before here: the error held on to all that the painting had taken, and what is made above that stays.
-            self._models.device.give_back()
-            log.warning("Job %s: no memory for %d × %d pixels (%s)", job.id, job.spec.width, job.spec.height, reason)
-            if (spec := smaller(job.spec)) is None:
-                return Failed(job.id, _MEMORY.format(job.spec.width, job.spec.height))
-            job = self._shrunk(job, spec)
+            self.models.device.give_back()
+            spec = order.spec
+            log.warning("Job %s: no memory for %d × %d pixels (%s)", order.job_id, spec.width, spec.height, reason)
+            if (less := smaller(spec)) is None:
+                return Failed(order.job_id, _MEMORY.format(spec.width, spec.height))
+            order = self._shrunk(order, less)
 
-    def _run(self, job: Job, controls: Controls) -> Event:
+    def _run(self, order: Order, controls: Controls, inputs: InputFolder) -> PainterEvent:
+        checkpoint = order.checkpoint
+
+        def emit(event: PainterEvent) -> None:
+            nonlocal checkpoint
+            if isinstance(event, Checkpoint):
+                checkpoint = event.content
+            self._emit(event, order.attempt)
+
         try:
-            return JobRun(self, job, controls).run()
+            return JobRun(self, order, controls, inputs, emit).run()
         except LostError:
-            log.warning("Job %s was lost in NaN; it goes on from its last checkpoint at half the learning rate", job.id)
-        return JobRun(self, job, controls, slower=True).run()
+            log.warning("Job %s was lost in NaN; it goes on at half the learning rate", order.job_id)
+        order = replace(order, checkpoint=checkpoint)
+        return JobRun(self, order, controls, inputs, emit, slower=True).run()
 
-    def _shrunk(self, job: Job, spec: PaintingSpec) -> Job:
+    def _shrunk(self, order: Order, spec: PaintingSpec) -> Order:
         """Return the job as it is to be painted after memory ran out, told to everybody else."""
-        before = [notice for notice in job.notices if notice.startswith(_SHORT)]
-        asked = before[0].rpartition(f" {_INSTEAD} ")[2] if before else f"{job.spec.width} × {job.spec.height}."
-        notices = [notice for notice in job.notices if notice not in before]
+        before = [notice for notice in order.notices if notice.startswith(_SHORT)]
+        asked = before[0].rpartition(f" {_INSTEAD} ")[2] if before else f"{order.spec.width} × {order.spec.height}."
+        notices = [notice for notice in order.notices if notice not in before]
         notices.append(f"{_SHORT} {spec.width} × {spec.height} {_INSTEAD} {asked}")
-        self._emit(Shrunk(job.id, spec.width, spec.height, tuple(notices)))
-        return replace(job, spec=spec, notices=tuple(notices), step=0)
+        self._emit(Shrunk(order.job_id, spec.width, spec.height, tuple(notices)), order.attempt)
+        return replace(order, spec=spec, notices=tuple(notices), checkpoint=None)
 
 
 class JobRun:
     """Paint one job from where it stands."""
 
-    def __init__(self, runner: JobRunner, job: Job, controls: Controls, *, slower: bool = False) -> None:
-        self._settings, self._files, self._emit = runner._settings, runner._files, runner._emit
-        self._step_taken = runner.step_taken
-        self._check = runner._check
-        self._enlarge_to = runner._enlarge_to
-        self._job = job
-        self._controls = controls
-        self._spec = job.spec
-        spec = self._files.resolved(job.spec)
+    def __init__(
+        self,
+        runner: JobRunner,
+        order: Order,
+        controls: Controls,
+        inputs: InputFolder,
+        emit: Callable[[PainterEvent], None],
+        *,
+        slower: bool = False,
+    ) -> None:
+        self._runner, self._settings, self._emit = runner, runner.settings, emit
+        self._job_id, self._notices = order.job_id, order.notices
+        self._controls, self._inputs = controls, inputs
+        self._spec = order.spec
+        self._steered = False
+        spec = inputs.spec(order.spec)
         if slower:
             spec = spec.but(learning_rate=spec.learning_rate / 2)
-        self._painting = Painting(spec, runner._models)
+        self._painting = Painting(spec, runner.models)
         self._seconds_before = 0.0
         self._began = self._reported = self._saved = time.monotonic()
-        self._resume()
+        if order.checkpoint is not None:
+            self._resume(order.checkpoint)
         self._reported_step = self._saved_step = self._painting.step
         self._seconds_per_step = math.nan
         self._stride = math.ceil(spec.steps / self._settings.frames) if self._settings.frames else 0
 
-    def run(self) -> Event:
+    def run(self) -> PainterEvent:
         """Paint until the end, whichever it is."""
-        self._emit(Started(self._job.id, self._painting.step, self._painting.spec.steps))
+        self._emit(Started(self._job_id, self._painting.step, self._painting.spec.steps))
         while not self._controls.end:
             iterate = next(self._painting, None)
             if iterate is None:
                 break
             self._after(iterate)
         if self._controls.end == "drop":
-            return Stopped(self._job.id)
+            return Stopped(self._job_id)
         if self._controls.end == "leave":
             self._checkpoint()
-            return Stopped(self._job.id, back_soon=True)
+            return Stopped(self._job_id, back_soon=True)
         return self._finish()
 
     def _after(self, iterate: Iterate) -> None:
-        self._step_taken()
-        if (prompts := self._controls.prompts) not in (None, self._spec.prompts):
-            self._spec = self._spec.but(prompts=prompts)
-            self._painting.steer(self._files.resolved(self._spec).prompts)
+        self._runner.step_taken()
+        if (steer := self._controls.steer) is not None and steer.prompts != self._spec.prompts:
+            self._spec, self._steered = self._spec.but(prompts=steer.prompts), True
+            self._inputs.add(steer.inputs)
+            self._painting.steer(self._inputs.prompts(steer.prompts))
         preview_due = self._controls.preview_wanted and iterate.step >= self._settings.first_preview_step
         frame_due = self._stride > 0 and (iterate.step - 1) % self._stride == 0
         picture = iterate.picture() if preview_due or frame_due else None
-        if picture is not None and self._check.hides(picture, self._spec):
+        if picture is not None and self._runner.check.hides(picture, self._spec):
             picture, self._controls.preview_wanted = None, False
         if picture is not None and frame_due:
-            self._keep_frame(picture, iterate.step)
+            self._emit(Frame(self._job_id, iterate.step, preview_jpeg(picture, _FRAME_SIDE)))
         if preview_due or time.monotonic() - self._reported >= _PROGRESS_SECONDS:
             self._progress(iterate, picture if preview_due else None)
         if time.monotonic() - self._saved >= self._settings.checkpoint_seconds:
@@ -197,7 +201,7 @@ class JobRun:
         preview = None
         if picture is not None:
             self._controls.preview_wanted = False
-            preview = preview_jpeg(enlarged(picture, self._enlarge_to), self._settings.preview_side)
+            preview = preview_jpeg(enlarged(picture, self._runner.enlarge_to), self._settings.preview_side)
         loss = iterate.loss  # waits for the device, so that the clock below counts finished work
         now = time.monotonic()
         seconds_per_step = (now - self._reported) / (iterate.step - self._reported_step)
@@ -208,63 +212,44 @@ class JobRun:
         )
         self._reported, self._reported_step = now, iterate.step
         left = (iterate.steps - iterate.step) * self._seconds_per_step
-        self._emit(Progress(self._job.id, iterate.step, iterate.steps, 1 / self._seconds_per_step, left, loss, preview))
-
-    def _keep_frame(self, picture: Image.Image, step: int) -> None:
-        frame = preview_jpeg(picture, _FRAME_SIDE)
-        path = self._files.frame_path(self._job.id, step)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(frame)  # not worth a sync: a film may miss a frame
-        except OSError:
-            log.exception("A frame of job %s could not be kept; no more are tried", self._job.id)
-            self._stride = 0
+        self._emit(Progress(self._job_id, iterate.step, iterate.steps, 1 / self._seconds_per_step, left, loss, preview))
 
     def _checkpoint(self) -> None:
         if self._painting.step == self._saved_step:
             return  # nothing new, or nothing at all yet
-        content = io.BytesIO()  # torch's own writer hides what is wrong with a disk
-        torch.save({"painting": self._painting.state_dict(), "seconds": self._seconds()}, content)
-        self._saved = time.monotonic()
-        try:
-            write_whole(self._files.checkpoint_path(self._job.id), lambda part: part.write_bytes(content.getbuffer()))
-        except (OSError, StorageError):
-            log.exception("Job %s could not be checkpointed; it is painted on without", self._job.id)
-            return
-        self._saved_step = self._painting.step
-        self._emit(Checkpointed(self._job.id, self._painting.step))
+        state = {**self._painting.state_dict(), "spec": self._spec.to_json()}  # with the names of inputs, not paths
+        content = io.BytesIO()
+        torch.save({"painting": state, "seconds": self._seconds()}, content)
+        self._saved, self._saved_step = time.monotonic(), self._painting.step
+        self._emit(Checkpoint(self._job_id, self._saved_step, content.getvalue()))
 
-    def _resume(self) -> None:
-        """Go on from the checkpoint, if there is one that can be read."""
-        path = self._files.checkpoint_path(self._job.id)
-        if not path.exists():
-            return
+    def _resume(self, checkpoint: bytes) -> None:
+        """Go on from the checkpoint, if it can be read."""
         try:
-            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            content: dict[str, Any] = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
             saved = PaintingSpec.from_json(content["painting"]["spec"])
             if (saved.width, saved.height) != (self._spec.width, self._spec.height):
-                log.info("The checkpoint of job %s is of another size; it starts anew", self._job.id)
+                log.info("The checkpoint of job %s is of another size; it starts anew", self._job_id)
                 return
-            self._painting.load_state_dict(content["painting"])
+            # The order has the prompts that hold: who steers the painting steers the job first.
+            self._painting.load_state_dict({**content["painting"], "spec": self._painting.spec.to_json()})
             self._seconds_before = content["seconds"]
-        except (OSError, RuntimeError, KeyError, EOFError, BadSpecError, pickle.UnpicklingError) as error:
+        except (RuntimeError, KeyError, EOFError, BadSpecError, pickle.UnpicklingError) as error:
             if isinstance(error, RuntimeError) and out_of_memory(error):
                 raise
-            log.warning("The checkpoint of job %s cannot be used; it starts anew", self._job.id, exc_info=error)
+            log.warning("The checkpoint of job %s cannot be used; it starts anew", self._job_id, exc_info=error)
 
-    def _finish(self) -> Rendered:
-        job, painting = self._job, self._painting
+    def _finish(self) -> Painted:
+        painting = self._painting
         picture = painting.picture()
-        notices = self._check.notices(picture, self._spec)
+        notices = self._runner.check.notices(picture, self._spec)
         if self._stride and not notices:
-            self._keep_frame(picture, painting.step + 1)
-        write_whole(self._files.latent_path(job.id), painting.save_latent)
-        path = self._files.result_path(job)
-        save_png(picture, path, self._spec)  # last: a picture in its place says that the job is done
-        steered = painting.spec.prompts != job.spec.prompts  # away from words that are not known, perhaps
-        before = (notice for notice in job.notices if not (steered and notice.startswith(UNKNOWN_WORDS)))
+            self._emit(Frame(self._job_id, painting.step + 1, preview_jpeg(picture, _FRAME_SIDE)))
+        # It may have been steered away from words that are not known.
+        before = (one for one in self._notices if not (self._steered and one.startswith(UNKNOWN_WORDS)))
         said = dict.fromkeys((*before, *painting.notices, *notices))
-        return Rendered(job.id, path, self._seconds(), painting.step, tuple(said))
+        png, latent = encode_png(picture, self._spec), painting.encode_latent()
+        return Painted(self._job_id, png, latent, self._seconds(), painting.step, tuple(said))
 
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._began

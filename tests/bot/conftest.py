@@ -12,6 +12,7 @@ from bot.queue.files import Files
 from bot.queue.ledger import Ledger
 from bot.queue.service import PaintingQueue
 from bot.settings import LimitSettings, ModelSettings, Settings, StorageSettings, WorkerSettings
+from bot.worker.orders import Order
 from engine.models import ModelStore
 from engine.prompts import Prompt
 from engine.spec import Cutouts, PaintingSpec
@@ -73,8 +74,14 @@ def make_job(request, **changes) -> Job:
     """Make the row that a request would get, without a ledger."""
     fields: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
     asked = {name: getattr(request, name) for name in fields if hasattr(request, name)}
-    start = {"id": "abcdefgh", "state": JobState.RUNNING, "notices": (), "created_at": 1.0, "step": 0, "attempts": 1}
+    start = {"id": "abcdefgh", "state": JobState.RUNNING, "notices": (), "created_at": 1.0, "step": 0}
+    start |= {"attempts": 1, "forgiven": 0}
     return Job(**fields | asked | start | changes)
+
+
+def make_order(request, **changes) -> Order:
+    """Make what a painter would be handed for a request without inputs."""
+    return Order(**{"job_id": "abcdefgh", "attempt": 1, "spec": request.spec} | changes)
 
 
 async def row(ledger, job_id) -> Job:

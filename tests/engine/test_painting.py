@@ -255,7 +255,7 @@ def test_a_generator_without_a_prior_says_so(store, monkeypatch):
 
 def test_a_saved_latent_starts_another_painting(store, tmp_path):
     painting, _ = paint(spec_of(ema_decay=0.5), store)
-    painting.save_latent(tmp_path / "z.safetensors")
+    (tmp_path / "z.safetensors").write_bytes(painting.encode_latent())
     twin = Painting(spec_of(init_latent=str(tmp_path / "z.safetensors")), store)
     varied = Painting(spec_of(init_latent=str(tmp_path / "z.safetensors"), init_noise=0.3), store)
     larger = Painting(spec_of(init_latent=str(tmp_path / "z.safetensors"), width=96, height=64), store)

@@ -31,13 +31,18 @@ def test_an_upload_is_kept_once_under_a_path_relative_to_the_folder(files):
     assert len(list((files.folder / "inputs").iterdir())) == 2
 
 
-def test_the_engine_gets_paths_that_it_can_open(files, spec):
-    picture = files.save_input(b"picture", ".png")
-    prompts = (*spec.prompts, Prompt(kind="image", content=picture))
-    resolved = files.resolved(spec.but(init_image=picture, mask=picture, prompts=prompts))
-    assert resolved.init_image == resolved.mask == resolved.prompts[1].content == str(files.folder / picture)
-    assert resolved.prompts[0] == spec.prompts[0]
-    assert files.resolved(spec) == spec
+def test_the_inputs_of_a_job_are_read_by_the_names_that_its_spec_has_for_them(files, spec):
+    picture, other = files.save_input(b"picture", ".png"), files.save_input(b"other", ".png")
+    prompts = (*spec.prompts, Prompt(kind="image", content=other))
+    assert files.inputs(spec.but(init_image=picture, mask=picture, prompts=prompts)) == {
+        picture: b"picture",
+        other: b"other",
+    }
+    assert files.inputs(prompts) == {other: b"other"}
+    assert files.inputs(spec) == {}
+    (files.folder / picture).unlink()
+    with pytest.raises(GoneError, match="send the picture again"):
+        files.inputs(spec.but(init_image=picture))
 
 
 def test_what_is_gone_says_so(files, ask):

@@ -11,28 +11,19 @@ import requests
 import torch
 from safetensors import SafetensorError
 
+from bot.full_disk import FULL_DISK, is_full_disk
 from bot.queue.backup import BackupError, backup
-from bot.queue.files import FULL_DISK, StorageError, is_full_disk
+from bot.queue.files import StorageError
 from bot.queue.films import film
 from bot.queue.ledger import Ledger
 from bot.queue.retention import prune
-from bot.worker.events import Failed, Rendered
-from bot.worker.runner import Controls, JobRunner
+from bot.worker.events import Checkpointed, Failed, Rendered
 from engine.catalog import Model, ModelMissingError, RemoteFile, fetch
 from engine.checkpoints import converted
-from engine.models import ModelStore
 from tests.bot.conftest import make_job, row
 from tests.end_to_end.test_disk import fill, small_disk
 
 pytestmark = pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="needs /dev/full")
-
-
-@pytest.fixture
-def runner(settings, files, tiny_models, cpu):
-    """An runner and what it tells."""
-    models = ModelStore(settings.models.folder, cpu, embedded=tiny_models)
-    events = []
-    return JobRunner(settings.worker, models, files, events.append), events
 
 
 def fill_disk_at(path: Path) -> Path:
@@ -43,19 +34,45 @@ def fill_disk_at(path: Path) -> Path:
     return part
 
 
-def test_at_the_latent(runner, files, ask):
-    painter, events = runner
-    job = make_job(ask())
-    folder = files.latent_path(job.id).parent
+async def test_at_the_latent(open_queue, files, ask):
+    folder = files.folder / "latents"
     folder.rmdir()
     with small_disk(folder, 64):
+        queue, audience = await open_queue()
         fill(folder)
-        painter.paint(job, Controls())
-        assert events[-1] == Failed(job.id, FULL_DISK)
+        job = await queue.submit(ask())
+        assert await audience.wait(job.id, Failed) == Failed(job.id, FULL_DISK)
         assert not list(folder.glob("*.part"))
+        assert not files.result_path(job).exists()
+        (folder / "stuffing").unlink()
+        again = await queue.submit(ask())
+        assert (await audience.wait(again.id, Rendered)).picture.is_file()
+        await queue.close()
+
+
+async def test_at_the_picture(open_queue, files, ask):
+    queue, audience = await open_queue()
+    await queue.change_guild(5, paused=True)
+    job = await queue.submit(ask())
+    fill_disk_at(files.result_path(job))
+    await queue.change_guild(5, paused=False)
+    assert await audience.wait(job.id, Failed) == Failed(job.id, FULL_DISK)
     assert not files.result_path(job).exists()
-    painter.paint(job, Controls())
-    assert isinstance(events[-1], Rendered)
+
+
+async def test_on_the_way_it_costs_checkpoint_and_frames_but_not_the_picture(open_queue, settings, files, ask, caplog):
+    often = settings.worker.model_copy(update={"checkpoint_seconds": 1e-9})
+    queue, audience = await open_queue(settings.model_copy(update={"worker": often}))
+    await queue.change_guild(5, paused=True)
+    job = await queue.submit(ask())
+    fill_disk_at(files.checkpoint_path(job.id))
+    files.frame_path(job.id, 1).parent.mkdir(parents=True)
+    files.frame_path(job.id, 1).symlink_to("/dev/full")
+    await queue.change_guild(5, paused=False)
+    assert (await audience.wait(job.id, Rendered)).picture.is_file()
+    assert "could not be checkpointed" in caplog.text
+    assert caplog.text.count("no more are tried") == 1
+    assert len(audience.of(job.id, Checkpointed)) == 5  # of 6: the link to the full disk goes with the first failure
 
 
 def test_at_an_upload(files):
@@ -68,11 +85,10 @@ def test_at_an_upload(files):
     assert (files.folder / files.save_input(b"a picture", ".png")).read_bytes() == b"a picture"
 
 
-def test_at_a_film(runner, files, settings, ask):
-    painter, events = runner
-    parent = make_job(ask())
-    painter.paint(parent, Controls())
-    assert isinstance(events[-1], Rendered)
+async def test_at_a_film(open_queue, files, settings, ask):
+    queue, audience = await open_queue()
+    parent = await queue.submit(ask())
+    await audience.wait(parent.id, Rendered)
     job = make_job(ask(kind="timelapse", parent_id=parent.id), id="filmfilm")
     fill_disk_at(files.result_path(job))
     assert film(job, files, settings) == Failed(job.id, FULL_DISK)

@@ -85,11 +85,26 @@ async def test_progress_forgives_earlier_starts(ledger, ask):
     job, _ = await ledger.add(ask())
     await ledger.claim(job.id)
     await ledger.note_start(job.id)
-    assert (await row(ledger, job.id)).attempts == 2
-    await ledger.note_progress(job.id, 40)
+    assert (await row(ledger, job.id)).crashes == 2
+    await ledger.note_progress(job.id, 40, attempt=2)
     await ledger.note_start(job.id)
     resumed = await row(ledger, job.id)
-    assert (resumed.attempts, resumed.step) == (1, 40)
+    assert (resumed.attempts, resumed.crashes, resumed.step) == (3, 1, 40)
+
+
+async def test_an_earlier_start_has_nothing_to_say_any_more(ledger, ask):
+    job, _ = await ledger.add(ask())
+    await ledger.claim(job.id)
+    await ledger.note_start(job.id)
+    assert not await ledger.is_current(job.id, 1)
+    await ledger.note_progress(job.id, 40, attempt=1)
+    await ledger.note_smaller(job.id, 32, 16, ("late",), attempt=1)
+    for state in (JobState.RENDERED, JobState.FAILED, JobState.CANCELLED):
+        assert not await ledger.transition(job.id, state, attempt=1)
+    now = await row(ledger, job.id)
+    assert (now.state, now.step, now.spec, now.notices) == (JobState.RUNNING, 0, job.spec, ())
+    assert await ledger.is_current(job.id, 2)
+    assert await ledger.transition(job.id, JobState.RENDERED, attempt=2)
 
 
 async def test_a_job_may_have_several_messages(ledger, ask):
@@ -227,7 +242,7 @@ async def test_an_orderly_end_is_held_against_nobody(ledger, ask):
     job, _ = await ledger.add(ask())
     await ledger.claim(job.id)
     await ledger.note_orderly_end()
-    assert (await row(ledger, job.id)).attempts == 0
+    assert (await row(ledger, job.id)).crashes == 0
 
 
 async def test_old_jobs_are_let_go_and_nothing_else(ledger, ask):

@@ -185,7 +185,7 @@ async def test_a_job_that_ends_the_process_again_and_again_is_given_up(open_queu
         await queue.ledger.note_start(job.id)
     await queue.close()
     ledger = await Ledger.open(queue.files.ledger)
-    assert (await row(ledger, job.id)).attempts == 0  # an orderly end is held against nobody
+    assert (await row(ledger, job.id)).crashes == 0  # an orderly end is held against nobody
     for _ in range(settings.worker.attempts):
         await ledger.note_start(job.id)
     await ledger.close()
@@ -194,19 +194,28 @@ async def test_a_job_that_ends_the_process_again_and_again_is_given_up(open_queu
     assert (await row(queue.ledger, job.id)).state is JobState.FAILED
 
 
-async def test_a_finished_picture_is_not_painted_again(open_queue, ask):
+async def test_a_picture_that_the_ledger_does_not_know_of_is_painted_again_to_the_same_end(open_queue, ask):
+    """The process ended between the two; there is one result."""
     queue, audience = await open_queue()
     job = await queue.submit(ask())
-    path = (await audience.wait(job.id, Rendered)).picture
-    written = path.stat().st_mtime_ns
+    first = (await audience.wait(job.id, Rendered)).picture.read_bytes()
     await queue.close()
     ledger = await Ledger.open(queue.files.ledger)
     await ledger._database.write("UPDATE jobs SET state = 'running' WHERE id = ?", (job.id,))
     await ledger.close()
     queue, audience = await open_queue()
-    await audience.wait(job.id, Rendered)
-    assert path.stat().st_mtime_ns == written
+    assert (await audience.wait(job.id, Rendered)).picture.read_bytes() == first
+    assert len(audience.of(job.id, Rendered)) == 1
+
+
+@pytest.mark.parametrize("field", ["init_image", "init_latent"])
+async def test_what_is_no_longer_kept_cannot_be_started_from(open_queue, ask, spec, field):
+    queue, audience = await open_queue()
+    job = await queue.submit(ask(spec=spec.but(**{field: "pictures/gone.png"})))
+    assert "no longer kept" in (await audience.wait(job.id, Failed)).sentence
     assert not audience.of(job.id, Started)
+    fine = await queue.submit(ask())
+    await audience.wait(fine.id, Rendered)
 
 
 async def test_a_damaged_checkpoint_means_a_fresh_start(open_queue, ask, spec):

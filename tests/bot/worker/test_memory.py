@@ -1,18 +1,21 @@
 """Memory that really runs out: the process may take only so much, and asks for more."""
 
+import io
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bot.jobs import JobState, smaller
-from bot.worker.events import Checkpointed, Rendered, Shrunk, Started
-from bot.worker.runner import Controls, JobRunner
+from bot.worker.events import Checkpoint, Painted, Shrunk, Started
+from bot.worker.orders import Controls
+from bot.worker.runner import JobRunner
 from engine.models import ModelStore
 from engine.pictures import spec_of
-from tests.bot.conftest import make_job, row
+from tests.bot.conftest import make_order, row
 
 MEGABYTES, NEXT_TO_NOTHING = 250, 20
 """More than the process needs, and less than the picture does; less than any picture does."""
@@ -83,7 +86,7 @@ async def test_a_restart_in_the_middle_goes_on_at_the_smaller_size(ledger, tmp_p
     assert f"Memory ran short: painted at {size} × {size} instead of 512 × 512." in ended.notices
 
 
-def test_no_memory_for_the_watch_is_no_memory(settings, files, tiny_models, cpu, ask, spec, monkeypatch):
+def test_no_memory_for_the_watch_is_no_memory(settings, tiny_models, cpu, ask, spec, monkeypatch):
     """The timer against hangs is a thread; under a full memory it cannot be started, in the middle of a painting."""
     events, started = [], iter(range(100))
 
@@ -93,31 +96,26 @@ def test_no_memory_for_the_watch_is_no_memory(settings, files, tiny_models, cpu,
 
     monkeypatch.setattr("bot.worker.runner.faulthandler.dump_traceback_later", refuse)
     models = ModelStore(settings.models.folder, cpu, embedded=tiny_models)
-    job = make_job(ask(spec=spec.but(width=96, height=96)))
-    JobRunner(settings.worker, models, files, events.append).paint(job, Controls())
-    ends = [type(event) for event in events if isinstance(event, Started | Shrunk | Rendered)]
-    assert ends == [Started, Shrunk, Started, Rendered]
+    order = make_order(ask(spec=spec.but(width=96, height=96)))
+    JobRunner(settings.worker, models, lambda event, _: events.append(event)).paint(order, Controls())
+    ends = [type(event) for event in events if isinstance(event, Started | Shrunk | Painted)]
+    assert ends == [Started, Shrunk, Started, Painted]
 
 
-def test_a_checkpoint_of_the_larger_size_does_not_break_the_smaller_one(settings, files, tiny_models, cpu, ask, spec):
+def test_a_checkpoint_of_the_larger_size_does_not_break_the_smaller_one(settings, tiny_models, cpu, ask, spec):
     often = settings.worker.model_copy(update={"checkpoint_seconds": 1e-9})
     models = ModelStore(settings.models.folder, cpu, embedded=tiny_models)
-    large = make_job(ask(spec=spec.but(width=96, height=96)))
-    controls, events = Controls(), []
-
-    def leave_after_three(event):
-        events.append(event)
-        controls.end = "leave" if isinstance(event, Checkpointed) and event.step == 3 else controls.end
-
-    JobRunner(often, models, files, leave_after_three).paint(large, controls)
-    assert files.checkpoint_path(large.id).exists()
+    large, events = make_order(ask(spec=spec.but(width=96, height=96))), []
+    JobRunner(often, models, lambda event, _: events.append(event)).paint(large, Controls())
+    checkpoint = next(event for event in events if isinstance(event, Checkpoint))
     small = smaller(large.spec)
     assert small is not None
     events.clear()
-    JobRunner(settings.worker, models, files, events.append).paint(replace(large, spec=small), Controls())
-    assert events[0] == Started(large.id, 0, 6)
-    assert isinstance(events[-1], Rendered)
-    assert spec_of(files.result_path(large)) == small
+    order = replace(large, spec=small, checkpoint=checkpoint.content)
+    JobRunner(settings.worker, models, lambda event, _: events.append(event)).paint(order, Controls())
+    assert events[0] == Started(large.job_id, 0, 6)
+    with Image.open(io.BytesIO(events[-1].picture)) as picture:
+        assert picture.size == (small.width, small.height)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +139,6 @@ async def test_words_given_meanwhile_stay(ledger, ask, spec):
     other = spec.prompts[0].model_copy(update={"content": "a green apple"})
     await ledger.note_steer(job.id, (other,), "a green apple")
     shrunk = Shrunk(job.id, 96, 96, ("Memory ran short.",))
-    await ledger.note_smaller(job.id, shrunk.width, shrunk.height, shrunk.notices)
+    await ledger.note_smaller(job.id, shrunk.width, shrunk.height, shrunk.notices, attempt=1)
     noted = await row(ledger, job.id)
     assert (noted.spec.width, noted.spec.prompts, noted.notices) == (96, (other,), ("Memory ran short.",))

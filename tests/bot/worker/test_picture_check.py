@@ -7,11 +7,12 @@ import pytest
 from PIL import Image
 
 from bot.settings import ModerationSettings, Settings, load_settings
-from bot.worker.events import SPOILER_NOTICE, Failed, Progress, Rendered, Started
+from bot.worker.events import SPOILER_NOTICE, Failed, Frame, Painted, Progress
+from bot.worker.orders import Controls
 from bot.worker.picture_check import REFUSED, PictureCheck, concept_shares
-from bot.worker.runner import Controls, JobRunner
+from bot.worker.runner import JobRunner
 from engine.models import ModelStore
-from tests.bot.conftest import make_job
+from tests.bot.conftest import make_order
 from tests.simulated import quick_settings, running_bot, shown
 
 SHIPPED = Path(__file__).parents[3] / "config.yaml"
@@ -26,15 +27,12 @@ def models(tmp_path, cpu, tiny_models):
 
 
 @pytest.fixture
-def paint(settings, files, models):
-    def run(job, pictures, threshold):
+def paint(settings, models):
+    def run(order, pictures, threshold):
         events = []
         moderation = ModerationSettings(pictures=pictures, concepts=CONCEPTS, picture_threshold=threshold)
-
-        def tell(event):
-            events.append(event)
-
-        JobRunner(settings.worker, models, files, tell, moderation).paint(job, Controls())
+        runner = JobRunner(settings.worker, models, lambda event, _: events.append(event), moderation)
+        runner.paint(order, Controls())
         return events
 
     return run
@@ -78,42 +76,27 @@ def test_it_is_off_by_default_and_the_shipped_config_says_the_same():
     assert load_settings(SHIPPED).moderation == Settings().moderation
 
 
-def test_a_harmless_picture_is_shown_as_ever(paint, files, ask):
+def test_a_harmless_picture_is_shown_as_ever(paint, ask):
     for pictures in ("spoiler", "refuse"):
-        job = make_job(ask(), id=f"{pictures[:6]:a<8}")
-        events = paint(job, pictures, NONE)
-        assert isinstance(events[-1], Rendered)
+        events = paint(make_order(ask()), pictures, NONE)
+        assert isinstance(events[-1], Painted)
         assert events[-1].notices == ()
         assert any(event.preview for event in events if isinstance(event, Progress))
-        assert files.frames(job.id)
+        assert any(isinstance(event, Frame) for event in events)
 
 
-def test_spoiler_keeps_the_picture_and_shows_nothing_of_it_on_the_way(paint, files, ask):
-    job = make_job(ask())
-    events = paint(job, "spoiler", ALL)
+def test_spoiler_keeps_the_picture_and_shows_nothing_of_it_on_the_way(paint, ask):
+    events = paint(make_order(ask()), "spoiler", ALL)
     assert events[-1].notices == (SPOILER_NOTICE,)
-    assert files.result_path(job).is_file()
     assert not any(event.preview for event in events if isinstance(event, Progress))
-    assert not files.frames(job.id)
+    assert not any(isinstance(event, Frame) for event in events)
 
 
-def test_refuse_keeps_nothing(paint, files, ask):
-    job = make_job(ask())
-    events = paint(job, "refuse", ALL)
-    assert events[-1] == Failed(job.id, REFUSED)
+def test_refuse_keeps_nothing(paint, ask):
+    events = paint(make_order(ask()), "refuse", ALL)
+    assert events[-1] == Failed("abcdefgh", REFUSED)
     assert not any(event.preview for event in events if isinstance(event, Progress))
-    assert not files.result_path(job).exists()
-    assert not files.latent_path(job.id).exists()
-    assert not files.frames(job.id)
-
-
-@pytest.mark.parametrize(("pictures", "end"), [("spoiler", Rendered), ("refuse", Failed)])
-def test_a_picture_that_an_earlier_process_finished_is_looked_at_too(paint, ask, pictures, end):
-    job = make_job(ask())
-    assert isinstance(paint(job, "show", ALL)[-1], Rendered)
-    events = paint(job, pictures, ALL)
-    assert isinstance(events[-1], end)
-    assert not any(isinstance(event, Started) for event in events)
+    assert not any(isinstance(event, Frame | Painted) for event in events)
 
 
 async def test_a_veiled_picture_is_a_spoiler_wherever_it_is_shown(tmp_path, quick_start):

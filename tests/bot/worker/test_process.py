@@ -1,15 +1,12 @@
 """The painting process: it may die in any way, and the queue and its jobs live on."""
 
-import asyncio
 import os
 import signal
 
 import pytest
 
 from bot.jobs import JobState
-from bot.queue.service import PaintingQueue
 from bot.worker.events import Checkpointed, Failed, Progress, Rendered, Started, Stopped
-from engine.devices import BadDeviceError
 from engine.prompts import parse_prompts
 from tests.bot.conftest import row, until
 from tests.bot.worker import tiny_child
@@ -54,7 +51,7 @@ async def test_a_killed_child_is_replaced_and_the_job_goes_on(open_queue, apart,
     queue, audience = await open_queue(apart)
     job = await queue.submit(ask(spec=spec.but(steps=4000)))
     checkpoint = await audience.wait(job.id, Checkpointed)
-    os.kill(queue._worker.pid, signal.SIGKILL)
+    os.kill(queue._painter.pid, signal.SIGKILL)
     await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
     assert await queue.stop(job.id)
     await audience.wait(job.id, Rendered, PATIENCE)
@@ -75,17 +72,23 @@ async def test_a_hung_and_then_a_poisoned_child_are_replaced(open_queue, apart, 
     assert (tmp_path / "device").exists()
 
 
+async def test_a_child_that_is_stopped_is_killed_and_replaced(open_queue, apart, ask, spec):
+    """It cannot even end itself."""
+    quick = apart.model_copy(update={"worker": apart.worker.model_copy(update={"hang_seconds": 4.0})})
+    queue, audience = await open_queue(quick)
+    job = await queue.submit(ask(spec=spec.but(steps=4000)))
+    await audience.wait(job.id, Checkpointed)
+    os.kill(queue._painter.pid, signal.SIGSTOP)
+    await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
+    assert await queue.stop(job.id)
+    await audience.wait(job.id, Rendered, PATIENCE)
+
+
 async def test_a_job_that_kills_every_child_is_given_up(open_queue, apart, ask, spec):
     changes = {"checkpoint_seconds": 600.0, "attempts": 2}
     queue, audience = await open_queue(apart.model_copy(update={"worker": apart.worker.model_copy(update=changes)}))
     job = await queue.submit(ask(spec=spec.but(steps=4000)))
     for count in (1, 2):
         await until(lambda count=count: len(audience.of(job.id, Started)) == count, PATIENCE)
-        os.kill(queue._worker.pid, signal.SIGKILL)
+        os.kill(queue._painter.pid, signal.SIGKILL)
     assert "2 times" in (await audience.wait(job.id, Failed, PATIENCE)).sentence
-
-
-async def test_a_device_that_is_not_here_is_named(apart):
-    wrong = apart.model_copy(update={"worker": apart.worker.model_copy(update={"device": "cuda:9"})})
-    with pytest.raises(BadDeviceError, match="cuda:9"):
-        await asyncio.wait_for(PaintingQueue(wrong).start(), 60)

@@ -1,35 +1,40 @@
-"""One job on the runner, and what may go wrong there."""
+"""One job painted, and what may go wrong with it."""
 
 import errno
 import io
 import threading
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load
 
-from bot.queue.files import FULL_DISK
-from bot.worker.events import Checkpointed, Failed, Progress, Rendered, Started, Stopped
-from bot.worker.runner import Controls, JobRunner
+from bot.full_disk import FULL_DISK
+from bot.worker.events import Checkpoint, Failed, Frame, Painted, Progress, Started, Stopped
+from bot.worker.orders import Controls, Steer
+from bot.worker.runner import JobRunner
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.pictures import BadPictureError, spec_of
-from tests.bot.conftest import make_job
+from engine.prompts import Prompt, parse_prompts
+from tests.bot.conftest import make_order
+from tests.simulated import png
 
 
 @pytest.fixture
-def paint(settings, files, tiny_models, cpu):
-    """Paint a job here and now; return its events."""
+def paint(settings, tiny_models, cpu):
+    """Paint an order here and now; return its events."""
     models = ModelStore(settings.models.folder, cpu, embedded=tiny_models)
 
-    def run(job, controls=None, worker=settings.worker, on_event=lambda event: None):
+    def run(order, controls=None, worker=settings.worker, on_event=lambda event: None):
         events = []
 
-        def tell(event):
+        def emit(event, attempt):
+            assert attempt == order.attempt
             events.append(event)
             on_event(event)
 
-        JobRunner(worker, models, files, tell).paint(job, controls or Controls())
+        JobRunner(worker, models, emit).paint(order, controls or Controls())
         return events
 
     return run
@@ -42,42 +47,82 @@ def often(settings):
 
 
 def kinds(events):
-    return [type(event) for event in events if not isinstance(event, Progress)]
+    return [type(event) for event in events if not isinstance(event, Progress | Frame | Checkpoint)]
 
 
-def test_a_painting_leaves_a_picture_a_latent_and_frames(paint, files, ask):
-    job = make_job(ask())
-    events = paint(job)
-    assert (kinds(events)[0], kinds(events)[-1]) == (Started, Rendered)
-    assert spec_of(files.result_path(job)) == job.spec
-    assert files.latent_path(job.id).is_file()
-    assert [int(frame.stem) for frame in files.frames(job.id)] == [1, 3, 5, 7]
-    assert not list(files.folder.rglob("*.part"))
+def of(kind, events):
+    return [event for event in events if isinstance(event, kind)]
 
 
-def test_an_interrupted_painting_ends_in_the_same_picture(paint, files, ask, often):
-    whole, halved = make_job(ask(), id="aaaaaaaa"), make_job(ask(), id="bbbbbbbb")
-    paint(whole)
+def test_a_painting_ends_in_a_picture_a_latent_and_frames(paint, ask, tmp_path):
+    order = make_order(ask())
+    events = paint(order)
+    assert kinds(events) == [Started, Painted]
+    (tmp_path / "picture.png").write_bytes(events[-1].picture)
+    assert spec_of(tmp_path / "picture.png") == order.spec
+    assert load(events[-1].latent)["z"].shape[0] == 1
+    assert [frame.step for frame in of(Frame, events)] == [1, 3, 5, 7]
+    assert all(frame.jpeg.startswith(b"\xff\xd8") for frame in of(Frame, events))
+
+
+def test_inputs_come_with_the_order_and_nothing_stays(paint, ask, spec, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    prompts = (*spec.prompts, Prompt(kind="image", content="b.png"))
+    wanted = spec.but(init_image="a.png", prompts=prompts)
+    inputs = {"a.png": png("red"), "b.png": png("blue")}
+    painted = paint(make_order(ask(spec=wanted), inputs=inputs))[-1]
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "picture.png").write_bytes(painted.picture)
+    assert spec_of(tmp_path / "picture.png") == wanted
+    other = paint(make_order(ask(spec=wanted), inputs={**inputs, "a.png": png("green")}))[-1]
+    assert other.picture != painted.picture
+
+
+def test_an_interrupted_painting_ends_in_the_same_picture(paint, ask, spec, often):
+    order = make_order(ask(spec=spec.but(init_image="a.png")), inputs={"a.png": png()})
+    whole = paint(order)[-1]
     controls = Controls()
 
     def leave_after_three(event):
-        if isinstance(event, Checkpointed) and event.step == 3:
+        if isinstance(event, Checkpoint) and event.step == 3:
             controls.end = "leave"
 
-    first = paint(halved, controls, often, leave_after_three)
-    assert first[-1] == Stopped(halved.id, back_soon=True)
-    assert not files.result_path(halved).exists()
-    second = paint(halved)
-    assert second[0] == Started(halved.id, 3, 6)
-    assert files.result_path(halved).read_bytes() == files.result_path(whole).read_bytes()
+    first = paint(order, controls, often, leave_after_three)
+    assert first[-1] == Stopped(order.job_id, back_soon=True)
+    checkpoint = of(Checkpoint, first)[-1]
+    second = paint(replace(order, attempt=2, checkpoint=checkpoint.content))
+    assert second[0] == Started(order.job_id, 3, 6)
+    assert second[-1].picture == whole.picture
+    assert second[-1].latent == whole.latent
 
 
-@pytest.mark.parametrize(("end", "last"), [("keep", Rendered), ("drop", Stopped), ("leave", Stopped)])
-def test_an_end_before_the_first_step(paint, files, ask, end, last):
-    job = make_job(ask())
-    assert kinds(paint(job, Controls(end=end))) == [Started, last]
-    assert files.result_path(job).exists() is (last is Rendered)
-    assert not files.checkpoint_path(job.id).exists()
+def test_a_resumed_painting_goes_towards_the_prompts_of_its_order(paint, ask, spec, often):
+    """Somebody steered it after the checkpoint, or while nobody painted."""
+    checkpoint = of(Checkpoint, paint(make_order(ask()), worker=often))[2].content
+    apple = paint(make_order(ask(), checkpoint=checkpoint))[-1]
+    steered = make_order(ask(spec=spec.but(prompts=parse_prompts("a lighthouse"))), checkpoint=checkpoint)
+    assert paint(steered)[-1].latent != apple.latent
+
+
+def test_steering_holds_from_the_next_step(paint, ask, spec, tmp_path):
+    prompts = (Prompt(kind="image", content="b.png"),)
+    controls = Controls()
+
+    def steer_at_the_start(event):
+        if isinstance(event, Started):
+            controls.steer = Steer(prompts, {"b.png": png("blue")})
+
+    painted = paint(make_order(ask()), controls, on_event=steer_at_the_start)[-1]
+    assert painted.latent != paint(make_order(ask()))[-1].latent
+    (tmp_path / "picture.png").write_bytes(painted.picture)
+    assert spec_of(tmp_path / "picture.png") == spec.but(prompts=prompts)
+
+
+@pytest.mark.parametrize(("end", "last"), [("keep", Painted), ("drop", Stopped), ("leave", Stopped)])
+def test_an_end_before_the_first_step(paint, ask, end, last):
+    events = paint(make_order(ask()), Controls(end=end))
+    assert kinds(events) == [Started, last]
+    assert not of(Checkpoint, events)
 
 
 class LosesItself(Painting):
@@ -93,15 +138,13 @@ class LosesItself(Painting):
         return iterate
 
 
-@pytest.mark.parametrize(("times", "last"), [(1, Rendered), (2, Failed)])
-def test_a_lost_painting_goes_on_once_from_its_checkpoint(paint, files, ask, often, monkeypatch, times, last):
+@pytest.mark.parametrize(("times", "last"), [(1, Painted), (2, Failed)])
+def test_a_lost_painting_goes_on_once_from_its_checkpoint(paint, ask, often, monkeypatch, times, last):
     monkeypatch.setattr(LosesItself, "times", times)
     monkeypatch.setattr("bot.worker.runner.Painting", LosesItself)
-    job = make_job(ask())
-    events = paint(job, worker=often)
-    assert [event.step for event in events if isinstance(event, Started)] == [0, 3]
+    events = paint(make_order(ask()), worker=often)
+    assert [event.step for event in of(Started, events)] == [0, 3]
     assert isinstance(events[-1], last)
-    assert files.result_path(job).exists() is (last is Rendered)
     if isinstance(events[-1], Failed):
         assert "lower learning rate" in events[-1].sentence
 
@@ -125,55 +168,21 @@ def fails_with(error):
         (BadPictureError("There is no file /secret/path/a.png."), "There is no file a.png."),
     ],
 )
-def test_failures_are_told_in_a_sentence_and_the_easel_goes_on(paint, ask, monkeypatch, caplog, error, sentence):
+def test_failures_are_told_in_a_sentence_and_the_next_job_is_painted(paint, ask, monkeypatch, caplog, error, sentence):
     with monkeypatch.context() as broken:
         broken.setattr("bot.worker.runner.Painting", fails_with(error))
-        failed = paint(make_job(ask()))[-1]
+        failed = paint(make_order(ask()))[-1]
     assert isinstance(failed, Failed)
     assert sentence in failed.sentence
     assert "secret" not in failed.sentence
     assert "abcdefgh" in caplog.text
-    assert isinstance(paint(make_job(ask()))[-1], Rendered)
+    assert isinstance(paint(make_order(ask()))[-1], Painted)
 
 
-def fill_disk_at(path):
-    """Let everything that is written beside `path` first meet a full disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_name(f"{path.name}.part").symlink_to("/dev/full")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_at_the_end_is_a_sentence(paint, files, ask):
-    job = make_job(ask())
-    fill_disk_at(files.result_path(job))
-    assert paint(job)[-1] == Failed(job.id, FULL_DISK)
-    assert not files.result_path(job).exists()
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_on_the_way_costs_the_checkpoint_but_not_the_picture(paint, files, ask, often, caplog):
-    job = make_job(ask())
-    fill_disk_at(files.checkpoint_path(job.id))
-    files.frame_path(job.id, 1).parent.mkdir(parents=True)
-    files.frame_path(job.id, 1).symlink_to("/dev/full")
-    events = paint(job, worker=often)
-    assert isinstance(events[-1], Rendered)
-    assert "could not be checkpointed" in caplog.text
-    assert "no more are tried" in caplog.text
-
-
-@pytest.mark.parametrize("field", ["init_image", "init_latent"])
-def test_what_is_no_longer_kept_cannot_be_started_from(paint, ask, spec, field):
-    failed = paint(make_job(ask(spec=spec.but(**{field: "pictures/gone.png"}))))[-1]
-    assert "no longer kept" in failed.sentence
-
-
-def test_a_checkpoint_holds_no_code(paint, files, ask, often):
-    """Whatever lies there is read as numbers only."""
-    job = make_job(ask())
+def test_a_checkpoint_holds_no_code(paint, ask):
+    """Whatever it is, it is read as numbers only."""
     content = io.BytesIO()
     torch.save({"painting": threading.Thread.__init__, "seconds": 0.0}, content)
-    files.checkpoint_path(job.id).write_bytes(content.getvalue())
-    events = paint(job)
-    assert events[0] == Started(job.id, 0, 6)
-    assert isinstance(events[-1], Rendered)
+    events = paint(make_order(ask(), checkpoint=content.getvalue()))
+    assert events[0] == Started("abcdefgh", 0, 6)
+    assert isinstance(events[-1], Painted)

@@ -1,0 +1,141 @@
+"""What holds for painters of every kind: they differ in how orders and events travel, and in nothing else."""
+
+import asyncio
+import functools
+
+import pytest
+
+from bot.worker import painter as base
+from bot.worker.events import Checkpoint, Frame, Painted, Progress, Started, Stopped
+from bot.worker.orders import Steer
+from bot.worker.process import ProcessPainter
+from bot.worker.thread import ThreadPainter
+from engine.devices import BadDeviceError
+from engine.models import ModelStore
+from engine.pictures import spec_of
+from engine.prompts import Prompt
+from tests.bot.conftest import make_order, until
+from tests.bot.worker import tiny_child
+from tests.simulated import png
+
+KINDS = {"thread": ThreadPainter, "process": ProcessPainter}
+PATIENCE = 200.0
+ENDLESS = 10_000
+
+
+@pytest.fixture(params=KINDS)
+def make(request, settings, tiny_models, monkeypatch):
+    """Make painters of one kind after the other, and hold what they say."""
+    monkeypatch.setattr("bot.worker.thread.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
+    monkeypatch.setattr("bot.worker.process.main", tiny_child.main)
+    monkeypatch.setenv("TINY_MODELS", str(tiny_models))
+
+    def new(chosen=settings, heard=None):
+        heard = [] if heard is None else heard
+        callbacks = base.Callbacks(
+            lambda event, attempt: heard.append((event, attempt)),
+            lambda: None,
+            lambda job_id: heard.append((job_id, 0)),
+        )
+        return KINDS[request.param](chosen, callbacks)
+
+    return new
+
+
+@pytest.fixture
+async def started(make, settings):
+    """A painter that is ready, and what it says."""
+    heard = []
+    often = settings.worker.model_copy(update={"checkpoint_seconds": 0.05})
+    painter = make(settings.model_copy(update={"worker": often}), heard)
+    await painter.start()
+    yield painter, heard
+    await painter.close(5)
+
+
+async def done(painter, heard):
+    """Wait until the order is worked off; return its events and the attempts that they are of."""
+    await until(lambda: painter.free, PATIENCE)
+    events, attempts = [event for event, _ in heard], {attempt for _, attempt in heard}
+    heard.clear()
+    return events, attempts
+
+
+def of(kind, events):
+    return [event for event in events if isinstance(event, kind)]
+
+
+async def test_bytes_go_in_and_bytes_come_out(started, settings, ask, spec, tmp_path):
+    painter, heard = started
+    prompts = (*spec.prompts, Prompt(kind="image", content="b.png"))
+    wanted = spec.but(init_image="a.png", prompts=prompts, steps=40)
+    order = functools.partial(make_order, ask(spec=wanted), inputs={"a.png": png("red"), "b.png": png("blue")})
+    assert str(painter.device).startswith("CPU") or "cpu" in str(painter.device).lower()
+    painter.paint(order(attempt=7))
+    assert painter.job_id == "abcdefgh"
+    whole, attempts = await done(painter, heard)
+    assert attempts == {7}
+    assert whole[0] == Started("abcdefgh", 0, 40)
+    assert len(of(Frame, whole)) == 5
+    (tmp_path / "picture.png").write_bytes(whole[-1].picture)
+    assert spec_of(tmp_path / "picture.png") == wanted
+
+    painter.paint(order(attempt=8))
+    await until(lambda: of(Checkpoint, [event for event, _ in heard]), PATIENCE)
+    painter.give_up("abcdefgh")
+    cut, _ = await done(painter, heard)
+    assert cut[-1] == Stopped("abcdefgh")
+    checkpoint = of(Checkpoint, cut)[-1]
+    painter.paint(order(attempt=9, checkpoint=checkpoint.content))
+    again, attempts = await done(painter, heard)
+    assert attempts == {9}
+    assert again[0] == Started("abcdefgh", checkpoint.step, 40)
+    assert (again[-1].picture, again[-1].latent) == (whole[-1].picture, whole[-1].latent)
+    assert not settings.storage.folder.exists()
+
+
+async def test_controls_reach_the_painting_and_only_the_one_they_are_meant_for(started, ask, spec, tmp_path):
+    painter, heard = started
+    previews = lambda: [event for event, _ in heard if isinstance(event, Progress) and event.preview]  # noqa: E731
+    painter.paint(make_order(ask(spec=spec.but(steps=ENDLESS))))
+    await until(previews, PATIENCE)
+    for control in (painter.want_preview, painter.finish_early, painter.give_up):
+        control("zzzzzzzz")
+    painter.steer("zzzzzzzz", Steer(spec.prompts))
+    seen = len(heard)
+    await until(lambda: len(heard) > seen + 2, PATIENCE)
+    assert len(previews()) == 1
+    painter.want_preview("abcdefgh")
+    await until(lambda: len(previews()) == 2, PATIENCE)
+    prompts = (Prompt(kind="image", content="c.png"),)
+    painter.steer("abcdefgh", Steer(prompts, {"c.png": png("green")}))
+    painter.want_preview("abcdefgh")
+    await until(lambda: len(previews()) == 3, PATIENCE)
+    painter.finish_early("abcdefgh")
+    events, _ = await done(painter, heard)
+    assert isinstance(events[-1], Painted)
+    assert events[-1].step < ENDLESS
+    (tmp_path / "picture.png").write_bytes(events[-1].picture)
+    assert spec_of(tmp_path / "picture.png").prompts == prompts
+
+
+async def test_closing_leaves_a_checkpoint_within_its_time(started, ask, spec):
+    painter, heard = started
+    painter.paint(make_order(ask(spec=spec.but(steps=ENDLESS))))
+    await until(lambda: of(Progress, [event for event, _ in heard]), PATIENCE)
+    async with asyncio.timeout(10):
+        await painter.close(8)
+    assert not painter.alive
+    await asyncio.sleep(0)
+    events = [event for event, _ in heard]
+    assert events[-1] == Stopped("abcdefgh", back_soon=True)
+    assert of(Checkpoint, events)
+    await painter.close(8)
+
+
+async def test_a_device_that_is_not_here_is_named(make, settings):
+    wrong = settings.model_copy(update={"worker": settings.worker.model_copy(update={"device": "cuda:9"})})
+    painter = make(wrong)
+    with pytest.raises(BadDeviceError, match="cuda:9"):
+        await asyncio.wait_for(painter.start(), 60)
+    await painter.close(1)

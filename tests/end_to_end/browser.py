@@ -72,7 +72,9 @@ class Program:
         self.log = folder / "bot.log"
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("DISCORD_TOKEN", "DISPLAY"))}
         own = {"storage__folder": folder / "data", "health__enabled": "false", **settings}
-        self._environment = clean | {f"PAINTER__{name.upper()}": str(value) for name, value in own.items()}
+        self._environment = (
+            clean | {"OMP_NUM_THREADS": "1"} | {f"PAINTER__{name.upper()}": str(value) for name, value in own.items()}
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self.address = ""
 

@@ -200,7 +200,6 @@ def address(tmp_path_factory) -> Iterator[str]:
     async def serve() -> None:
         local = await LocalDiscord.start(tmp_path_factory.mktemp("discord"), page=people_api.routes)
         furnish(local.world)
-        local.rest.interactions.answer_seconds = 1.0
         Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = local.api_base, yarl.URL(local.gateway.url)
         async with Bot(ready) as client:
             started.append((local, client))

@@ -21,8 +21,6 @@ from engine.third_party import tokenizer
 from engine.vocabulary import Vocabulary
 
 PATCH = 2  # codes along each side of a patch
-# Where a text names no ground, so many to choose from: of more, perceptors would nearly always like the darkest best.
-OPEN_GROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,10 @@ class PriorShape:
     """Per arrangement that a text can ask for, the layouts that show it."""
     spots: tuple[tuple[tuple[int, int, int, int], ...], ...]
     """Per layout, where things stand: which of the two, which memory table (0, 1: large; 2: small), top, left."""
-    ground_shares: tuple[float, ...]
-    """How likely each ground is when the text names none."""
+    ground_kinds: tuple[tuple[float, ...], ...]
+    """Per kind of surroundings, how likely each ground is when the text names none."""
+    ground_of: tuple[int, ...]
+    """Per thing, the kind of its surroundings."""
     style_choices: tuple[tuple[int, ...], ...]
     """Per style that a text can ask for, and for none, the artists in whose hand it is painted."""
     ways: tuple[str, ...]
@@ -61,10 +61,10 @@ class PriorShape:
         """Build from a file's config."""
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in config.items() if name in known}
-        for name in ("slots", "layout_choices", "style_choices"):
+        for name in ("slots", "layout_choices", "style_choices", "ground_kinds"):
             values[name] = tuple(tuple(row) for row in values[name])
         values["spots"] = tuple(tuple(tuple(spot) for spot in spots) for spots in values["spots"])
-        values |= {name: tuple(values[name]) for name in ("ground_shares", "ways")}
+        values |= {name: tuple(values[name]) for name in ("ground_of", "ways")}
         return cls(**values)
 
 
@@ -280,14 +280,17 @@ class Prior(nn.Module):
         return Conditions(
             things=reading.things.argmax(-1).expand(count, 2),
             tints=reading.tints.argmax(-1).expand(count, 2),
-            ground=draw(shares)[torch.arange(count, device=device) % OPEN_GROUNDS],
+            # One for all: of several, perceptors would nearly always like the darkest best.
+            ground=draw(shares)[:1].expand(count),
             layout=choices.to(device)[draw(torch.ones(len(choices)))],
             style=draw(artists),
         )
 
     def _other_grounds(self, reading: Reading) -> torch.Tensor:
-        """Return the usual shares of the grounds, without those in the colour of a thing: it would not be seen."""
-        shares = torch.tensor(self.shape.ground_shares)
+        """Return the shares of the grounds that suit the first thing, without those in the colour of a thing."""
+        first = int(reading.things[0, 0].argmax())
+        kind = self.shape.ground_of[first] if first < self.shape.concepts else 0
+        shares = torch.tensor(self.shape.ground_kinds[kind])
         for tint in reading.tints.argmax(-1).flatten().tolist():
             if tint < self.shape.tints:  # the grounds begin with the tints, plain and then graded
                 shares[[tint, tint + self.shape.tints]] = 0
@@ -308,11 +311,22 @@ class Prior(nn.Module):
         return Proposals(codes, self.shape.ways[int(reading.style.argmax())])
 
 
+def memory_file(prior: Path) -> Path:
+    """Return where the memory of a prior's file is."""
+    return prior.with_name(prior.name.replace("prior", "memory"))
+
+
 def load_prior(path: Path, device: torch.device | str = "cpu") -> Prior:
-    """Read a prior's file; its `config` metadata holds `kind` and the fields of `PriorShape`."""
-    with safe_open(path, framework="pt") as handle:
-        config = json.loads(handle.metadata()["config"])
-        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    """Read a prior's file; its `config` metadata holds `kind` and the fields of `PriorShape`.
+
+    The memory, which is as large as all else together, lies in a file beside it (`memory_file`).
+    """
+    tensors: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    for file in (path, memory_file(path)):
+        with safe_open(file, framework="pt") as handle:
+            config |= json.loads(handle.metadata()["config"])
+            tensors |= {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     prior = Prior(PriorShape.of(config))
     prior.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
     return prior.to(device).eval().requires_grad_(False)

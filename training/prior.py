@@ -1,10 +1,11 @@
-"""Train the prior: `python -m training.prior encode|remember|read|paint --data FILE --work FOLDER [--config cpu|gpu]`.
+"""Train the prior: `python -m training.prior STAGE --data FILE --work FOLDER [--config cpu|gpu]`.
 
 Codes are cheap to train on and pictures are not, so `encode` turns composed pictures into codes once; `remember` does
 the same to the icons themselves; `read` trains the reader on text alone; `paint` trains the painter on the codes and
-writes the prior's file.
+writes the prior's file. `extend` gives a prior from before more things: their icons, and a reader that knows them.
 """
 
+import json
 import math
 import random
 import time
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from engine.priors import Conditions, Painter, PriorShape, Reader, to_patches
+from engine.priors import Conditions, Painter, PriorShape, Reader, memory_file, to_patches
 from training import scenes as drawn
 from training.captions import ARRANGEMENTS, STYLES
 from training.networks import Codec, load_codec, read_weights, save_weights
@@ -27,8 +28,6 @@ from training.scenes import (
     LAYOUT_NAMES,
     LAYOUTS,
     NOTHING,
-    SCENES,
-    TEXTURES,
     WAYS,
     Mix,
     Sampler,
@@ -36,11 +35,13 @@ from training.scenes import (
     SpriteBank,
 )
 from training.stages import Figures, Trainer, command_line, keep, kept, repeatable, train
+from training.surroundings import ground_kinds, kinds_of
 from training.texts import Texts, none_last
 
 ARTISTS = ("fluent-flat", "noto", "twemoji", "fluent-3d")  # the vendors it paints like
 # Which artists a style means; where a text names none, those that drew every concept.
 ARTISTS_OF = {"flat": (0, 2), "3d": (3,)}
+MEMORY = ("painter.large", "painter.small", "painter.blank")
 BEFORE = "prior-before.safetensors"  # a prior whose reader is to learn more, in the work folder
 MIX = Mix(pair=0.12, copies=0.07, tinted=0.35, ground_shares=(0.5, 0.1, 0.2, 0.2))
 
@@ -114,8 +115,6 @@ def spots_of(side: int) -> tuple[tuple[tuple[int, int, int, int], ...], ...]:
 
 def shape_of(run: PriorRun, bank: SpriteBank, side: int, codes: int, dim: int, tokens: int) -> PriorShape:
     """Return the prior's sizes for a data set and a generator."""
-    plain, scenes = len(COLOURS), len(SCENES)
-    shares = [0.6 / plain] * plain + [0.1 / plain] * plain + [0.3 / scenes] * scenes + [0.0] * len(TEXTURES)
     return PriorShape(
         concepts=len(bank.table["concepts"]),
         tints=len(COLOURS),
@@ -126,7 +125,8 @@ def shape_of(run: PriorRun, bank: SpriteBank, side: int, codes: int, dim: int, t
         slots=slot_map(side),
         layout_choices=tuple(tuple(LAYOUT_NAMES.index(name) for name in names) for names in ARRANGEMENTS.values()),
         spots=spots_of(side),
-        ground_shares=tuple(shares),
+        ground_kinds=ground_kinds(),
+        ground_of=kinds_of(bank.names()),
         side=side,
         codes=codes,
         code_width=dim,
@@ -192,18 +192,23 @@ def encode(run: PriorRun, data: Path, work: Path, device: str, minutes: float = 
         print(f"part {part} of {run.parts}, {time.monotonic() - started:.0f}s", flush=True)
 
 
-def remember(data: Path, work: Path, device: str) -> None:
-    """Write the memory: the codes of every icon of the prior's styles, at each size, on white and on black."""
+def remember(data: Path, work: Path, device: str, first: int = 0) -> None:
+    """Write the memory: the codes of every icon of the prior's styles, at each size, on white and on black.
+
+    Things before the `first` are left empty.
+    """
     bank = SpriteBank.read(data)
     codec = load_codec(work / "embedded-generator.safetensors").to(device)
     painter = drawn.Painter(bank, codec.shape.resolution, device)
     vendors, concepts = artist_vendors(bank.table), len(bank.table["concepts"])
     order = torch.tensor(remembered(bank, vendors))
+    order[: first * len(vendors)] = NOTHING
     seen: dict[str, list[torch.Tensor]] = {"one": [], "one small": [], "side by side": []}
     for name, parts in seen.items():
         for ground in ("white", "black"):
-            grids = [_codes_of(part, name, ground, codec, painter) for part in order.split(40)]
-            parts.append(torch.cat(grids))
+            each, where = order.unique(return_inverse=True)  # a picture may stand in for several artists
+            grids = [_codes_of(part, name, ground, codec, painter) for part in each.split(40)]
+            parts.append(torch.cat(grids)[where])
     side = seen["one"][0].shape[-1]
     kept = (concepts, len(vendors), -1)
     large = torch.stack([torch.stack(seen[name], 1) for name in ("one", "one small")], 1)
@@ -396,14 +401,45 @@ def export(work: Path, shape: PriorShape, painter: Painter, reader: dict[str, An
     """Join reader and painter in the prior's file."""
     tensors = {f"reader.{name}": tensor for name, tensor in reader.items()}
     tensors |= {f"painter.{name}": tensor for name, tensor in painter.state_dict().items()}
+    write_prior(work / "embedded-prior.safetensors", {**tensors, "token_rows": rows}, shape)
+
+
+def write_prior(path: Path, tensors: dict[str, torch.Tensor], shape: PriorShape) -> None:
+    """Write the prior's file, and its memory beside it."""
+    memory = {name: tensor for name, tensor in tensors.items() if name in MEMORY}
+    others = {name: tensor for name, tensor in tensors.items() if name not in MEMORY}
     config = {"kind": "prior", **asdict(shape), "ground_names": list(GROUNDS), "style_names": list(ARTISTS)}
-    save_weights(work / "embedded-prior.safetensors", {**tensors, "token_rows": rows}, config)
+    save_weights(memory_file(path), memory, {})
+    save_weights(path, others, config)
+
+
+def extend(data: Path, work: Path, device: str) -> None:
+    """Give a prior from before today's things: their icons in its memory, and the reader that knows their names.
+
+    What is painted of a thing comes from memory, so that nothing else has to learn. The generator is still the one
+    whose codes it knows; today's things begin with those that it knew.
+    """
+    before, config = read_weights(work / BEFORE)
+    reader, _ = read_weights(work / "reader.safetensors")
+    rows, known = reader.pop("token_rows"), config["concepts"]
+    if not (work / "memory.npz").exists():
+        remember(data, work, device, first=known)
+    fresh = np.load(work / "memory.npz")
+    for name in ("large", "small"):
+        codes = torch.from_numpy(fresh[name]).to(before[f"painter.{name}"].dtype)
+        before[f"painter.{name}"] = torch.cat([before[f"painter.{name}"], codes[known:]])
+    tensors = {name: tensor for name, tensor in before.items() if not name.startswith("reader.")}
+    tensors |= {f"reader.{name}": tensor for name, tensor in reader.items()} | {"token_rows": rows}
+    names = [concept["names"] for concept in json.loads(np.load(data)["table"].tobytes())["concepts"]]
+    surroundings = {"ground_kinds": ground_kinds(), "ground_of": kinds_of(names)}
+    shape = PriorShape.of({**config, **surroundings, "concepts": len(names), "tokens": len(rows)})
+    write_prior(work / "embedded-prior.safetensors", tensors, shape)
 
 
 def main() -> None:
     """Run one stage from the command line."""
     parser = command_line(__doc__, RUNS)
-    parser.add_argument("stage", choices=("encode", "remember", "read", "paint"))
+    parser.add_argument("stage", choices=("encode", "remember", "read", "paint", "extend"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     run, data, work, device = RUNS[arguments.config], arguments.data, arguments.work, arguments.device
@@ -412,6 +448,8 @@ def main() -> None:
         encode(run, data, work, device, arguments.minutes)
     elif arguments.stage == "remember":
         remember(data, work, device)
+    elif arguments.stage == "extend":
+        extend(data, work, device)
     elif arguments.stage == "read":
         train(ReadTrainer(run, data, work, device), *how, tell_every=100, save_every=500)
     else:

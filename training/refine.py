@@ -2,8 +2,9 @@
 
 The prior learns codes, so once it has begun, encoder and codebook must stay as they are; the decoder may still get
 sharper. Beside colours and edges it now has to please the first layers of the perceptor `teacher.safetensors` and,
-later, a patch adversary (Esser et al. 2021), and to see through some noise on the latents. Writes
-`refined.safetensors`; look at `refined.png` first.
+later, a patch adversary (Esser et al. 2021), and to see through some noise on the latents. With `photographs.npz` in
+the work folder (`training.large`) a fifth of the pictures are crops of these. Writes `refined.safetensors`; look at
+`refined.png` first.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from training.codec import psnr, rebuild_loss
 from training.critics import Features, adversary, apart
 from training.networks import load_codec, read_weights, save_weights
 from training.optim import MasterAdamW, schedule
+from training.photographs import Photographs
 from training.prior import MIX, artist_vendors, one_style, row_table
 from training.scenes import Mix, Painter, Sampler, SpriteBank, sheet
 from training.stages import Figures, Trainer, command_line, keep, kept, repeatable, train
@@ -57,6 +59,8 @@ class RefineTrainer(Trainer):
         mix = Mix(**{**MIX.__dict__, "drawn": 0.3})
         self.aligned = Sampler(self.bank, mix, artist_vendors(self.bank.table))
         self.loose = Sampler(self.bank, Mix(loose=True, tinted=0.2))
+        photographs = work / "photographs.npz"
+        self.photographs = Photographs(photographs, device) if photographs.exists() else None
         self.features = Features(work / "teacher.safetensors").to(device)
         self.spread = float(self.codec.codebook.std())
         self.codec.requires_grad_(False)
@@ -72,7 +76,11 @@ class RefineTrainer(Trainer):
         few = self.run.batch // 4
         scenes = one_style(self.aligned.draw(self.run.batch - few, self.generator), self.bank, self.table)
         parts = [scenes, self.loose.draw(few, self.generator)] if few else [scenes]
-        return 2 * torch.cat([self.painter.draw(part) for part in parts]) - 1
+        pictures = torch.cat([self.painter.draw(part) for part in parts])
+        if self.photographs is not None and few:
+            crops = self.photographs.crops(few, self.codec.shape.resolution, self.generator)
+            pictures = torch.cat([pictures, crops])
+        return 2 * pictures - 1
 
     def step(self) -> Figures:
         """Train on one batch."""

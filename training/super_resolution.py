@@ -5,25 +5,22 @@ since half of the small pictures are its own: what comes out of the loop is no c
 colours and their slopes alone, without an adversary: nothing may be invented.
 """
 
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional as F
 
 from engine.upscaler import FACTOR, RRDBNet
 from training.codec import psnr, rebuild_loss
 from training.networks import load_codec, read_weights, save_weights
 from training.optim import MasterAdamW, schedule
+from training.photographs import Photographs
 from training.scenes import Mix, Painter, Sampler, SpriteBank
 from training.stages import Figures, Trainer, command_line, keep, kept, repeatable, train
 
 MIX = Mix(loose=True, pair=0.1, copies=0.05, tinted=0.2, ground_shares=(0.4, 0.15, 0.25, 0.2))
-HELD_OUT = "chelsea"  # the photograph that is measured
 
 
 @dataclass(frozen=True)
@@ -50,35 +47,6 @@ RUNS = {
         net={"features": 8, "blocks": 1, "growth": 4}, steps=3, batch=2, crop=8, crops=1, side=128
     ),
 }
-
-
-class Photographs:
-    """Crops of photographs at random sizes."""
-
-    def __init__(self, path: Path, device: str) -> None:
-        packed = np.load(path)
-        self.pictures = [
-            torch.from_numpy(np.asarray(Image.open(io.BytesIO(packed[name].tobytes()))).copy())
-            .permute(2, 0, 1)
-            .to(device)
-            for name in packed.files
-            if name != HELD_OUT
-        ]
-
-    def crops(self, count: int, side: int, generator: torch.Generator) -> torch.Tensor:
-        """Return squares of photographs, (count, 3, side, side) in 0..1, whole scenes among them, half mirrored."""
-        found = []
-        for _ in range(count):
-            picture = self.pictures[int(torch.randint(len(self.pictures), (1,), generator=generator))]
-            height, width = picture.shape[1:]
-            share = float(torch.rand(1, generator=generator))
-            taken = min(height, width, round(side * (1 + 2 * share * share)))
-            top = int(torch.randint(height - taken + 1, (1,), generator=generator))
-            left = int(torch.randint(width - taken + 1, (1,), generator=generator))
-            part = picture[None, :, top : top + taken, left : left + taken].float() / 255
-            part = F.interpolate(part, (side, side), mode="bilinear", antialias=True)
-            found.append(part.flip(3) if torch.rand(1, generator=generator) < 0.5 else part)
-        return torch.cat(found)
 
 
 class SuperResolutionTrainer(Trainer):

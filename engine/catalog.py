@@ -17,7 +17,7 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-Kind = Literal["generator", "perceptor"]
+Kind = Literal["generator", "perceptor", "upscaler"]
 
 _ATTEMPTS = 4
 _PAUSE = 1.0  # seconds before the second attempt; doubled for each further one
@@ -77,8 +77,8 @@ class Model:
 def catalogue() -> Mapping[str, Model]:
     """Return every model that can be fetched, by name."""
     listed = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
-    kinds: tuple[tuple[Kind, str], ...] = (("generator", "generators"), ("perceptor", "perceptors"))
-    return {name: _model(name, kind, entry) for kind, group in kinds for name, entry in listed[group].items()}
+    kinds: tuple[Kind, ...] = ("generator", "perceptor", "upscaler")
+    return {name: _model(name, kind, entry) for kind in kinds for name, entry in listed[f"{kind}s"].items()}
 
 
 def _model(name: str, kind: Kind, entry: dict[str, Any]) -> Model:

@@ -77,6 +77,16 @@ def read_clip(path: Path) -> Checkpoint:
     return {}, {name: tensor for name, tensor in tensors.items() if name not in _CLIP_NUMBERS}
 
 
+def read_upscaler(path: Path) -> Checkpoint:
+    """Read the averaged tensors of Real-ESRGAN's .pth, running no code in it; raise `BadCheckpointError`."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = saved.get("params_ema", saved.get("params"))
+        return {}, {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
+    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, TypeError, ValueError) as error:
+        raise BadCheckpointError(f"{path} is not an upscaler's checkpoint; delete it and fetch it again.") from error
+
+
 def read_safetensors(path: Path) -> Checkpoint:
     """Read the JSON that the file's metadata holds under "config", and the tensors, mapped rather than read.
 

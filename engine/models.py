@@ -3,15 +3,25 @@
 from pathlib import Path
 
 from engine import catalog
-from engine.checkpoints import BadCheckpointError, Checkpoint, converted, read_clip, read_safetensors, read_vqgan
+from engine.checkpoints import (
+    BadCheckpointError,
+    Checkpoint,
+    converted,
+    read_clip,
+    read_safetensors,
+    read_upscaler,
+    read_vqgan,
+)
 from engine.devices import Device
 from engine.generators import VQGAN, assemble_vqgan, build_vqgan
 from engine.perceptors import Perceptor, build_perceptor, config_of, whole_vocabulary
 from engine.priors import Prior, load_prior
+from engine.upscaler import Upscaler, build_upscaler
 from engine.vocabulary import Vocabulary, shipped_vocabulary
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "models"
 VOCABULARY = "embedded-vocabulary.json"
+PUBLISHED_UPSCALER = "real-esrgan-x4plus"
 
 
 def embedded_vocabulary(folder: Path = EMBEDDED) -> Vocabulary | None:
@@ -30,6 +40,7 @@ class ModelStore:
         self._generators: dict[str, VQGAN] = {}
         self._perceptors: dict[str, Perceptor] = {}
         self._priors: dict[str, Prior] = {}
+        self._upscalers: dict[str, Upscaler] = {}
 
     def generator(self, name: str) -> VQGAN:
         """Return the generator `name`; raise `UnknownModelError`, `ModelMissingError` or `BadCheckpointError`."""
@@ -50,6 +61,20 @@ class ModelStore:
             self._priors[name] = load_prior(path, self.device.torch_device)
             self._priors[name].vocabulary = self.vocabulary()
         return self._priors.get(name)
+
+    def upscaler(self, generator: str) -> Upscaler:
+        """Return what enlarges the pictures of a generator: its pair's own, or the published one.
+
+        Raise `ModelMissingError` or `BadCheckpointError`.
+        """
+        name = generator if generator == "embedded" else PUBLISHED_UPSCALER
+        if name not in self._upscalers:
+            if name == "embedded":
+                _, tensors = read_safetensors(self.embedded / "embedded-upscaler.safetensors")
+            else:
+                _, tensors = self._published(catalog.find(name, "upscaler"))
+            self._upscalers[name] = build_upscaler(tensors, self.device)
+        return self._upscalers[name]
 
     def vocabulary(self) -> Vocabulary | None:
         """Return what the embedded networks know, where that is written down."""
@@ -81,6 +106,8 @@ class ModelStore:
         def read() -> Checkpoint:
             if model.kind == "perceptor":
                 return read_clip(paths[0])
+            if model.kind == "upscaler":
+                return read_upscaler(paths[0])
             config, checkpoint = paths
             vqgan = read_vqgan(checkpoint, config)
             try:

@@ -89,6 +89,7 @@ class Painting:
         self._recorder = Recorder(self._rngs)
         self._penalty_weights = [torch.zeros((), device=self._device) for _ in spec.penalties]
         self._edit = self._read_edit()
+        self._upscaler = models.upscaler(spec.generator) if spec.upscale > 1 else None
         self._in_logits = bool(spec.edit_from) and self._vqgan.kind == "gumbel"
         """Whether z is what a Gumbel VQGAN makes logits of, sampled at each step (EleutherAI's editing notebook)."""
         self._set_prompts(spec.prompts)
@@ -233,6 +234,11 @@ class Painting:
         return read_edit(self.spec, height, width, [guide.perceptor for guide in self._guides], self._device)
 
     # While it runs
+
+    def enlarged(self, picture: Image.Image) -> Image.Image:
+        """Return a finished picture as large as `upscale` asks for."""
+        upscaler = self._upscaler
+        return picture if upscaler is None else upscaler.enlarged(picture, self.spec.upscale * max(picture.size))
 
     def steer(self, prompts: tuple[Prompt, ...]) -> None:
         """Go on from here towards other prompts."""

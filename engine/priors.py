@@ -257,6 +257,7 @@ class Prior(nn.Module):
             self._row_of = {token: row for row, token in enumerate(self.token_rows.tolist())}
         unknown = self.shape.tokens
         text = text if self.vocabulary is None else self.vocabulary.read(text)
+        text = text if " " in text.strip() else f"a {text}"  # captions nearly always say more than one word
         rows = [self._row_of.get(token, unknown) for token in tokenizer().encode(text)][: self.shape.context]
         return (rows or [unknown]) + [unknown + 1] * (self.shape.context - max(1, len(rows)))
 

@@ -127,6 +127,9 @@ class PaintingSpec(_Numbers):
     coarse: float = Field(default=0.0, ge=0, lt=1)
     """Share of the steps painted at half size first."""
 
+    upscale: int = Field(default=1, ge=1, le=4)
+    """How many times larger the finished picture is made by super-resolution; published generators need its model."""
+
     @property
     def seeds(self) -> tuple[int, ...]:
         """Return the seed of each picture: `seed`, `seed + 1` and so on."""

@@ -17,7 +17,7 @@ from engine.devices import Device
 
 FACTOR = 4
 RESIDUAL = 0.2  # of each branch's output (ESRGAN, section 3.1)
-TILE, MARGIN = 192, 16  # pixels of the small picture that are enlarged at once, and around them to be seen
+TILE, MARGIN = 192, 8  # pixels of the small picture that are enlarged at once, and around them to be seen
 
 
 class DenseBlock(nn.Module):
@@ -83,16 +83,14 @@ class Upscaler:
     def enlarge(self, picture: Tensor) -> Tensor:
         """Map a picture (1, 3, h, w) in [0, 1] to (1, 3, 4 h, 4 w) in [0, 1], fp32, tile by tile."""
         height, width = picture.shape[-2:]
+        picture = F.pad(picture, (MARGIN,) * 4, mode="replicate")  # or the rim would be drawn as on black
         result = picture.new_empty(1, 3, FACTOR * height, FACTOR * width, dtype=torch.float32)
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
                 bottom, right = min(top + TILE, height), min(left + TILE, width)
-                y, x = max(0, top - MARGIN), max(0, left - MARGIN)
-                seen = picture[:, :, y : bottom + MARGIN, x : right + MARGIN]
-                made = self._run(seen)[
-                    :, :, FACTOR * (top - y) : FACTOR * (bottom - y), FACTOR * (left - x) : FACTOR * (right - x)
-                ]
-                result[:, :, FACTOR * top : FACTOR * bottom, FACTOR * left : FACTOR * right] = made
+                made = self._run(picture[:, :, top : bottom + 2 * MARGIN, left : right + 2 * MARGIN])
+                inside = made[:, :, FACTOR * MARGIN : -FACTOR * MARGIN, FACTOR * MARGIN : -FACTOR * MARGIN]
+                result[:, :, FACTOR * top : FACTOR * bottom, FACTOR * left : FACTOR * right] = inside
         return result
 
     def _run(self, seen: Tensor) -> Tensor:
@@ -100,18 +98,17 @@ class Upscaler:
         return self._net(small).float().clamp(0, 1).to(seen.device)
 
     def enlarged(self, image: Image.Image, side: int) -> Image.Image:
-        """Return an image whose longer side has `side` pixels, enlarged four times at most; a larger one as it is."""
-        longer = max(image.size)
-        if longer >= side:
+        """Enlarge an image by the least whole factor that makes its longer side at least `side` pixels; 0: never."""
+        factor = -(-side // max(image.size))
+        if factor <= 1:
             return image
         values = torch.frombuffer(bytearray(image.convert("RGB").tobytes()), dtype=torch.uint8)
         picture = values.view(1, image.height, image.width, 3).permute(0, 3, 1, 2).float() / 255
         made = self.enlarge(picture)[0].mul(255).round().byte().permute(1, 2, 0).contiguous()
         large = Image.fromarray(made.numpy())
-        if side >= FACTOR * longer:
+        if factor == FACTOR:
             return large
-        size = (max(1, round(image.width * side / longer)), max(1, round(image.height * side / longer)))
-        return large.resize(size, Image.Resampling.LANCZOS)
+        return large.resize((factor * image.width, factor * image.height), Image.Resampling.LANCZOS)
 
 
 def build_upscaler(tensors: Mapping[str, Tensor], device: Device) -> Upscaler:

@@ -28,6 +28,23 @@ UNTRAINED = ("held-out",)  # vendors whose pictures the pair never saw
 PROMPTS = Path(__file__).with_name("sheet_prompts.txt")
 
 
+@dataclass(frozen=True)
+class Data:
+    """The packed file, or of its things so many, the first: those that an earlier pair knew."""
+
+    path: Path
+    things: int | None = None
+
+    def bank(self, roles: tuple[str, ...]) -> SpriteBank:
+        """Read the icons of the vendors of some roles."""
+        bank = SpriteBank.read(self.path, roles)
+        if self.things is None:
+            return bank
+        table = {**bank.table, "concepts": bank.table["concepts"][: self.things]}
+        rows = bank.concept < self.things
+        return SpriteBank(bank.pixels[rows], bank.half[rows], bank.concept[rows], bank.vendor[rows], table)
+
+
 def pictures_of(bank: SpriteBank, seed: int, tinted: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Compose every icon of a bank once, alone on a random plain ground: pictures in 0..1 and concepts."""
     sampler = Sampler(bank, Mix(pair=0, copies=0, tinted=tinted, ground_shares=(1, 0, 0, 0)))
@@ -37,9 +54,9 @@ def pictures_of(bank: SpriteBank, seed: int, tinted: float = 0.0) -> tuple[torch
 
 
 @torch.no_grad()
-def rebuild(data: Path, models: ModelStore, out: Path) -> dict[str, float]:
+def rebuild(data: Data, models: ModelStore, out: Path) -> dict[str, float]:
     """Return the PSNR of reconstructions of vendors never trained on, and show some."""
-    pictures, _ = pictures_of(SpriteBank.read(data, UNTRAINED), 0)
+    pictures, _ = pictures_of(data.bank(UNTRAINED), 0)
     pick = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))[:96]
     generator = models.generator("embedded")
     made = torch.cat(
@@ -52,10 +69,10 @@ def rebuild(data: Path, models: ModelStore, out: Path) -> dict[str, float]:
 
 
 @torch.no_grad()
-def retrieval(data: Path, models: ModelStore) -> dict[str, float]:
+def retrieval(data: Data, models: ModelStore) -> dict[str, float]:
     """Return R@1 and R@5 from pictures of vendors never trained on to the names of all concepts."""
     perceptor = models.perceptor("embedded")
-    bank = SpriteBank.read(data, UNTRAINED)
+    bank = data.bank(UNTRAINED)
     pictures, concepts = pictures_of(bank, 0)
     texts = [names[0] for names in bank.names()]
     words = perceptor.encode_text([f"{'an' if text[0] in 'aeiou' else 'a'} {text}" for text in texts])
@@ -149,12 +166,12 @@ def thing_colour(picture: torch.Tensor) -> str:
 
 
 @torch.no_grad()
-def colours(data: Path, models: ModelStore) -> dict[str, float]:
+def colours(data: Data, models: ModelStore) -> dict[str, float]:
     """Return how often the measure of a thing's colour is right where the colour is known.
 
     On recoloured icons themselves, on their reconstructions by the generator.
     """
-    bank = SpriteBank.read(data)
+    bank = data.bank(("train",))
     vendors = tuple(range(len(bank.table["vendors"])))
     sampler = Sampler(bank, Mix(pair=0, copies=0, tinted=1, ground_shares=(1, 0, 0, 0)), vendors)
     scenes = sampler.draw(1200, torch.Generator().manual_seed(0))
@@ -190,13 +207,13 @@ def tasks(bank: SpriteBank, count: int, seeds: int) -> Iterator[tuple[int, int, 
             yield concept, seed, f"{article} {name} on {shown} {ground} background", ground, tint
 
 
-def paint(data: Path, models: ModelStore, work: Path, way: Way, job: Job) -> dict[str, float]:
+def paint(data: Data, models: ModelStore, work: Path, way: Way, job: Job) -> dict[str, float]:
     """Paint many concepts, with the loop and without it, and let the judge name them; goes on where it was stopped."""
     judge = load_judge(work / "judge.pt")
     folder = work / "judged"
     folder.mkdir(exist_ok=True)
     done = {record["task"] for record in records(folder)}
-    every = list(enumerate(tasks(SpriteBank.read(data, ("train",)), job.concepts, job.seeds)))
+    every = list(enumerate(tasks(data.bank(("train",)), job.concepts, job.seeds)))
     random.Random(0).shuffle(every)  # concepts go by kind: what is done at any time should be a fair sample
     every.sort(key=lambda one: one[1][1])  # each concept's first seed before all second ones
     for i, (concept, seed, prompt, ground, tint) in every[job.part :: job.parts]:
@@ -244,12 +261,12 @@ def summary(found: list[dict[str, Any]]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def ceiling(data: Path, judge_path: Path, models: ModelStore) -> dict[str, float]:
+def ceiling(data: Data, judge_path: Path, models: ModelStore) -> dict[str, float]:
     """Return how often the judge names real icons of the training vendors, and some as the generator rebuilds them.
 
     More than the latter no painter can reach whose pictures come out of that generator.
     """
-    pictures, concepts = pictures_of(SpriteBank.read(data, ("train",)), 1)
+    pictures, concepts = pictures_of(data.bank(("train",)), 1)
     judge, generator = load_judge(judge_path), models.generator("embedded")
     pick = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(1))[:400]
     rebuilt = torch.cat([generator.decode(generator.quantise(generator.encode(p))) for p in pictures[pick].split(8)])
@@ -285,6 +302,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="where the judge is and the sheets go")
     parser.add_argument("--models", type=Path, default=EMBEDDED)
+    parser.add_argument("--things", type=int, help="of the data's things only so many, the first")
     parser.add_argument("--concepts", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--part", type=int, default=0, help="which of --parts to paint, for several processes")
@@ -298,7 +316,7 @@ def main() -> None:
     models = ModelStore(arguments.models, pick_device(), arguments.models)
     torch.set_num_threads(arguments.threads)
     way = Way(arguments.preset, arguments.changes, arguments.loop_every)
-    data, work = arguments.data, arguments.work
+    data, work = Data(arguments.data, arguments.things), arguments.work
     job = Job(arguments.concepts, arguments.seeds, arguments.part, arguments.parts)
     figures = {
         "rebuild": lambda: rebuild(data, models, work),

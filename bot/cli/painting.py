@@ -67,7 +67,7 @@ def _paint(
                 break
     for notice in painting.notices[printed:]:
         console.print(notice, markup=False)
-    path = _save(painting.picture(), path, spec, console)
+    path = _save(painting.enlarged(painting.picture()), path, spec, console)
     if painting.step < spec.steps:
         console.print(f"Stopped at step {painting.step} of {spec.steps}; the picture so far is saved.")
     return path, painting.is_finished

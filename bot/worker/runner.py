@@ -248,7 +248,7 @@ class JobRun:
         # It may have been steered away from words that are not known.
         before = (one for one in self._notices if not (self._steered and one.startswith(UNKNOWN_WORDS)))
         said = dict.fromkeys((*before, *painting.notices, *notices))
-        png, latent = encode_png(picture, self._spec), painting.encode_latent()
+        png, latent = encode_png(painting.enlarged(picture), self._spec), painting.encode_latent()
         return Painted(self._job_id, png, latent, self._seconds(), painting.step, tuple(said))
 
     def _seconds(self) -> float:

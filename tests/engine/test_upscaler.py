@@ -1,9 +1,14 @@
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
 
 from engine import upscaler
+from engine.catalog import ModelMissingError
+from engine.checkpoints import BadCheckpointError, read_upscaler
 from engine.devices import pick_device
+from engine.models import ModelStore
 from engine.upscaler import FACTOR, RRDBNet, Upscaler, build_upscaler, sizes_of
 
 
@@ -32,12 +37,12 @@ def test_tiles_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Upscaler(net, device).enlarge(picture)
     assert whole.shape == (1, 3, FACTOR * 50, FACTOR * 70)
     monkeypatch.setattr(upscaler, "TILE", 24)
-    torch.testing.assert_close(Upscaler(net, device).enlarge(picture), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(Upscaler(net, device).enlarge(picture), whole, atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize(
     ("size", "side", "result"),
-    [((16, 8), 64, (64, 32)), ((16, 8), 40, (40, 20)), ((16, 8), 500, (64, 32)), ((16, 8), 16, (16, 8))],
+    [((16, 8), 64, (64, 32)), ((16, 8), 40, (48, 24)), ((16, 8), 100, (112, 56)), ((16, 8), 16, (16, 8))],
 )
 def test_sizes(size: tuple[int, int], side: int, result: tuple[int, int]) -> None:
     scaler = Upscaler(small_net(), pick_device("cpu", "fp32"))
@@ -49,3 +54,29 @@ def test_tensors_come_back_as_the_network_they_are_of() -> None:
     again = build_upscaler(net.state_dict(), device)
     picture = torch.rand(1, 3, 12, 12)
     torch.testing.assert_close(again.enlarge(picture), Upscaler(net, device).enlarge(picture))
+
+
+def test_real_esrgans_file_is_read_without_running_its_code(tmp_path: Path) -> None:
+    net = small_net(5)
+    torch.save(
+        {"params": small_net(6).state_dict(), "params_ema": net.state_dict()}, tmp_path / "RealESRGAN_x4plus.pth"
+    )
+    models = ModelStore(tmp_path, pick_device("cpu", "fp32"))
+    picture = torch.rand(1, 3, 8, 8)
+    made = models.upscaler("imagenet-16384").enlarge(picture)
+    torch.testing.assert_close(made, Upscaler(net, models.device).enlarge(picture))
+    assert (tmp_path / "RealESRGAN_x4plus.safetensors").exists()
+
+    class Harmful:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (tmp_path.joinpath("ran").write_text, ("yes",))
+
+    torch.save({"params_ema": {"weight": Harmful()}}, tmp_path / "bad.pth")
+    with pytest.raises(BadCheckpointError, match="fetch it again"):
+        read_upscaler(tmp_path / "bad.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_published_generator_asks_for_the_published_network(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissingError, match="models fetch real-esrgan-x4plus"):
+        ModelStore(tmp_path, pick_device("cpu", "fp32")).upscaler("imagenet-16384")

@@ -420,6 +420,7 @@ def extend(data: Path, work: Path, device: str) -> None:
     whose codes it knows; today's things begin with those that it knew.
     """
     before, config = read_weights(work / BEFORE)
+    before |= read_weights(memory_file(work / BEFORE))[0]
     reader, _ = read_weights(work / "reader.safetensors")
     rows, known = reader.pop("token_rows"), config["concepts"]
     if not (work / "memory.npz").exists():

@@ -159,7 +159,7 @@ class Admin(
 
     async def _own(self, interaction: discord.Interaction[Any]) -> GuildSettings:
         assert interaction.guild_id is not None
-        return await self.bot.queue.ledger.guild_settings(interaction.guild_id)
+        return await self.bot.queue.preferences.guild(interaction.guild_id)
 
     async def _change(self, interaction: discord.Interaction[Any], **changes: Any) -> None:
         """Change what is named and show everything."""

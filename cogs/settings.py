@@ -41,8 +41,8 @@ class PersonalSettings(commands.Cog, name="Settings"):
         reset: bool = False,
     ) -> None:
         """See and change your own defaults."""
-        ledger = self.bot.queue.ledger
-        mine = UserSettings() if reset else await ledger.user_settings(interaction.user.id)
+        preferences = self.bot.queue.preferences
+        mine = UserSettings() if reset else await preferences.user(interaction.user.id)
         changes: dict[str, Any] = {}
         if preset is not None:
             changes["preset"] = preset
@@ -54,7 +54,7 @@ class PersonalSettings(commands.Cog, name="Settings"):
             changes["notify"] = notify
         mine = mine.model_copy(update=changes)
         if changes or reset:
-            await ledger.save_user_settings(interaction.user.id, mine)
+            await preferences.save_user(interaction.user.id, mine)
         view = note("⚙️ Your settings", _lines(mine), content.GREEN if changes or reset else content.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)
 

@@ -43,7 +43,7 @@ class World:
         self.settings = settings
         self.bot = PaintingBot(settings)
         self.env = Env(self.bot, check_errors=False, settle_timeout=30.0)
-        self.guild: GuildHandle = self.env.create_guild("Atelier")
+        self.guild: GuildHandle = self.env.create_guild("Server")
         self.channel: ChannelHandle = self.guild.create_text_channel("paintings")
         self.alice: MemberActor = self.guild.add_member(self.env.create_user("alice"))
         self.bob: MemberActor = self.guild.add_member(self.env.create_user("bob"))

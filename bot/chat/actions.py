@@ -69,7 +69,7 @@ class Actions:
 
     async def follow_up(self, person: Person, action: str, job: Job, key: int) -> Request:
         """Make the request for a picture made from `job`; raise `Refusal` when what it needs is gone."""
-        preferences = await self._queue.ledger.user_settings(person.requester.user_id)
+        preferences = await self._queue.preferences.user(person.requester.user_id)
         return Request(
             interaction_id=key,
             kind=FOLLOW_UPS[action],
@@ -121,7 +121,7 @@ class Actions:
         person.require_control(job)
         images = tuple(prompt for prompt in job.spec.prompts if prompt.kind == "image")
         prompts = (*parse_prompts(text), *images)
-        guild = await self._queue.guild_settings(person.requester.guild_id)
+        guild = await self._queue.preferences.guild_in_effect(person.requester.guild_id)
         if (sentence := refusal_by_moderation(person.requester, text, guild, self._settings.moderation)) is not None:
             raise Refusal(sentence)
         if not await self._queue.steer(job.id, prompts):

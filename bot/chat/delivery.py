@@ -65,7 +65,7 @@ class Delivery:
         """Post how `job` ended and record that in the ledger; `lost`: its message cannot be edited."""
         body = content_of_end(job)
         upload = await self._upload(job)
-        message = await self._tell(job, body, upload, lost)
+        message = await self._post(job, body, upload, lost)
         if message is None:  # /show has it
             await self._queue.mark_delivered(job.id)
             return
@@ -99,14 +99,14 @@ class Delivery:
         gone = upload is None and job.state in {JobState.RENDERED, JobState.DELIVERED}
         return content.gone(job) if gone else content_of_end(job), upload
 
-    async def _tell(self, job: Job, body: MessageContent, upload: Upload | None, lost: bool) -> discord.Message | None:
+    async def _post(self, job: Job, body: MessageContent, upload: Upload | None, lost: bool) -> discord.Message | None:
         """Show `body` in the job's message or in a new one; return that message, None when no way is left."""
         edit = () if lost or not self._editable(job) else (self._edit,)
         while True:
             outage = False
             for way in (*edit, self._reply, self._write_to_requester):
                 try:
-                    return await self._tell_by(way, job, body, upload)
+                    return await self._post_by(way, job, body, upload)
                 except BROKEN as error:
                     outage = outage or may_pass(error) or token_refused(error)
                     if token_refused(error):
@@ -116,7 +116,7 @@ class Delivery:
                 return None
             await asyncio.sleep(_OUTAGE_SECONDS)
 
-    async def _tell_by(self, way: _Way, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
+    async def _post_by(self, way: _Way, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
         """Post by one way; halve the file as long as Discord finds it too large."""
         while True:
             try:

@@ -55,8 +55,8 @@ class Intake:
 
         Raises `Refusal`, `BadPromptError` or `BadSpecError`.
         """
-        guild = await self._queue.guild_settings(person.requester.guild_id)
-        user = await self._queue.ledger.user_settings(person.requester.user_id)
+        guild = await self._queue.preferences.guild_in_effect(person.requester.guild_id)
+        user = await self._queue.preferences.user(person.requester.user_id)
         models = self._settings.models
         spec = painting_spec(with_flags(options), defaults_for(user, guild, models), models)
         require_allowed(spec, models, self._settings.limits)
@@ -67,7 +67,7 @@ class Intake:
     ) -> Request:
         """Make the request of a command."""
         requester = person_of(interaction).requester
-        preferences = await self._queue.ledger.user_settings(requester.user_id)
+        preferences = await self._queue.preferences.user(requester.user_id)
         return Request(
             interaction_id=interaction.id,
             kind=kind,

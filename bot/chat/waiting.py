@@ -138,7 +138,7 @@ class WaitingMessages:
         return bool(wrong)
 
     async def _current(self, job: Job, estimate: Estimate | None) -> _Shown:
-        if (await self._queue.guild_settings(job.guild_id)).paused:
+        if (await self._queue.preferences.guild_in_effect(job.guild_id)).paused:
             return _Shown(_HELD, None)
         if estimate is None or estimate.seconds == 0:  # it has begun, or will in a moment
             return _Shown(0, None)

@@ -7,10 +7,10 @@ PERIOD = 0.25
 """Seconds between two looks."""
 
 
-async def watch_lag(tell: Callable[[float], object], period: float = PERIOD) -> None:
+async def watch_lag(report: Callable[[float], object], period: float = PERIOD) -> None:
     """Report, until cancelled, by how many seconds each wake-up of the loop was late."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + period
         await asyncio.sleep(period)
-        tell(max(0.0, loop.time() - due))
+        report(max(0.0, loop.time() - due))

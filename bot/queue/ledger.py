@@ -14,7 +14,6 @@ from typing import Any
 from bot.jobs import COMES_FROM, Job, JobState, Request, cost_key, new_job_id
 from bot.queue.admission import over_cap
 from bot.queue.database import Database
-from bot.queue.preferences import GuildSettings, UserSettings
 from bot.queue.scheduler import Waiting
 from bot.refusals import Refusal
 from engine.prompts import Prompt
@@ -35,10 +34,10 @@ _STAMPS = {
 
 
 class Ledger:
-    """Read and write jobs, messages, step times and preferences. No other class uses SQL."""
+    """Read and write jobs, their messages and step times."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
+        self.database = database
         self._clock = clock
 
     @classmethod
@@ -48,7 +47,7 @@ class Ledger:
 
     async def close(self) -> None:
         """Close the file."""
-        await self._database.close()
+        await self.database.close()
 
     # Jobs
 
@@ -57,10 +56,10 @@ class Ledger:
 
         Raises `Refusal` for a new job of somebody with `cap` unfinished ones.
         """
-        async with self._database.transaction():
-            rows = await self._database.read("SELECT * FROM jobs WHERE interaction_id = ?", (request.interaction_id,))
+        async with self.database.transaction():
+            rows = await self.database.read("SELECT * FROM jobs WHERE interaction_id = ?", (request.interaction_id,))
             if not rows and request.once:
-                rows = await self._database.read(
+                rows = await self.database.read(
                     f"SELECT * FROM jobs WHERE user_id = ? AND parent_id IS ? AND kind = ? AND state IN {_UNFINISHED}",
                     (request.user_id, request.parent_id, request.kind),
                 )
@@ -68,7 +67,7 @@ class Ledger:
                 return _job(rows[0]), False
             if cap is not None and (count := await self.unfinished(user_id=request.user_id)) >= cap:
                 raise Refusal(over_cap(count, cap))
-            rows = await self._database.read(
+            rows = await self.database.read(
                 "INSERT INTO jobs (id, interaction_id, kind, spec, steps, cost_key, prompt, user_id, guild_id,"
                 " channel_id, parent_id, notify, notices, created_at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
@@ -121,12 +120,12 @@ class Ledger:
 
     async def counts(self) -> dict[JobState, int]:
         """Count the jobs in each state."""
-        rows = await self._database.read("SELECT state, count(*) FROM jobs GROUP BY state")
+        rows = await self.database.read("SELECT state, count(*) FROM jobs GROUP BY state")
         return dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in rows}
 
     async def unfinished(self, *, user_id: int | None = None, guild_id: int | None = None) -> int:
         """Count the queued and running jobs: all, or one user's, or one guild's."""
-        rows = await self._database.read(
+        rows = await self.database.read(
             f"SELECT count(*) FROM jobs WHERE state IN {_UNFINISHED}"
             " AND (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR guild_id = ?2)",
             (user_id, guild_id),
@@ -148,15 +147,15 @@ class Ledger:
 
         With `attempt`, only if that is the job's latest start.
         """
-        async with self._database.transaction():
+        async with self.database.transaction():
             return await self._transition(job_id, state, error, step, seconds, notices, attempt)
 
     async def claim(self, job_id: str) -> bool:
         """Take a queued job for painting and count its user as served; return False when somebody else was faster."""
-        async with self._database.transaction():
+        async with self.database.transaction():
             if not await self._transition(job_id, JobState.RUNNING):
                 return False
-            await self._database.read(
+            await self.database.read(
                 "INSERT INTO served (user_id, turn)"
                 " SELECT user_id, (SELECT coalesce(max(turn), 0) + 1 FROM served) FROM jobs WHERE id = ?"
                 " ON CONFLICT (user_id) DO UPDATE SET turn = excluded.turn",
@@ -175,7 +174,7 @@ class Ledger:
         attempt: int | None = None,
     ) -> bool:
         sources = COMES_FROM[state]
-        rows = await self._database.read(
+        rows = await self.database.read(
             f"UPDATE jobs SET state = ?, {_STAMPS[state]}, error = coalesce(?, error), step = coalesce(?, step),"
             " seconds = coalesce(?, seconds), notices = coalesce(?, notices)"
             " WHERE id = ? AND attempts = coalesce(?, attempts)"
@@ -196,7 +195,7 @@ class Ledger:
 
     async def fail_unreadable(self) -> None:
         """Fail the unfinished jobs whose spec this version does not read: nobody could ever paint them."""
-        for row in await self._database.read(f"SELECT id, spec FROM jobs WHERE state IN {_UNFINISHED}"):
+        for row in await self.database.read(f"SELECT id, spec FROM jobs WHERE state IN {_UNFINISHED}"):
             try:
                 PaintingSpec.from_json(row["spec"])
             except BadSpecError:
@@ -206,75 +205,73 @@ class Ledger:
 
     async def attach_message(self, job_id: str, channel_id: int, message_id: int, *, current: bool = True) -> None:
         """Note that a message shows the job; `current`: it is the one that is edited from now on."""
-        async with self._database.transaction():
-            await self._database.read(
+        async with self.database.transaction():
+            await self.database.read(
                 "INSERT INTO messages (message_id, channel_id, job_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 (message_id, channel_id, job_id),
             )
             if current:
-                await self._database.read(
+                await self.database.read(
                     "UPDATE jobs SET channel_id = ?, message_id = ? WHERE id = ?", (channel_id, message_id, job_id)
                 )
 
     async def mark_announced(self, job_id: str) -> None:
         """Note that the channel shows how a failed or cancelled job ended."""
-        await self._database.write(
+        await self.database.write(
             "UPDATE jobs SET delivered_at = ? WHERE id = ? AND state IN ('failed', 'cancelled')",
             (self._clock(), job_id),
         )
 
     async def note_start(self, job_id: str) -> None:
         """Count one more start of a running job, which goes on after its painter ended."""
-        await self._database.write(
+        await self.database.write(
             "UPDATE jobs SET attempts = attempts + 1 WHERE id = ? AND state = 'running'", (job_id,)
         )
 
     async def is_current(self, job_id: str, attempt: int) -> bool:
         """Tell whether a job is running, and in this of its starts."""
         sql = "SELECT 1 FROM jobs WHERE id = ? AND state = 'running' AND attempts = ?"
-        return bool(await self._database.read(sql, (job_id, attempt)))
+        return bool(await self.database.read(sql, (job_id, attempt)))
 
     async def note_progress(self, job_id: str, step: int, attempt: int) -> None:
         """Note the step that a checkpoint holds: the job's starts so far no longer count against it."""
-        await self._database.write(
+        await self.database.write(
             "UPDATE jobs SET step = ?, forgiven = attempts WHERE id = ? AND state = 'running' AND attempts = ?",
             (step, job_id, attempt),
         )
 
     async def note_orderly_end(self) -> None:
         """Hold no start against the running jobs: the process ends as it should."""
-        await self._database.write("UPDATE jobs SET forgiven = attempts WHERE state = 'running'")
+        await self.database.write("UPDATE jobs SET forgiven = attempts WHERE state = 'running'")
 
     async def note_steer(self, job_id: str, prompts: tuple[Prompt, ...], text: str) -> PaintingSpec | None:
         """Give an unfinished job other prompts; return its new spec, or None when it is too late."""
-        async with self._database.transaction():
-            rows = await self._database.read(
-                f"SELECT spec FROM jobs WHERE id = ? AND state IN {_UNFINISHED}", (job_id,)
-            )
+        async with self.database.transaction():
+            rows = await self.database.read(f"SELECT spec FROM jobs WHERE id = ? AND state IN {_UNFINISHED}", (job_id,))
             if not rows:
                 return None
             spec = PaintingSpec.from_json(rows[0]["spec"]).but(prompts=prompts)
-            await self._database.read(
+            await self.database.read(
                 "UPDATE jobs SET spec = ?, prompt = ? WHERE id = ?", (spec.to_json(), text, job_id)
             )
             return spec
 
     async def note_smaller(self, job_id: str, width: int, height: int, notices: Iterable[str], attempt: int) -> None:
         """Note that a running job is painted at another size, from its first step on."""
-        async with self._database.transaction():
-            rows = await self._database.read(
+        async with self.database.transaction():
+            rows = await self.database.read(
                 "SELECT spec FROM jobs WHERE id = ? AND state = 'running' AND attempts = ?", (job_id, attempt)
             )
             if rows:
                 spec = PaintingSpec.from_json(rows[0]["spec"]).but(width=width, height=height)
-                await self._database.read(
+                await self.database.read(
                     "UPDATE jobs SET spec = ?, cost_key = ?, notices = ?, step = 0 WHERE id = ?",
                     (spec.to_json(), cost_key(spec), json.dumps(list(notices)), job_id),
                 )
 
     async def forget_before(self, moment: float, kept: Iterable[str]) -> int:
         """Delete the jobs announced before `moment` (unix seconds), but for those in `kept`; return how many."""
-        rows = await self._database.write(
+        rows = await self.database.write(
             "DELETE FROM jobs WHERE state IN ('delivered', 'cancelled', 'failed') AND delivered_at < ?"
             " AND id NOT IN (SELECT value FROM json_each(?)) RETURNING id",
             (moment, json.dumps(list(kept))),
@@ -285,57 +282,28 @@ class Ledger:
 
     async def waiting(self) -> list[Waiting]:
         """List what the scheduler needs to know of the queued jobs, oldest first."""
-        rows = await self._database.read(
+        rows = await self.database.read(
             "SELECT id, user_id, guild_id, kind, steps, cost_key FROM jobs WHERE state = 'queued' ORDER BY seq"
         )
         return [Waiting(*row) for row in rows]
 
     async def served(self) -> dict[int, int]:
         """Tell each user's latest turn; a higher number is later."""
-        return {row["user_id"]: row["turn"] for row in await self._database.read("SELECT * FROM served")}
+        return {row["user_id"]: row["turn"] for row in await self.database.read("SELECT * FROM served")}
 
     async def step_times(self) -> dict[str, float]:
         """Tell the seconds per step measured so far, by `cost_key`."""
-        return {row["cost_key"]: row["seconds"] for row in await self._database.read("SELECT * FROM step_times")}
+        return {row["cost_key"]: row["seconds"] for row in await self.database.read("SELECT * FROM step_times")}
 
     async def note_step_time(self, cost_key: str, seconds: float) -> None:
         """Remember the seconds per step of paintings with this `cost_key`."""
-        await self._database.write("INSERT OR REPLACE INTO step_times VALUES (?, ?)", (cost_key, seconds))
-
-    # Preferences
-
-    async def guild_settings(self, guild_id: int) -> GuildSettings:
-        """Return a guild's overrides."""
-        rows = await self._database.read("SELECT settings FROM guild_settings WHERE guild_id = ?", (guild_id,))
-        return GuildSettings.model_validate_json(rows[0][0]) if rows else GuildSettings()
-
-    async def all_guild_settings(self) -> dict[int, GuildSettings]:
-        """Return every guild's overrides."""
-        rows = await self._database.read("SELECT guild_id, settings FROM guild_settings")
-        return {guild_id: GuildSettings.model_validate_json(settings) for guild_id, settings in rows}
-
-    async def save_guild_settings(self, guild_id: int, settings: GuildSettings) -> None:
-        """Replace a guild's overrides."""
-        await self._database.write(
-            "INSERT OR REPLACE INTO guild_settings VALUES (?, ?)", (guild_id, settings.model_dump_json())
-        )
-
-    async def user_settings(self, user_id: int) -> UserSettings:
-        """Return a person's defaults."""
-        rows = await self._database.read("SELECT settings FROM user_settings WHERE user_id = ?", (user_id,))
-        return UserSettings.model_validate_json(rows[0][0]) if rows else UserSettings()
-
-    async def save_user_settings(self, user_id: int, settings: UserSettings) -> None:
-        """Replace a person's defaults."""
-        await self._database.write(
-            "INSERT OR REPLACE INTO user_settings VALUES (?, ?)", (user_id, settings.model_dump_json())
-        )
+        await self.database.write("INSERT OR REPLACE INTO step_times VALUES (?, ?)", (cost_key, seconds))
 
     async def check_writable(self) -> None:
         """Write and take back a row; raise `sqlite3.Error` when the ledger cannot be written."""
-        async with self._database.transaction():
-            await self._database.read("INSERT INTO served VALUES (-1, 0)")
-            await self._database.read("DELETE FROM served WHERE user_id = -1")
+        async with self.database.transaction():
+            await self.database.read("INSERT INTO served VALUES (-1, 0)")
+            await self.database.read("DELETE FROM served WHERE user_id = -1")
 
     async def _one(self, sql: str, *parameters: Any) -> Job | None:
         return next(iter(await self._many(sql, *parameters)), None)
@@ -343,7 +311,7 @@ class Ledger:
     async def _many(self, sql: str, *parameters: Any) -> list[Job]:
         """Return the jobs that this version can read."""
         jobs = []
-        for row in await self._database.read(sql, parameters):
+        for row in await self.database.read(sql, parameters):
             try:
                 jobs.append(_job(row))
             except BadSpecError as error:

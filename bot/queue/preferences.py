@@ -1,10 +1,11 @@
-"""What administrators set for their guild and people for themselves; kept in the ledger."""
+"""What administrators set for their guild and people for themselves: models, storage, defaults of requests."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.options import Defaults, configured_defaults
+from bot.queue.database import Database
 from bot.settings import ModelSettings
 
 WHOLE_PROCESS = 0
@@ -48,6 +49,48 @@ class UserSettings(BaseModel):
     """Added to each of their prompts."""
     notify: bool = False
     """Mention them when a picture is done."""
+
+
+class Preferences:
+    """Read and write what guilds and people have set."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def guild(self, guild_id: int) -> GuildSettings:
+        """Return a guild's own overrides."""
+        rows = await self._database.read("SELECT settings FROM guild_settings WHERE guild_id = ?", (guild_id,))
+        return GuildSettings.model_validate_json(rows[0][0]) if rows else GuildSettings()
+
+    async def guild_in_effect(self, guild_id: int | None) -> GuildSettings:
+        """Return what holds in a guild, or in direct messages (None), under the whole process's pause and drain."""
+        whole = await self.guild(WHOLE_PROCESS)
+        own = GuildSettings() if guild_id is None else await self.guild(guild_id)
+        return own.model_copy(update={"paused": own.paused or whole.paused, "draining": own.draining or whole.draining})
+
+    async def all_guilds(self) -> dict[int, GuildSettings]:
+        """Return every guild's own overrides."""
+        rows = await self._database.read("SELECT guild_id, settings FROM guild_settings")
+        return {guild_id: GuildSettings.model_validate_json(settings) for guild_id, settings in rows}
+
+    async def change_guild(self, guild_id: int, **changes: object) -> GuildSettings:
+        """Change some of a guild's overrides; return them all. Raises `pydantic.ValidationError` for invalid values."""
+        own = GuildSettings.model_validate({**(await self.guild(guild_id)).model_dump(), **changes})
+        await self._database.write(
+            "INSERT OR REPLACE INTO guild_settings VALUES (?, ?)", (guild_id, own.model_dump_json())
+        )
+        return own
+
+    async def user(self, user_id: int) -> UserSettings:
+        """Return a person's defaults."""
+        rows = await self._database.read("SELECT settings FROM user_settings WHERE user_id = ?", (user_id,))
+        return UserSettings.model_validate_json(rows[0][0]) if rows else UserSettings()
+
+    async def save_user(self, user_id: int, settings: UserSettings) -> None:
+        """Replace a person's defaults."""
+        await self._database.write(
+            "INSERT OR REPLACE INTO user_settings VALUES (?, ?)", (user_id, settings.model_dump_json())
+        )
 
 
 def defaults_for(user: UserSettings, guild: GuildSettings, models: ModelSettings) -> Defaults:

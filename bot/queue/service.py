@@ -19,7 +19,7 @@ from bot.queue.event_writer import RETRY_SECONDS, EventWriter
 from bot.queue.files import Files, GoneError, StorageError
 from bot.queue.films import film
 from bot.queue.ledger import Ledger
-from bot.queue.preferences import WHOLE_PROCESS, GuildSettings
+from bot.queue.preferences import GuildSettings, Preferences
 from bot.queue.scheduler import Estimate, Place, fair_order, places, startable
 from bot.refusals import Refusal
 from bot.settings import Settings
@@ -76,6 +76,7 @@ class PaintingQueue:
         try:
             await asyncio.to_thread(self.files.clear_scraps)
             self.ledger = await Ledger.open(self.files.ledger)
+            self.preferences = Preferences(self.ledger.database)
             self._event_writer = EventWriter(self.ledger, self.files, self.settings.storage, self._publish, self._spawn)
             await self._painter.start()
         except BaseException:
@@ -145,7 +146,7 @@ class PaintingQueue:
 
     async def refusal(self, requester: Requester, prompt: str = "") -> str | None:
         """Say in one sentence why this may not be asked for now, or None."""
-        guild = await self.guild_settings(requester.guild_id)
+        guild = await self.preferences.guild_in_effect(requester.guild_id)
         if self._closing:
             return "The bot is about to restart; try again in a minute."
         if guild.draining:
@@ -160,20 +161,12 @@ class PaintingQueue:
             in_all=await self.ledger.unfinished(),
         )
 
-    async def guild_settings(self, guild_id: int | None) -> GuildSettings:
-        """Return what holds in a guild, or in direct messages (None), under the whole process's pause and drain."""
-        whole = await self.ledger.guild_settings(WHOLE_PROCESS)
-        own = GuildSettings() if guild_id is None else await self.ledger.guild_settings(guild_id)
-        return own.model_copy(update={"paused": own.paused or whole.paused, "draining": own.draining or whole.draining})
-
     async def change_guild(self, guild_id: int, **changes: object) -> GuildSettings:
         """Change some of a guild's own settings (of `WHOLE_PROCESS`: pause and drain for all); return them all.
 
         Raises `pydantic.ValidationError` for values that cannot be.
         """
-        own = await self.ledger.guild_settings(guild_id)
-        own = GuildSettings.model_validate({**own.model_dump(), **changes})
-        await self.ledger.save_guild_settings(guild_id, own)
+        own = await self.preferences.change_guild(guild_id, **changes)
         self._schedule()
         return own
 
@@ -306,7 +299,7 @@ class PaintingQueue:
                 self._left_over.remove(job)
                 await self.ledger.note_start(job.id)
                 return await self.ledger.job(job.id)
-        paused = {guild for guild, own in (await self.ledger.all_guild_settings()).items() if own.paused}
+        paused = {guild for guild, own in (await self.preferences.all_guilds()).items() if own.paused}
         waiting = [job for job in await self.ledger.waiting() if (job.kind == "timelapse") == films]
         for job in fair_order(startable(waiting, paused), await self.ledger.served()):
             if await self.ledger.claim(job.job_id):

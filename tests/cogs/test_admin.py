@@ -13,7 +13,7 @@ def boss(world):
 
 
 async def own(world):
-    return await world.ledger.guild_settings(world.guild.id)
+    return await world.bot.queue.preferences.guild(world.guild.id)
 
 
 async def test_only_managers_see_the_commands(world, boss):

@@ -131,7 +131,7 @@ async def test_stop_and_steer_are_for_the_requester_and_moderators(world):
 
 
 async def test_a_button_of_a_forgotten_job_says_so(world, done):
-    await world.ledger._database.write("DELETE FROM jobs WHERE id = ?", (done.id,))
+    await world.ledger.database.write("DELETE FROM jobs WHERE id = ?", (done.id,))
     result = await press(world, world.bob, done, "Rerun")
     assert result.ephemeral
     assert "no job" in words(result)

@@ -53,7 +53,7 @@ async def test_every_admin_command_is_refused_even_where_the_server_shows_it(wor
         result = await world.alice.slash(world.channel, name, **options)
         assert result.ephemeral, name
         assert words(result) == "Only people who manage this server can do that.", name
-    assert await world.ledger.guild_settings(world.guild.id) == GuildSettings()
+    assert await world.bot.queue.preferences.guild(world.guild.id) == GuildSettings()
 
 
 @pytest.fixture(params=["blocked by the server", "blocked by the owner", "in a channel without painting"])

@@ -28,10 +28,10 @@ async def test_only_who_asked_for_it_is_mentioned(world):
 async def test_settings_are_cleared_one_by_one_and_all_at_once(world):
     await world.alice.slash(world.channel, "settings", preset="paper", size="48x32", suffix="on grey")
     await world.alice.slash(world.channel, "settings", size="none", suffix="None")
-    mine = await world.ledger.user_settings(world.alice.id)
+    mine = await world.bot.queue.preferences.user(world.alice.id)
     assert (mine.preset, mine.size, mine.suffix) == ("paper", None, "")
     await world.alice.slash(world.channel, "settings", reset=True)
-    assert (await world.ledger.user_settings(world.alice.id)).preset is None
+    assert (await world.bot.queue.preferences.user(world.alice.id)).preset is None
 
 
 async def test_a_size_that_is_none_is_refused(world):

@@ -51,7 +51,7 @@ class Plain:
 
 
 @dataclass
-class Wish:
+class SoakRequest:
     """One thing asked for; times in seconds since the soak began, or since it was asked for."""
 
     at: float
@@ -69,13 +69,15 @@ class Course:
     memory: list[tuple[float, float]] = field(default_factory=list)
     """Time, and resident MiB of the bot."""
     open_files: list[tuple[float, int]] = field(default_factory=list)
-    wishes: list[Wish] = field(default_factory=list)
+    requests: list[SoakRequest] = field(default_factory=list)
 
     def part(self, begin: float, end: float) -> dict[str, float]:
         """Sum up what happened between two times."""
-        within = [wish for wish in self.wishes if begin <= wish.at < end]
-        answers = sorted(wish.answer for wish in within if wish.answer is not None)
-        finals = sorted(wish.final for wish in within if wish.final is not None and wish.kind != "timelapse")
+        within = [request for request in self.requests if begin <= request.at < end]
+        answers = sorted(request.answer for request in within if request.answer is not None)
+        finals = sorted(
+            request.final for request in within if request.final is not None and request.kind != "timelapse"
+        )
         memory = [value for at, value in self.memory if begin <= at < end]
         files = [value for at, value in self.open_files if begin <= at < end]
         return {
@@ -125,47 +127,47 @@ class Soak:
             kind = "imagine"
             prompt = f"a {('red', 'blue', 'green', 'grey')[number % 4]} apple {number}"
             asked = await self._bots.discord.slash(user, self._channel, "imagine", prompt=prompt, preset="draft")
-            self._follow(self._from_interaction(asked, self._wish(kind), picture=True))
+            self._follow(self._from_interaction(asked, self._request(kind), picture=True))
         elif kind in ("vary", "timelapse"):
             asked = await self._bots.discord.press(user, shown[-1], f"job:{kind}")
-            self._follow(self._from_interaction(asked, self._wish(kind), picture=True))
+            self._follow(self._from_interaction(asked, self._request(kind), picture=True))
         else:
             before = set(self._bots.discord.world.messages)
             await self._bots.discord.react(user, shown[-1], kind)
-            self._follow(self._from_reaction(shown[-1], before, self._wish(kind)))
+            self._follow(self._from_reaction(shown[-1], before, self._request(kind)))
         if number % len(ROUND) == len(ROUND) - 1:
             for command in ("queue", "history"):
                 asked = await self._bots.discord.slash(user, self._channel, command)
-                self._follow(self._from_interaction(asked, self._wish(command), picture=False))
+                self._follow(self._from_interaction(asked, self._request(command), picture=False))
 
-    def _wish(self, kind: str) -> Wish:
-        self.course.wishes.append(wish := Wish(self._now(), kind))
-        return wish
+    def _request(self, kind: str) -> SoakRequest:
+        self.course.requests.append(request := SoakRequest(self._now(), kind))
+        return request
 
     def _follow(self, work: Any) -> None:
         self._following.add(asyncio.ensure_future(work))
 
-    async def _from_interaction(self, asked: Interaction, wish: Wish, *, picture: bool) -> None:
+    async def _from_interaction(self, asked: Interaction, request: SoakRequest, *, picture: bool) -> None:
         began = time.time()
-        await until(lambda: asked.kind is not None and asked.response is not None, 60, f"{wish.kind} is answered")
-        wish.answer = asked.answered
+        await until(lambda: asked.kind is not None and asked.response is not None, 60, f"{request.kind} is answered")
+        request.answer = asked.answered
         if picture and asked.response is not None:
-            await self._final(asked.response, wish, began)
+            await self._final(asked.response, request, began)
 
-    async def _from_reaction(self, on: Message, before: set[int], wish: Wish) -> None:
+    async def _from_reaction(self, on: Message, before: set[int], request: SoakRequest) -> None:
         began = time.time()
 
         def answers() -> list[Message]:
             new = [message for key, message in self._bots.discord.world.messages.items() if key not in before]
             return [one for one in new if one.reference and int(one.reference["message_id"]) == on.id]
 
-        await until(lambda: bool(answers()), 60, f"{wish.kind} is answered")
-        wish.answer = answers()[0].created - began
-        await self._final(answers()[0], wish, began)
+        await until(lambda: bool(answers()), 60, f"{request.kind} is answered")
+        request.answer = answers()[0].created - began
+        await self._final(answers()[0], request, began)
 
-    async def _final(self, message: Message, wish: Wish, began: float) -> None:
-        await until(lambda: any(name.startswith("painting-") for name in message.files), 300, f"{wish.kind} ends")
-        wish.final = (message.edited or message.created) - began
+    async def _final(self, message: Message, request: SoakRequest, began: float) -> None:
+        await until(lambda: any(name.startswith("painting-") for name in message.files), 300, f"{request.kind} ends")
+        request.final = (message.edited or message.created) - began
 
 
 def _picture(message: Message) -> bool:
@@ -185,7 +187,7 @@ async def main() -> None:
     """Read the command line, soak and write down what was seen."""
     parser = argparse.ArgumentParser(prog="python -m tests.end_to_end.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--every", type=float, default=12.0, help="seconds between two wishes")
+    parser.add_argument("--every", type=float, default=12.0, help="seconds between two requests")
     parser.add_argument("--name", required=True, help="of the file in bench/soak")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from tests.end_to_end.soak import RESULTS, Course, Wish
+from tests.end_to_end.soak import RESULTS, Course, SoakRequest
 
 PICTURE = RESULTS / "soak.png"
 _FIVE_MINUTES = 300.0
@@ -19,7 +19,7 @@ _FILMS = "timelapse"
 def load(name: str) -> Course:
     """Read what a soak has written down."""
     course = Course(**json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
-    course.wishes = [Wish(**wish) for wish in course.wishes]  # type: ignore[arg-type]
+    course.requests = [SoakRequest(**request) for request in course.requests]  # type: ignore[arg-type]
     return course
 
 
@@ -31,13 +31,13 @@ def draw(courses: dict[str, Course]) -> None:
     for column, (name, course) in enumerate(courses.items()):
         memory, answers, finals = axes[:, column]
         memory.plot([at / 60 for at, _ in course.memory], [value for _, value in course.memory])
-        told = [wish for wish in course.wishes if wish.answer is not None]
-        answers.plot([wish.at / 60 for wish in told], [wish.answer for wish in told], ".")
-        shown = [wish for wish in course.wishes if wish.final is not None and wish.kind != _FILMS]
-        finals.plot([wish.at / 60 for wish in shown], [wish.final for wish in shown], ".")
+        told = [request for request in course.requests if request.answer is not None]
+        answers.plot([request.at / 60 for request in told], [request.answer for request in told], ".")
+        shown = [request for request in course.requests if request.final is not None and request.kind != _FILMS]
+        finals.plot([request.at / 60 for request in shown], [request.final for request in shown], ".")
         memory.set_title(name)
         finals.set_xlabel("minutes")
-    for row, label in enumerate(("memory of the bot, MiB", "interaction to answer, s", "wish to picture, s")):
+    for row, label in enumerate(("memory of the bot, MiB", "interaction to answer, s", "request to picture, s")):
         axes[row, 0].set_ylabel(label)
         for axis in axes[row]:
             axis.set_ylim(bottom=0)

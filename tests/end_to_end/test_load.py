@@ -1,4 +1,4 @@
-"""A hundred people with five wishes each within half a minute: everybody in turn, no memory lost, every job ends."""
+"""A hundred people with five requests each within half a minute: everybody in turn, no memory lost, every job ends."""
 
 import asyncio
 import os

@@ -81,9 +81,7 @@ async def test_a_picture_that_was_rendered_but_not_posted_is_posted_after_a_rest
 
 async def test_a_picture_that_was_posted_but_not_marked_is_not_posted_again(world):
     job = await world.ended(await world.imagine(world.alice, steps=2))
-    await world.ledger._database.write(
-        "UPDATE jobs SET state = 'rendered', delivered_at = NULL WHERE id = ?", (job.id,)
-    )
+    await world.ledger.database.write("UPDATE jobs SET state = 'rendered', delivered_at = NULL WHERE id = ?", (job.id,))
     edits = len(world.edits(job.message_id))
     await world.restart()
     assert (await world.ended(job)).state is JobState.DELIVERED

@@ -17,10 +17,19 @@ async def test_a_minute_of_steady_work(tmp_path):
         course, bot = await soak(bots, minutes=1, every=6)
         assert bot.alive
         assert "Traceback" not in bot.log
-        assert {wish.kind for wish in course.wishes} >= {"imagine", "🔁", "🎲", "vary", "timelapse", "history", "queue"}
-        assert all(wish.answer is not None for wish in course.wishes)
-        pictures = [wish for wish in course.wishes if wish.kind not in ("queue", "history")]
-        assert all(wish.final is not None for wish in pictures)
+        kinds = {request.kind for request in course.requests}
+        assert kinds >= {
+            "imagine",
+            "🔁",
+            "🎲",
+            "vary",
+            "timelapse",
+            "history",
+            "queue",
+        }
+        assert all(request.answer is not None for request in course.requests)
+        pictures = [request for request in course.requests if request.kind not in ("queue", "history")]
+        assert all(request.final is not None for request in pictures)
         await bots.delivered(len(pictures))
         assert len(bots.states()) == len(pictures)
         warm = [memory for at, memory in course.memory if at > 20]

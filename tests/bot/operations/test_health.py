@@ -71,7 +71,7 @@ async def test_healthy_only_while_each_part_is(look, world):
     assert await look("/healthz") == (503, {"healthy": False, "wrong": {"gateway": "not connected to Discord"}})
     world.bot.ws.open = True
 
-    database = world.ledger._database
+    database = world.ledger.database
     await database.read("PRAGMA query_only = ON")
     assert await look("/healthz") == (503, {"healthy": False, "wrong": {"ledger": "cannot be written"}})
     await database.read("PRAGMA query_only = OFF")
@@ -87,7 +87,7 @@ async def test_healthy_only_while_each_part_is(look, world):
 async def test_a_stuck_ledger_is_no_answer_to_wait_for(look, world, monkeypatch):
     watch(look.health, world.bot)
     monkeypatch.setattr("bot.operations.health._LEDGER_SECONDS", 0.1)
-    async with world.ledger._database.transaction():
+    async with world.ledger.database.transaction():
         status, report = await look("/healthz")
     assert (status, report["wrong"]) == (503, {"ledger": "not written within 0.1 s"})
     assert (await look("/healthz"))[0] == 200

@@ -149,7 +149,7 @@ async def test_old_jobs_without_a_picture_are_let_go(open_queue, ask, settings):
     for job in (old, shown):
         await audience.wait(job.id, Rendered)
         await queue.mark_delivered(job.id)
-    await queue.ledger._database.write("UPDATE jobs SET delivered_at = 5")
+    await queue.ledger.database.write("UPDATE jobs SET delivered_at = 5")
     queue.files.forget(old)
     await prune(queue.ledger, queue.files, settings.storage)
     assert await queue.ledger.job(old.id) is None

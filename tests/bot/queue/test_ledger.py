@@ -8,7 +8,6 @@ import pytest
 from bot.jobs import COMES_FROM, TERMINAL, JobState
 from bot.queue.database import LedgerError
 from bot.queue.ledger import Ledger
-from bot.queue.preferences import GuildSettings, UserSettings
 from engine.prompts import parse_prompts
 from tests.bot.conftest import row
 
@@ -163,29 +162,17 @@ async def test_history_is_ones_own_newest_first(ledger, ask):
     assert [job.id for job in await ledger.history(1, limit=2, offset=2)] == [jobs[0]]
 
 
-async def test_preferences_survive_a_reopening(tmp_path):
-    path = tmp_path / "ledger.sqlite3"
-    ledger = await Ledger.open(path)
-    guild = GuildSettings(paused=True, per_role={5: 2}, blocked_words=frozenset({"spam"}))
-    await ledger.save_guild_settings(5, guild)
-    await ledger.save_user_settings(1, UserSettings(suffix="oil on canvas"))
-    await ledger.close()
-    ledger = await Ledger.open(path)
-    assert await ledger.guild_settings(5) == guild
-    assert await ledger.all_guild_settings() == {5: guild}
-    assert (await ledger.user_settings(1)).suffix == "oil on canvas"
-    assert await ledger.guild_settings(6) == GuildSettings()
+async def test_looking_whether_it_can_be_written_leaves_nothing_behind(ledger):
     await ledger.check_writable()
     assert await ledger.served() == {}
-    await ledger.close()
 
 
 async def test_a_failed_transaction_leaves_nothing(ledger, ask):
     job, _ = await ledger.add(ask())
 
     async def half():
-        async with ledger._database.transaction():
-            await ledger._database.read("UPDATE jobs SET prompt = 'other' WHERE id = ?", (job.id,))
+        async with ledger.database.transaction():
+            await ledger.database.read("UPDATE jobs SET prompt = 'other' WHERE id = ?", (job.id,))
             raise RuntimeError("halfway")
 
     with pytest.raises(RuntimeError, match="halfway"):
@@ -195,8 +182,8 @@ async def test_a_failed_transaction_leaves_nothing(ledger, ask):
 
 
 async def test_every_commit_is_synced(ledger):
-    assert [tuple(row) for row in await ledger._database.read("PRAGMA synchronous")] == [(2,)]
-    assert [tuple(row) for row in await ledger._database.read("PRAGMA journal_mode")] == [("wal",)]
+    assert [tuple(row) for row in await ledger.database.read("PRAGMA synchronous")] == [(2,)]
+    assert [tuple(row) for row in await ledger.database.read("PRAGMA journal_mode")] == [("wal",)]
 
 
 @pytest.mark.parametrize("damage", ["header", "middle"])
@@ -230,7 +217,7 @@ async def test_a_ledger_of_a_later_version_is_left_alone(tmp_path):
 async def test_what_another_version_wrote_is_failed_and_left_out(ledger, ask):
     job, _ = await ledger.add(ask())
     other, _ = await ledger.add(ask())
-    await ledger._database.write("UPDATE jobs SET spec = '{\"version\": 2}' WHERE id = ?", (job.id,))
+    await ledger.database.write("UPDATE jobs SET spec = '{\"version\": 2}' WHERE id = ?", (job.id,))
     await ledger.fail_unreadable()
     assert await ledger.job(job.id) is None
     assert [job.id for job in await ledger.history(1)] == [other.id]
@@ -249,7 +236,7 @@ async def test_old_jobs_are_let_go_and_nothing_else(ledger, ask):
     now = 100.0
     ledger._clock = lambda: now
     parent, child, recent, waiting, unannounced, shown = [(await ledger.add(ask()))[0] for _ in range(6)]
-    await ledger._database.write("UPDATE jobs SET parent_id = ? WHERE id = ?", (parent.id, recent.id))
+    await ledger.database.write("UPDATE jobs SET parent_id = ? WHERE id = ?", (parent.id, recent.id))
     await ledger.attach_message(parent.id, 6, 100)
     for job in (parent, child, shown, unannounced, recent):
         now = 900.0 if job is recent else 100.0

@@ -201,7 +201,7 @@ async def test_a_picture_that_the_ledger_does_not_know_of_is_painted_again_to_th
     first = (await audience.wait(job.id, Rendered)).picture.read_bytes()
     await queue.close()
     ledger = await Ledger.open(queue.files.ledger)
-    await ledger._database.write("UPDATE jobs SET state = 'running' WHERE id = ?", (job.id,))
+    await ledger.database.write("UPDATE jobs SET state = 'running' WHERE id = ?", (job.id,))
     await ledger.close()
     queue, audience = await open_queue()
     assert (await audience.wait(job.id, Rendered)).picture.read_bytes() == first
@@ -319,7 +319,7 @@ async def test_a_ledger_that_cannot_be_written_for_a_while_loses_nothing(open_qu
     await audience.wait(job.id, Started)
     blocker = sqlite3.connect(queue.files.ledger, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
-    await queue.ledger._database.read("PRAGMA busy_timeout = 0")
+    await queue.ledger.database.read("PRAGMA busy_timeout = 0")
     await until(lambda: "cannot be written" in caplog.text)
     assert not audience.of(job.id, Rendered)
     with pytest.raises(Refusal, match="try again in a few minutes"):

@@ -75,7 +75,7 @@ async def test_a_restart_in_the_middle_goes_on_at_the_smaller_size(ledger, tmp_p
     process.kill()
     process.wait()
     assert ["Shrunk", job.id] in seen
-    await ledger._database.write("UPDATE jobs SET spec = json_set(spec, '$.steps', ?)", (int(seen[-1][2]) + 3,))
+    await ledger.database.write("UPDATE jobs SET spec = json_set(spec, '$.steps', ?)", (int(seen[-1][2]) + 3,))
     size = (await row(ledger, job.id)).spec.width
     assert 64 <= size < 512
     told = lines(paint())  # all the memory there is

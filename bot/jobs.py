@@ -60,6 +60,8 @@ class Request:
     parent_id: str | None = None
     notify: bool = False
     """Mention the requester when the picture is done."""
+    notices: tuple[str, ...] = ()
+    """What is said under the picture from the beginning."""
     once: bool = False
     """Answer with the unfinished job of the same user, parent and kind, if there is one."""
     notices: tuple[str, ...] = ()

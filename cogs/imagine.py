@@ -8,6 +8,7 @@ from discord.ext import commands
 
 from bot.chat.client import PaintingBot
 from bot.chat.intake import defer_if_slow
+from bot.chat.message_files import of_attachment
 from bot.chat.people import person_of
 from bot.options import PaintingOptions
 from cogs.options import Model, Preset, Seed, Size, Steps
@@ -55,7 +56,7 @@ class Imagine(commands.Cog):
         await self.bot.intake.admit(person, f"{prompt} {negative}")
         image_prompts: tuple[Prompt, ...] = ()
         if image is not None:
-            upload = await defer_if_slow(interaction, self.bot.uploads.fetch(interaction.user.id, image))
+            upload = await defer_if_slow(interaction, self.bot.uploads.fetch(interaction.user.id, of_attachment(image)))
             path = await self.bot.intake.keep(upload)
             image_prompts = (Prompt(kind="image", content=path, weight=image_weight),)
         options = PaintingOptions(
@@ -70,7 +71,9 @@ class Imagine(commands.Cog):
             image_prompts=image_prompts,
         )
         spec = await self.bot.intake.spec(person, options)
-        await self.bot.intake.take(interaction, await self.bot.intake.request(interaction, "imagine", spec, prompt))
+        spoiler = image is not None and image.is_spoiler()
+        request = await self.bot.intake.request(interaction, "imagine", spec, prompt, spoiler=spoiler)
+        await self.bot.intake.take(interaction, request)
 
 
 async def setup(bot: PaintingBot) -> None:

@@ -23,6 +23,8 @@ _NETWORK_SECONDS = 0.05
 _GUILDS = 1
 _INTENTS = {
     # by event: the intent on a server, the one in direct messages
+    "GUILD_ROLE_CREATE": (_GUILDS, 0),
+    "GUILD_ROLE_UPDATE": (_GUILDS, 0),
     "CHANNEL_CREATE": (_GUILDS, 0),
     "CHANNEL_UPDATE": (_GUILDS, 0),
     "CHANNEL_DELETE": (_GUILDS, 0),
@@ -199,7 +201,7 @@ class Gateway:
 
     def _on_event(self, event: Event) -> None:
         """Tell the bot of an event, now or when it resumes; without a session nobody hears it."""
-        guild_id = None if event.channel is None else event.channel.guild_id
+        guild_id = event.guild_id if event.channel is None else event.channel.guild_id
         if event.only_for is not None or not (data := self._for_bot(event)):
             return
         for session in self._sessions.values():
@@ -212,8 +214,10 @@ class Gateway:
         """Return what the bot is told of an event; None if it may not hear of it."""
         if event.name == "INTERACTION_CREATE":
             return event.data
-        if event.name not in _INTENTS or event.channel is None:
+        if event.name not in _INTENTS:
             return None
+        if event.channel is None:
+            return event.data
         if Permission.VIEW_CHANNEL not in self._world.permissions(self._world.bot, event.channel):
             return None
         if event.message is None or event.name not in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):

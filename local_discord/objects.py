@@ -259,6 +259,8 @@ class Interaction:
     expired: bool = False
     answered: float | None = None
     """Seconds until the first answer."""
+    failed: bool = False
+    """No answer came in time."""
     kind: int | None = None
     """The type of the first answer: 4 message, 5 "thinking", 6 nothing to see, 7 an edit, 8 choices, 9 a form."""
     modal: Json | None = None

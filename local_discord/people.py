@@ -265,6 +265,7 @@ class People:
             waiting.flags, waiting.content = waiting.flags & ~LOADING, DID_NOT_RESPOND
             self._world.changed(waiting, "MESSAGE_UPDATE")
         elif interaction.kind is None:
+            interaction.failed = True
             data = {
                 "id": str(interaction.id),
                 "channel_id": str(interaction.channel.id),
@@ -335,6 +336,9 @@ class People:
         if channel.guild_id is None:
             return command.get("dm_permission") is not False
         needed = Permission.USE_APPLICATION_COMMANDS
+        own = self._world.command_permissions.get(int(command["id"]), {}).get(person.id)
+        if own is not None:
+            return own
         if command.get("default_member_permissions") is not None:
             needed |= Permission(int(command["default_member_permissions"]) or Permission.ADMINISTRATOR)
         return needed in self._world.permissions(person, channel) and not (command.get("nsfw") and not channel.nsfw)

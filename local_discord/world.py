@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from local_discord import store
@@ -35,7 +35,8 @@ class Event:
     message: Message | None = None
     only_for: int | None = None
     """The only person who hears of it."""
-    guild_id: int | None = field(default=None)
+    guild_id: int | None = None
+    """The server, for what happens in no channel."""
 
 
 class World:
@@ -43,12 +44,14 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.store = Store(folder / "discord.sqlite3")
+        self._subscribers: list[Callable[[Event], None]] = []
         self._load_identity()
         self.files = Files(folder, self.secret)
-        self._subscribers: list[Callable[[Event], None]] = []
         self.messages: dict[int, Message] = {}
         self.interactions: dict[int, Interaction] = {}
         self.commands: list[Json] = [data for _, found in self.store.load("commands") for data in found]
+        self.command_permissions: dict[int, dict[int, bool]] = {}
+        """By command and member: what the server's settings allow or deny, whatever the command asks for."""
         self.syncs = 0
         """How often the commands were replaced."""
         self.message_content = False
@@ -197,8 +200,10 @@ class World:
 
     def add_role(self, role: Role) -> Role:
         """Make a role, or change one."""
+        event = "GUILD_ROLE_UPDATE" if role.id in self.roles else "GUILD_ROLE_CREATE"
         self.roles[role.id] = role
         self.store.save("role", role.id, store.role_record(role))
+        self.emit(Event(event, {"guild_id": str(self.guild_id), "role": role.json()}, guild_id=self.guild_id))
         return role
 
     def user(self, name: str) -> User:

@@ -1,22 +1,31 @@
-"""The real client, ledger and worker thread on a simulated Discord, with the networks that ship."""
+"""The real client, ledger and worker thread on the local Discord in one process, with the networks that ship."""
 
 import asyncio
 import contextlib
 import io
+import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import discord
+from aiohttp import web
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
 from PIL import Image
-from simcord import ChannelHandle, Env, GuildHandle, HttpLogEntry, MemberActor
-from simcord.results import to_discord_message
 
+from bot.chat import intake
 from bot.chat.client import PaintingBot
-from bot.chat.errors import sentence_for
 from bot.jobs import Job, JobState
 from bot.settings import DiscordSettings, LimitSettings, ModelSettings, Settings, StorageSettings, WorkerSettings
+from local_discord.components import walk
+from local_discord.ids import Json
+from local_discord.objects import LOADING, Role
+from local_discord.permissions import Overwrite, Permission
+from local_discord.rest.requests import Call, Handle
+from tests.end_to_end.loopback import TOKEN, Channel, Interaction, Loopback, Message, User
 
 SIZE = 64
 """Pixels of a side: the shipped pair paints so small a picture in half a second."""
@@ -32,31 +41,165 @@ _TIMES = {
     JobState.CANCELLED: [[True, begun, True, told] for begun in (False, True) for told in (False, True)],
 }
 """Which of a job's times are known in each state: asked for, begun, ended, told."""
-UPLOADS = "cdn.simcord.invalid"
 _LONG_ENOUGH = 90.0
+_ANSWER_SECONDS = 30.0
+
+
+class Result:
+    """What a person was shown in answer to something they did."""
+
+    def __init__(self, interaction: Interaction) -> None:
+        self.interaction = interaction
+
+    @property
+    def response(self) -> Message:
+        """The message; fails where there is none."""
+        assert self.interaction.response is not None
+        return self.interaction.response
+
+    @property
+    def ephemeral(self) -> bool:
+        return self.interaction.response is not None and self.interaction.response.ephemeral
+
+
+class Person:
+    """Somebody who acts, and waits until the bot has answered."""
+
+    def __init__(self, world: "World", user: User) -> None:
+        self._world = world
+        self.user = user
+        self.id = user.id
+
+    async def slash(self, channel: Channel, command: str, /, **options: Any) -> Result:
+        """Use a command; people and channels are given as themselves, files as (name, bytes)."""
+        plain = {name: str(v.id) if isinstance(v, Person | Channel | Role) else v for name, v in options.items()}
+        return await self._world.answered(await self._world.discord.slash(self.user, channel, command, **plain))
+
+    async def click(self, message: Message, label: str) -> Result:
+        """Press the button with this label."""
+        custom_id = next(one["custom_id"] for one in walk(message.components) if one.get("label") == label)
+        return await self._world.answered(await self._world.discord.press(self.user, message, custom_id))
+
+    async def context_menu(self, command: str, message: Message) -> Result:
+        """Use a command of a message's menu."""
+        return await self._world.answered(await self._world.discord.menu(self.user, message, command))
+
+    async def submit(self, form: Result, **values: str) -> Result:
+        """Send a form."""
+        people = self._world.discord.people
+        number = await people.submit(self.user, form.interaction.id, values)
+        return await self._world.answered(self._world.discord.world.interactions[int(number)])
+
+    async def send(self, channel: Channel, content: str, *files: tuple[str, bytes]) -> Message:
+        """Post a message."""
+        people = self._world.discord.people
+        uploads = [int((await people.upload(self.user, channel.id, *file))["id"]) for file in files]
+        said = await people.say(self.user, channel.id, content, uploads)
+        return self._world.discord.world.messages[int(said["id"])]
+
+    async def react(self, message: Message, emoji: str) -> None:
+        """Add a reaction, and wait until the bot has done with it."""
+        await self._world.discord.react(self.user, message, emoji)
+        seen = (self.id, message.id, emoji)
+        await self._world.until(lambda: seen in self._world.reactions_taken)
+        self._world.reactions_taken.remove(seen)
+
+    async def unreact(self, message: Message, emoji: str) -> None:
+        await self._world.discord.people.unreact(self.user, message.channel.id, message.id, emoji)
+
+    async def autocomplete(self, channel: Channel, command: str, option: str, text: str) -> list[Json]:
+        """Ask what is suggested for an option."""
+        known = self._world.discord.command(command, 1)
+        focused = {"name": option, "type": 3, "value": text, "focused": True}
+        return await self._world.discord.people.autocomplete(self.user, channel.id, int(known["id"]), [focused])
+
+    def commands(self, channel: Channel) -> set[str]:
+        """Name the commands that this person is shown."""
+        return {command["name"] for command in self._world.discord.people.commands(self.user, channel.id)}
 
 
 class World:
     """A server with a channel and two people in it, and the bot at work there."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.bot = PaintingBot(settings)
-        self.env = Env(self.bot, check_errors=False, settle_timeout=30.0)
-        self.guild: GuildHandle = self.env.create_guild("Server")
-        self.channel: ChannelHandle = self.guild.create_text_channel("paintings")
-        self.alice: MemberActor = self.guild.add_member(self.env.create_user("alice"))
-        self.bob: MemberActor = self.guild.add_member(self.env.create_user("bob"))
+    def __init__(self, settings: Settings, local: Loopback) -> None:
+        self.discord = local
+        here = settings.discord.model_copy(update={"api_base": local.api_base})
+        self.settings = settings.model_copy(update={"discord": here})
+        self.channel = local.channel("paintings")
+        self.guild_id = local.world.guild_id
+        self.alice, self.bob = self.person("alice"), self.person("bob")
+        self.reactions_taken: list[tuple[int, int, str]] = []
+        self.edited: list[tuple[int, Json]] = []
+        """The bot's edits: which message, and the body."""
+        self._around = local.rest.around
+        local.rest.around = self._note
+        self._connection: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start a bot and wait until it has sent its commands."""
+        self.bot = PaintingBot(self.settings)
+        take = self.bot.reactions.take
+
+        async def noted(event: discord.RawReactionActionEvent) -> None:
+            await take(event)
+            self.reactions_taken.append((event.user_id, event.message_id, str(event.emoji)))
+
+        self.bot.reactions.take = noted  # type: ignore[method-assign]
+        self._connection = connection = asyncio.create_task(self.bot.start(TOKEN))
+        await self.until(lambda: self.bot.is_ready() or connection.done())
+        if connection.done():
+            await connection
+        await self.discord.ready()
+
+    async def stop(self) -> None:
+        """End the bot as SIGTERM would."""
+        await self.bot.close()
+        if self._connection is not None:
+            await self._connection
+
+    async def _note(self, call: Call, handle: Handle) -> web.StreamResponse:
+        if call.name == "edit":
+            self.edited.append((call.number("message"), call.body))
+        return await self._around(call, handle)
+
+    async def answered(self, interaction: Interaction) -> Result:
+        """Wait until the bot has answered, and has noted the message if it is a job's."""
+        await self.until(lambda: interaction.kind is not None or interaction.failed, _ANSWER_SECONDS)
+        waiting = interaction.response
+        if waiting is not None:
+            await self.until(lambda: not waiting.flags & LOADING, _ANSWER_SECONDS)
+            if not waiting.ephemeral and any(button.startswith("job:") for button in waiting.buttons):
+                await self.until(lambda: self.ledger.by_message(waiting.id))
+        return Result(interaction)
+
+    def person(self, name: str, *roles: Role) -> Person:
+        """Let somebody be on the server."""
+        user = self.discord.user(name)
+        user.roles += [role.id for role in roles]
+        return Person(self, user)
+
+    def role(self, name: str, permissions: int = 0) -> Role:
+        """Make a role."""
+        return self.discord.world.add_role(Role(name, Permission(permissions)))
+
+    def text_channel(self, name: str, denied: dict[int, Permission] | None = None) -> Channel:
+        """Open a channel in which some members are denied something."""
+        overwrites = {who: Overwrite(who, member=True, deny=what) for who, what in (denied or {}).items()}
+        channel = Channel(name, self.guild_id, overwrites=overwrites)
+        return self.discord.world.add_channel(channel)
+
+    def direct(self, person: Person) -> Channel:
+        """Return somebody's direct messages with the bot."""
+        return self.discord.world.direct(person.user)
 
     @property
     def ledger(self):
         return self.bot.queue.ledger
 
-    async def imagine(self, who: MemberActor, prompt: str = "a red apple", **options) -> Job:
+    async def imagine(self, who: Person, prompt: str = "a red apple", **options) -> Job:
         """Ask for a picture; return its job."""
         result = await who.slash(self.channel, "imagine", prompt=prompt, **{"seed": 1, **options})
         assert not result.ephemeral, words(result)
-        assert result.response is not None
         job = await self.ledger.by_message(result.response.id)
         assert job is not None
         return job
@@ -83,47 +226,35 @@ class World:
             if await value if asyncio.iscoroutine(value) else value:
                 return
             assert time.perf_counter() < end, f"waited {seconds} s in vain"
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
 
     async def children(self, job: Job, kind: str) -> list[Job]:
         """List the jobs made from another one."""
         mine = await self.ledger.history(self.alice.id, 50) + await self.ledger.history(self.bob.id, 50)
         return [one for one in mine if one.parent_id == job.id and one.kind == kind]
 
-    def message(self, message_id: int | None, channel: ChannelHandle | None = None) -> discord.Message:
-        """Return a message as everybody sees it."""
-        channel = channel or self.channel
+    def message(self, message_id: int | None) -> Message:
+        """Return a message; `attachments` are all its files, also those that components show."""
         assert message_id is not None
-        return to_discord_message(self.env, self.env.backend.get_message(channel.id, message_id))
+        return self.discord.world.messages[message_id]
 
-    def messages(self, channel: ChannelHandle | None = None) -> list[discord.Message]:
+    def messages(self, channel: Channel | None = None) -> list[Message]:
         """List what everybody sees in a channel."""
-        found = [self.message(one, channel) for one in self.env.backend.messages[(channel or self.channel).id]]
-        return [message for message in found if not message.flags.ephemeral]
+        return self.discord.messages(channel or self.channel)
 
-    def edits(self, message_id: int) -> list[HttpLogEntry]:
-        """List the bot's edits of a message."""
-        path = f"/messages/{message_id}"
-        return [one for one in self.env.http_requests if one.method == "PATCH" and one.path.endswith(path)]
+    def edits(self, message_id: int | None) -> list[Json]:
+        """List the bodies of the bot's edits of a message."""
+        return [body for edited, body in self.edited if edited == message_id]
 
     def pinged(self) -> list[int]:
-        """List the users that messages in the channel were allowed to ping, everyone as 0."""
-        found: list[int] = []
-        for message in self.env.backend.messages[self.channel.id].values():
-            allowed = message.allowed_mentions
-            found += [0] if allowed.everyone or allowed.users is None or allowed.replied_user else sorted(allowed.users)
-        return found
+        """List the users that messages in the channel pinged."""
+        return [user for message in self.messages() for user in message.mentions]
 
     def guild_limit(self) -> int:
         """Return how many bytes a file may have in the guild."""
-        guild = self.bot.get_guild(self.guild.id)
+        guild = self.bot.get_guild(self.guild_id)
         assert guild is not None
         return guild.filesize_limit
-
-    def unforeseen(self) -> list[BaseException]:
-        """List what went wrong, but for refusals."""
-        errors = [getattr(error, "original", error) for error in self.env.errors]
-        return [error for error in errors if not isinstance(error, Exception) or sentence_for(error) is None]
 
     def check_books(self) -> None:
         """Hold the ledger, as the bot left it, to what must be true of it whatever has happened."""
@@ -141,33 +272,31 @@ class World:
 
     async def restart(self) -> None:
         """End the bot as SIGTERM would, and start another on the same data."""
-        await self.bot.stop_services()
-        await self.start_again()
-
-    async def start_again(self) -> None:
-        """Start another bot on the data of one whose services have been stopped."""
-        self.bot = PaintingBot(self.settings)
-        await self.env.restart_bot(self.bot)
+        await self.stop()
+        await self.start()
 
 
-def words(result) -> str:
+class _Errors(logging.Handler):
+    """Keep what is logged as an error by those who speak to people."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+        self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith(("bot.chat", "cogs", "discord")):
+            self.found.append(self.format(record))
+
+
+def words(result: Result) -> str:
     """Return all the text that an answer shows."""
-    return "\n".join(texts(result.response.components)) or result.response.content
+    return shown(result.response)
 
 
-def texts(components: list) -> list[str]:
-    """Collect the text of components, however deep."""
-    found: list[str] = []
-    for component in components:
-        data = component if isinstance(component, dict) else component.to_dict()
-        found += [data["content"]] if data.get("type") == 10 else []
-        found += texts(data.get("components", []))
-    return found
-
-
-def shown(message: discord.Message) -> str:
+def shown(message: Message) -> str:
     """Return all the text that a message shows."""
-    return "\n".join(texts(message.components)) or message.content
+    return message.text.strip()
 
 
 def png(colour: str = "red", size: tuple[int, int] = (48, 32)) -> bytes:
@@ -180,7 +309,7 @@ def quick_settings(folder: Path) -> Settings:
     """Return settings for paintings of a second or two."""
     return Settings(
         storage=StorageSettings(folder=folder / "data"),
-        discord=DiscordSettings(preview_seconds=0.2, cdn_hosts=(UPLOADS,)),
+        discord=DiscordSettings(preview_seconds=0.2, cdn_hosts=()),
         worker=WorkerSettings(device="cpu", precision="fp32", first_preview_step=2, checkpoint_seconds=0.5, frames=6),
         models=ModelSettings(folder=folder / "models", preset="draft", size=f"{SIZE}x{SIZE}"),
         limits=LimitSettings(per_user=8, most_steps=ENDLESS),
@@ -190,13 +319,24 @@ def quick_settings(folder: Path) -> Settings:
 @contextlib.asynccontextmanager
 async def running_bot(settings: Settings) -> AsyncIterator[World]:
     """Open a world, and close it with nothing unforeseen."""
-    world = World(settings)
+    base, gateway = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
+    errors = _Errors()
+    logging.getLogger().addHandler(errors)
+    local = await Loopback.start(settings.storage.folder.parent / "discord")
+    Route.BASE = local.api_base
+    # A machine that is busy with other tests is no slow bot: nothing here depends on how long an answer takes.
+    local.rest.interactions.answer_seconds = _ANSWER_SECONDS
+    defer_seconds, intake._DEFER_SECONDS = intake._DEFER_SECONDS, _ANSWER_SECONDS
+    world = World(settings, local)
     try:
-        await world.env.start()
+        await world.start()
         yield world
     finally:
-        await world.bot.stop_services()
-        with contextlib.suppress(TimeoutError):
-            await world.env.shutdown()
-    assert world.unforeseen() == []
+        await world.stop()
+        await local.close()
+        intake._DEFER_SECONDS = defer_seconds
+        Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = base, gateway
+        logging.getLogger().removeHandler(errors)
+    assert errors.found == []
+    assert local.violations == []
     world.check_books()

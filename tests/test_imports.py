@@ -52,8 +52,8 @@ def test_a_forbidden_import_would_be_seen(tmp_path):
     [
         ("engine.painting", {"discord", "aiohttp", "aiosqlite", "bot", "cogs"}),
         ("engine.spec", {"torch"}),
-        ("bot.cli.commands", {"torch", "discord", "simcord"}),
-        ("bot.chat.client", {"simcord", "cogs"}),
+        ("bot.cli.commands", {"torch", "discord", "local_discord"}),
+        ("bot.chat.client", {"local_discord", "cogs"}),
         ("bot.chat.decoding", {"torch", "discord", "pydantic_settings", "aiosqlite"}),
     ],
 )

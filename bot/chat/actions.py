@@ -17,6 +17,7 @@ from bot.queue.admission import refusal_by_moderation
 from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
 from bot.settings import Settings
+from bot.worker.events import FROM_SPOILER_NOTICE, HIDING_NOTICES
 from engine.prompts import parse_prompts
 from engine.spec import PaintingSpec
 
@@ -29,6 +30,11 @@ FOLLOW_UPS: dict[str, Kind] = {
     "refine": "refine",
     "timelapse": "timelapse",
 }
+
+
+def _inherited(action: str) -> frozenset[str]:
+    """Name the notices that go over to what is made from a job: a rerun has its start, the others its picture."""
+    return frozenset({FROM_SPOILER_NOTICE}) if FOLLOW_UPS[action] == "rerun" else HIDING_NOTICES
 
 
 class Actions:
@@ -80,6 +86,7 @@ class Actions:
             channel_id=person.requester.channel_id,
             parent_id=job.id,
             notify=preferences.notify,
+            notices=tuple(notice for notice in job.notices if notice in _inherited(action)),
             once=FOLLOW_UPS[action] != "rerun",  # another seed is another picture; another film is not
         )
 

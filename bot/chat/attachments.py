@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import io
-import json
 import logging
 import subprocess
 import sys
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-import discord
 from PIL import Image
 
 from bot.chat import decoding
+from bot.chat.message_files import ShownFile, TooLargeFileError, UnreadableFileError, read
 from bot.refusals import Refusal
 from bot.settings import Settings
 
@@ -49,48 +48,39 @@ class Uploads:
         self._settings = settings
         self._people: set[int] = set()
 
-    async def fetch(self, user_id: int, attachment: discord.Attachment, purpose: Purpose = "picture") -> Upload:
-        """Download and check an attachment; raise `Refusal` with one sentence."""
-        check_source(attachment, self._settings)
+    async def fetch(self, user_id: int, file: ShownFile, purpose: Purpose = "picture") -> Upload:
+        """Download and check a file; raise `Refusal` with one sentence."""
+        check_source(file, self._settings)
         if user_id in self._people:
             raise Refusal("The picture that you sent before is still being read; send this one when it is done.")
         if len(self._people) >= _MOST_AT_ONCE:
             raise Refusal("Many pictures are being read right now; send yours again in a minute.")
         self._people.add(user_id)
         try:
-            return await self._fetch(attachment, purpose)
+            return await self._fetch(file, purpose)
         finally:
             self._people.discard(user_id)
 
-    async def _fetch(self, attachment: discord.Attachment, purpose: Purpose) -> Upload:
+    async def _fetch(self, file: ShownFile, purpose: Purpose) -> Upload:
         limits = self._settings.limits
         try:
-            content = await attachment.read()
-        except discord.HTTPException:
+            content = await read(file, limits.upload_bytes)
+        except TooLargeFileError:
+            raise _too_large(self._settings) from None
+        except UnreadableFileError as error:
+            log.info("An upload could not be read (%s)", error)
             raise Refusal("Discord did not hand out that file; send it again.") from None
-        if len(content) > limits.upload_bytes:
-            raise _too_large(self._settings)
         work = functools.partial(decode, content, purpose, limits.upload_bytes, limits.largest_side)
         return await asyncio.get_running_loop().run_in_executor(_DECODERS, work)
 
 
-def attachment_to_json(attachment: discord.Attachment) -> bytes:
-    """Serialise an attachment's description, to fetch it later, perhaps in another process."""
-    return json.dumps(attachment.to_dict(), sort_keys=True).encode()
-
-
-def attachment_from_json(note: bytes, client: discord.Client) -> discord.Attachment:
-    """Rebuild the attachment that `attachment_to_json` serialised."""
-    return discord.Attachment(data=json.loads(note), state=client._connection)
-
-
-def check_source(attachment: discord.Attachment, settings: Settings) -> None:
-    """Raise `Refusal` for attachments of other hosts and for large files, before anything is downloaded."""
-    address, base = urlsplit(attachment.url), urlsplit(settings.discord.api_base)
+def check_source(file: ShownFile, settings: Settings) -> None:
+    """Raise `Refusal` for files of other hosts and for large ones, before anything is downloaded."""
+    address, base = urlsplit(file.url), urlsplit(settings.discord.api_base)
     of_the_base = (address.scheme, address.netloc) == (base.scheme, base.netloc)
     if not of_the_base and (address.scheme != "https" or address.hostname not in settings.discord.cdn_hosts):
         raise Refusal("Only files uploaded to Discord itself can be used; attach the picture to your message.")
-    if attachment.size > settings.limits.upload_bytes:
+    if (file.size or 0) > settings.limits.upload_bytes:
         raise _too_large(settings)
 
 

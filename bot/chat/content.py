@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bot.escaping import bare, plain
 from bot.jobs import Job
-from bot.worker.events import SPOILER_NOTICE, Progress
+from bot.worker.events import HIDING_NOTICES, Progress
 from engine.spec import PaintingSpec
 
 GREY, BLUE, GREEN, AMBER, RED = 0x6D6F78, 0x5865F2, 0x3BA55D, 0xF0B232, 0xDA373C
@@ -145,5 +145,5 @@ def _content(job: Job, colour: int, status: str, buttons: tuple[str, ...]) -> Me
     origin = f" · {made_from} `{job.parent_id}`" if made_from and job.parent_id else ""
     small = tuple(f"-# ℹ️ {plain(note, 300)}" for note in job.notices)
     small += (f"-# {settings_line(job.spec)}", f"-# `{job.id}` by <@{job.user_id}>{origin}")
-    spoiler = SPOILER_NOTICE in job.notices
+    spoiler = not HIDING_NOTICES.isdisjoint(job.notices)
     return MessageContent(colour, _title(job.prompt), status, small, buttons, bare(job.prompt, ALT_LIMIT), spoiler)

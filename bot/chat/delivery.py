@@ -1,13 +1,11 @@
 """Post how a job ended, exactly once: retries, fallbacks, and the search for what was posted already."""
 
 import asyncio
-import contextlib
 import io
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import discord
@@ -15,8 +13,8 @@ import discord
 from bot.chat import content
 from bot.chat.components import NOBODY, layout
 from bot.chat.content import MessageContent
-from bot.chat.message_files import files_of
-from bot.chat.retry import BROKEN, may_pass, retried, token_refused
+from bot.chat.retry import BROKEN, may_pass, retried, token_refused, too_large
+from bot.chat.search import MessageSearch
 from bot.chat.upload_limit import fit
 from bot.jobs import Job, JobState
 from bot.queue.service import PaintingQueue
@@ -25,12 +23,8 @@ from engine.pictures import BadPictureError
 
 log = logging.getLogger(__name__)
 
-_SEARCHED = 200
-"""How many later messages are looked through for a final that an earlier process may have posted."""
-
 _OUTAGE_SECONDS = 60.0
 """How long a picture waits that Discord could not take in any way, before everything is tried again."""
-_TOO_LARGE = 40005
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +54,7 @@ class Delivery:
         self._client = client
         self._queue = queue
         self._settings = settings
+        self._search = MessageSearch(client)
 
     async def deliver(self, job: Job, *, lost: bool = False) -> None:
         """Post how `job` ended and record that in the ledger; `lost`: its message cannot be edited."""
@@ -75,19 +70,15 @@ class Delivery:
 
     async def deliver_if_unannounced(self, job: Job) -> None:
         """Deliver a job that an earlier process finished, unless that process has posted it already."""
-        message = await self._posted(job) if job.state is JobState.RENDERED else None
+        message = await self._search.end_of(job, _sign_of_end(job, content_of_end(job)))
         if message is not None:
             await self._queue.mark_delivered(job.id, message.id, message.channel.id)
         else:
             await self.deliver(job)
 
     async def adopt(self, job: Job) -> None:
-        """Find a job's message that an earlier process sent and did not record."""
-        try:
-            message = await retried(lambda: self._first(job, lambda message: _has_buttons_of(job, message)))
-        except BROKEN as error:
-            log.info("Job %s: its channel cannot be searched (%s)", job.id, error)
-            return
+        """Find a job's message that was sent and not recorded."""
+        message = await self._search.message_of(job)
         if message is not None:
             await self._queue.attach_message(job.id, job.channel_id, message.id)
 
@@ -112,6 +103,12 @@ class Delivery:
                     if token_refused(error):
                         self._client.dispatch("token_refused")
                     log.warning("Job %s: its end cannot be told by %s (%s)", job.id, way.__name__.strip("_"), error)
+                    # It may have been done and only the answer lost: no second way before that is known.
+                    if (
+                        may_pass(error)
+                        and (told := await self._search.end_of(job, _sign_of_end(job, body))) is not None
+                    ):
+                        return told
             if not outage:
                 return None
             await asyncio.sleep(_OUTAGE_SECONDS)
@@ -122,7 +119,7 @@ class Delivery:
             try:
                 return await retried(lambda upload=upload: way(job, body, upload))
             except discord.HTTPException as error:
-                if upload is None or (error.status != 413 and error.code != _TOO_LARGE):
+                if upload is None or not too_large(error):
                     raise
                 upload = await self._upload(job, len(upload.content) // 2)
 
@@ -150,33 +147,6 @@ class Delivery:
     async def _write_to_requester(self, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
         channel = await self._client.create_dm(discord.Object(job.user_id))
         return await channel.send(**_message(job, body, upload))
-
-    async def _posted(self, job: Job) -> discord.Message | None:
-        """Find the message in which an earlier process posted the final picture."""
-        try:
-            # Until it is known: whoever posts on a guess may post twice.
-            return await retried(lambda: self._search(job), tries=None)
-        except discord.HTTPException as error:
-            log.info("Job %s: its channel cannot be searched (%s)", job.id, error)
-            return None
-
-    async def _search(self, job: Job) -> discord.Message | None:
-        def shows_it(message: discord.Message) -> bool:
-            return any(file.name.startswith(final_name(job, ".")) for file in files_of(message))
-
-        if job.message_id is not None:
-            with contextlib.suppress(discord.NotFound):  # it was deleted, and the end came as a reply
-                message = await self._channel(job).get_partial_message(job.message_id).fetch()
-                if shows_it(message):
-                    return message
-        return await self._first(job, shows_it)
-
-    async def _first(self, job: Job, wanted: Callable[[discord.Message], bool]) -> discord.Message | None:
-        """Return the first message since the job was asked for that is `wanted`."""
-        async for message in self._channel(job).history(limit=_SEARCHED, after=discord.Object(_since(job))):
-            if wanted(message):
-                return message
-        return None
 
     async def _afterwards(self, job: Job, message: discord.Message) -> None:
         """Mention the requester if they asked for it, and add the reactions; failures are logged only."""
@@ -215,6 +185,11 @@ class Delivery:
         return self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
 
 
+def _sign_of_end(job: Job, body: MessageContent) -> str:
+    """Return by what a message is known that shows how a job ended: its file's name, or its words."""
+    return final_name(job, ".") if job.state in {JobState.RENDERED, JobState.DELIVERED} else body.status
+
+
 def content_of_end(job: Job) -> MessageContent:
     """Return what the message of an ended job shows."""
     if job.state is JobState.FAILED:
@@ -224,11 +199,6 @@ def content_of_end(job: Job) -> MessageContent:
     return content.finished(job)
 
 
-def _has_buttons_of(job: Job, message: discord.Message) -> bool:
-    buttons = discord.ui.LayoutView.from_message(message).walk_children()
-    return any(str(getattr(button, "custom_id", "")).endswith(f":{job.id}") for button in buttons)
-
-
 def _message(job: Job, body: MessageContent, upload: Upload | None) -> dict[str, Any]:
     """Make the arguments of a send, with a nonce by which Discord drops repetitions."""
     return {
@@ -236,12 +206,3 @@ def _message(job: Job, body: MessageContent, upload: Upload | None) -> dict[str,
         "files": [upload.file(body.alt)] if upload else [],
         "nonce": f"{job.id}-end",
     }
-
-
-def _since(job: Job) -> int:
-    """Return a snowflake from before the job's first message, by Discord's clock where one is known."""
-    if job.interaction_id > 0:
-        return job.interaction_id
-    if job.message_id is not None:
-        return job.message_id - 1
-    return discord.utils.time_snowflake(datetime.fromtimestamp(job.created_at, UTC), high=False)

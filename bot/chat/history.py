@@ -15,7 +15,7 @@ from bot.escaping import plain
 from bot.jobs import Job, JobState
 from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
-from bot.worker.events import SPOILER_NOTICE
+from bot.worker.events import HIDING_NOTICES
 
 PAGE = 5
 _THUMBNAIL_SIDE = 160
@@ -72,7 +72,7 @@ def _entry(job: Job, thumbnail: bytes | None, files: list[discord.File]) -> ui.I
         return ui.TextDisplay(told)
     file = discord.File(io.BytesIO(thumbnail), filename=f"thumbnail-{job.id}.jpg", description=job.prompt[:1000])
     files.append(file)
-    return ui.Section(told, accessory=ui.Thumbnail(file, spoiler=SPOILER_NOTICE in job.notices))
+    return ui.Section(told, accessory=ui.Thumbnail(file, spoiler=not HIDING_NOTICES.isdisjoint(job.notices)))
 
 
 def _link(job: Job) -> str:

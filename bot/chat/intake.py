@@ -22,6 +22,7 @@ from bot.queue.preferences import defaults_for
 from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
 from bot.settings import Settings
+from bot.worker.events import FROM_SPOILER_NOTICE
 from engine.spec import PaintingSpec
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,6 @@ class Intake:
         self._queue = queue
         self._settings = settings
         self._waiting = waiting
-        self._posting: set[str] = set()
 
     async def admit(self, person: Person, prompt: str) -> None:
         """Raise `Refusal` unless this person may ask for this prompt in this channel now."""
@@ -63,9 +63,15 @@ class Intake:
         return spec
 
     async def request(
-        self, interaction: discord.Interaction[Any], kind: Kind, spec: PaintingSpec, prompt: str
+        self,
+        interaction: discord.Interaction[Any],
+        kind: Kind,
+        spec: PaintingSpec,
+        prompt: str,
+        *,
+        spoiler: bool = False,
     ) -> Request:
-        """Make the request of a command."""
+        """Make the request of a command; `spoiler`: what it is made from is hidden."""
         requester = person_of(interaction).requester
         preferences = await self._queue.preferences.user(requester.user_id)
         return Request(
@@ -77,6 +83,7 @@ class Intake:
             guild_id=requester.guild_id,
             channel_id=requester.channel_id,
             notify=preferences.notify,
+            notices=(FROM_SPOILER_NOTICE,) if spoiler else (),
         )
 
     async def keep(self, upload: Upload) -> str:
@@ -96,34 +103,26 @@ class Intake:
 
     async def take(self, interaction: discord.Interaction[Any], request: Request) -> Job:
         """Queue a request and answer the interaction with the job's message; raise `Refusal`."""
-        job, body = await self._submit(request)
-        if body is None:
+        job = await self._queue.submit(request)
+        logs.about(job.id)
+        if job.interaction_id != request.interaction_id:
             await interaction.response.send_message(f"That is already on its way: job `{job.id}`.", ephemeral=True)
-            return job
-        try:
-            await self._answer(interaction, job, body)
-        finally:
-            self._posting.discard(job.id)
+        elif not self._has_message(job):  # else Discord sent the same interaction twice: the first one is answered
+            with self._waiting.posting(job.id):
+                await self._answer(interaction, job, await self._waiting.first_content(job))
         return job
 
     async def take_by_reply(self, request: Request, reply_to: int) -> Job:
         """Queue a request that came without an interaction and show its message as a reply."""
-        job, body = await self._submit(request)
-        if body is not None:
-            try:
-                await self._post(job, body, reply_to)
-            finally:
-                self._posting.discard(job.id)
-        return job
-
-    async def _submit(self, request: Request) -> tuple[Job, MessageContent | None]:
-        """Queue the request; return the job, and the content of its message unless it has one already."""
         job = await self._queue.submit(request)
         logs.about(job.id)
-        if job.message_id is not None or job.id in self._posting or job.interaction_id != request.interaction_id:
-            return job, None
-        self._posting.add(job.id)
-        return job, await self._waiting.first_content(job)
+        if job.interaction_id == request.interaction_id and not self._has_message(job):
+            with self._waiting.posting(job.id):
+                await self._post(job, await self._waiting.first_content(job), reply_to)
+        return job
+
+    def _has_message(self, job: Job) -> bool:
+        return job.message_id is not None or self._waiting.is_posting(job.id)
 
     async def _answer(self, interaction: discord.Interaction[Any], job: Job, body: MessageContent) -> None:
         if interaction.response.is_done():  # the slow way: a private "thinking" was shown first

@@ -1,18 +1,24 @@
-"""The files that a message shows, wherever Discord puts them.
+"""The files that a message shows, wherever Discord puts them, and how they are read.
 
 A file that components or an embed show is not in the message's `attachments`
 (https://docs.discord.com/developers/resources/message: "any attached files that are not referenced in embeds or
 components"); a forwarded message has its files in `message_snapshots`.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import aiohttp
 import discord
 
+from bot.chat.retry import retried
+
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+_READ_TRIES, _READ_SECONDS = 3, 60.0
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,46 @@ class ShownFile:
         if self.content_type is not None:
             return self.content_type.startswith("image/")
         return self.name.lower().endswith(_PICTURES)
+
+    def to_json(self) -> bytes:
+        """Write down where it lies, to read it later, perhaps in another process."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, note: bytes) -> "ShownFile":
+        """Return what `to_json` wrote down."""
+        return cls(**json.loads(note))
+
+
+class UnreadableFileError(Exception):
+    """Discord does not hand a file out."""
+
+
+class TooLargeFileError(UnreadableFileError):
+    """A file is larger than it may be."""
+
+
+async def read(file: ShownFile, most_bytes: int) -> bytes:
+    """Download a file of at most `most_bytes`; a broken connection is tried again. Raise `UnreadableFileError`."""
+    try:
+        return await retried(lambda: _read(file.url, most_bytes), tries=_READ_TRIES)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise UnreadableFileError(f"{type(error).__name__}: {error}") from error
+
+
+async def _read(url: str, most_bytes: int) -> bytes:
+    timeout = aiohttp.ClientTimeout(total=_READ_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, allow_redirects=False) as response:
+        if response.status >= 500:
+            response.raise_for_status()  # it may be there in a moment
+        if response.status != 200:
+            raise UnreadableFileError(f"status {response.status}")
+        content = bytearray()
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            content += chunk
+            if len(content) > most_bytes:
+                raise TooLargeFileError(f"more than {most_bytes} bytes")
+        return bytes(content)
 
 
 def files_of(message: discord.Message) -> Iterator[ShownFile]:
@@ -58,7 +104,9 @@ def _of_components(components: Iterable[Any]) -> Iterator[ShownFile]:
         elif isinstance(component, discord.SectionComponent):
             yield from _of_components([component.accessory])
         elif isinstance(component, discord.Container):
-            yield from _of_components(component.children)
+            hidden = component.spoiler
+            for file in _of_components(component.children):
+                yield ShownFile(file.name, file.url, file.size, file.content_type, file.spoiler or hidden)
 
 
 def _of_media(media: discord.UnfurledMediaItem, *, spoiler: bool) -> ShownFile:
@@ -70,7 +118,6 @@ def _of_embeds(embeds: Sequence[discord.Embed]) -> Iterator[ShownFile]:
     for embed in embeds:
         for media in (embed.image, embed.thumbnail):
             if media.url is not None:
-                # An embed shows what lies elsewhere through Discord's proxy; what was uploaded is at its own address.
                 yield ShownFile(_name(media.url), media.url, None, None, _name(media.url).startswith("SPOILER_"))
 
 

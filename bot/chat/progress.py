@@ -16,7 +16,8 @@ from bot.chat.components import NOBODY, layout
 from bot.chat.content import MessageContent
 from bot.chat.delivery import Delivery
 from bot.chat.edit_rate import EditRate
-from bot.chat.retry import may_pass, token_refused
+from bot.chat.retry import may_pass, token_refused, too_large
+from bot.chat.upload_limit import within
 from bot.chat.waiting import WaitingMessages
 from bot.jobs import Job, JobState
 from bot.queue.service import PaintingQueue
@@ -48,6 +49,8 @@ class _JobMessage:
     preview_step: int = 0
     unseen: bool = False
     """The newest picture has not been shown."""
+    most_bytes: int | None = None
+    """How large a picture Discord takes here, where it has refused one."""
     job: Job | None = None
     lost: bool = False
     task: asyncio.Task[None] | None = None
@@ -189,7 +192,10 @@ class ProgressReporter:
             await target.edit(view=layout(body, job.id, None), allowed_mentions=NOBODY)
             return
         name = f"step-{message.preview_step}-{job.id}.jpg"
-        file = discord.File(io.BytesIO(message.preview), filename=name, description=body.alt or None)
+        picture = message.preview
+        if message.most_bytes is not None:
+            picture = await asyncio.to_thread(within, picture, message.most_bytes)
+        file = discord.File(io.BytesIO(picture), filename=name, description=body.alt or None)
         await target.edit(view=layout(body, job.id, name), attachments=[file], allowed_mentions=NOBODY)
 
     def _note_refusal(self, message: _JobMessage, job: Job, error: Exception) -> None:
@@ -198,6 +204,9 @@ class ProgressReporter:
         if may_pass(error):
             self._edit_rate.refused(job.channel_id, getattr(error, "retry_after", 0.0))
             log.info("Job %s: a preview was dropped (%s)", job.id, type(error).__name__)
+        elif too_large(error) and message.preview is not None:
+            message.most_bytes = (message.most_bytes or len(message.preview)) // 2
+            log.info("Job %s: a preview was too large; the next ones have %d bytes", job.id, message.most_bytes)
         else:
             # Deleted, forbidden, too old to be edited: asking again would only count against us.
             message.lost = True
@@ -213,13 +222,15 @@ class ProgressReporter:
 
     async def _with_message(self, job_id: str) -> Job | None:
         """Read the job again, waiting for a command that is still answering to record its message."""
+        await self._waiting.posted(job_id)
         end = time.monotonic() + _ANSWER_SECONDS
         while True:
             job = await self._queue.ledger.job(job_id)
             if job is None or job.message_id is not None:
                 return job
             if time.monotonic() > end or time.time() > job.created_at + _ANSWER_SECONDS:  # the clock may jump back
-                return job
+                await self._delivery.adopt(job)  # it may have been posted although Discord's answer was lost
+                return await self._queue.ledger.job(job_id)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _say_back_soon(self, message: _JobMessage) -> None:

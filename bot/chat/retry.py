@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
-_VOID_INTERACTION = 50027
+_VOID_INTERACTION, _TOO_LARGE = 50027, 40005
 
 BROKEN = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
 """What a call to Discord may end in. A server that hangs up is a ClientError and no OSError."""
@@ -30,6 +30,11 @@ def may_pass(error: Exception) -> bool:
 def token_refused(error: Exception) -> bool:
     """Tell whether Discord does not know the bot's token any more; 50027 is about an interaction's."""
     return isinstance(error, discord.HTTPException) and error.status == 401 and error.code != _VOID_INTERACTION
+
+
+def too_large(error: Exception) -> bool:
+    """Tell whether Discord found a file too large, whatever it says that it takes."""
+    return isinstance(error, discord.HTTPException) and (error.status == 413 or error.code == _TOO_LARGE)
 
 
 async def retried(call: Callable[[], Awaitable[T]], *, tries: int | None = 8, first_pause: float = _FIRST_PAUSE) -> T:

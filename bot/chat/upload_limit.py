@@ -1,10 +1,13 @@
 """Pictures and films made to fit what a channel takes, and what people can see there."""
 
+import io
 from pathlib import Path
 
 from PIL import Image
 
 from engine.pictures import BadPictureError, encode_png, encode_within, enlarged, spec_of
+
+_SMALLEST_SIDE = 16
 
 
 def fit(path: Path, limit: int, enlarge_to: int = 0) -> tuple[str, bytes]:
@@ -31,3 +34,17 @@ def fit(path: Path, limit: int, enlarge_to: int = 0) -> tuple[str, bytes]:
         return path.suffix, content
     encoded, extension = encode_within(picture, limit)
     return f".{extension}", encoded
+
+
+def within(jpeg: bytes, limit: int) -> bytes:
+    """Return a preview in at most `limit` bytes: as it is where it fits, else as a smaller JPEG, 16 pixels at least."""
+    while len(jpeg) > limit:
+        with Image.open(io.BytesIO(jpeg)) as opened:
+            picture = opened.convert("RGB")
+        if max(picture.size) <= _SMALLEST_SIDE:
+            return jpeg
+        picture.thumbnail((max(1, picture.width * 2 // 3), max(1, picture.height * 2 // 3)))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=80)
+        jpeg = buffer.getvalue()
+    return jpeg

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import discord
@@ -72,6 +73,7 @@ class WaitingMessages:
         self._edit_interval = _SHARE * preview_seconds
         self._shown: dict[str, _Shown] = {}
         self._uneditable: set[int] = set()
+        self._posting: dict[str, asyncio.Event] = {}
         self._changed = asyncio.Event()
         self._editing: str | None = None
         self._edit_over = asyncio.Lock()
@@ -86,6 +88,25 @@ class WaitingMessages:
         """Stop updating the messages."""
         if self._task is not None:
             self._task.cancel()
+
+    @contextlib.contextmanager
+    def posting(self, job_id: str) -> Iterator[None]:
+        """Mark a job whose first message is on its way to Discord."""
+        self._posting[job_id] = posted = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._posting[job_id]
+            posted.set()
+
+    def is_posting(self, job_id: str) -> bool:
+        """Tell whether a job's first message is on its way."""
+        return job_id in self._posting
+
+    async def posted(self, job_id: str) -> None:
+        """Wait until a job's first message has come, or was given up, if it is on its way: no second one beside it."""
+        if job_id in self._posting:
+            await self._posting[job_id].wait()
 
     async def first_content(self, job: Job) -> MessageContent:
         """Return the content of a new job's message."""

@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+FROM_SPOILER_NOTICE = "Made from a spoiler: it shows when you click it."
+"""The notice under a picture whose start or mask was hidden as a spoiler."""
 SPOILER_NOTICE = "This picture may not be for everybody: it shows when you click it."
 """The notice under a picture that the check found wanting; what carries it is hidden as a spoiler."""
+HIDING_NOTICES = frozenset({FROM_SPOILER_NOTICE, SPOILER_NOTICE})
+"""What carries one of these is hidden until somebody clicks it, and so is what is made from it."""
 
 
 @dataclass(frozen=True, slots=True)

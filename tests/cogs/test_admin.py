@@ -1,25 +1,25 @@
-import discord
 import pytest
-from simcord import SetupError
 
 from bot.jobs import JobState
+from local_discord import Refused
+from local_discord.permissions import Permission
 from tests.simulated import words
 
 
 @pytest.fixture
 def boss(world):
-    role = world.guild.create_role("managers", permissions=discord.Permissions(manage_guild=True))
-    return world.guild.add_member(world.env.create_user("boss"), roles=[role])
+    role = world.role("managers", Permission.MANAGE_GUILD)
+    return world.person("boss", role)
 
 
 async def own(world):
-    return await world.bot.queue.preferences.guild(world.guild.id)
+    return await world.bot.queue.preferences.guild(world.guild_id)
 
 
 async def test_only_managers_see_the_commands(world, boss):
-    assert not any(name.startswith("admin") for name in world.alice.available_commands(world.channel))
-    assert "admin limits" in boss.available_commands(world.channel)
-    with pytest.raises(SetupError):
+    assert "admin" not in world.alice.commands(world.channel)
+    assert "admin" in boss.commands(world.channel)
+    with pytest.raises(Refused):
         await world.alice.slash(world.channel, "admin pause")
 
 
@@ -39,7 +39,7 @@ async def test_drain_takes_nothing_new(world, boss):
 
 
 async def test_limits_per_person_server_and_role(world, boss):
-    role = world.guild.create_role("patrons")
+    role = world.role("patrons")
     await boss.slash(world.channel, "admin limits", per_user=1, per_guild=5, role=role, per_role=4)
     held = await own(world)
     assert (held.per_user, held.per_guild, held.per_role) == (1, 5, {role.id: 4})
@@ -50,7 +50,7 @@ async def test_limits_per_person_server_and_role(world, boss):
 
 
 async def test_channels(world, boss):
-    other = world.guild.create_text_channel("other")
+    other = world.text_channel("other")
     await boss.slash(world.channel, "admin channels deny", channel=world.channel)
     result = await world.alice.slash(world.channel, "imagine", prompt="a red apple")
     assert "not allowed in this channel" in words(result)

@@ -1,7 +1,9 @@
-import discord
 import pytest
 
 from bot.jobs import JobState
+from local_discord.components import walk
+from local_discord.objects import Message
+from local_discord.permissions import Permission
 from tests.simulated import ENDLESS, shown, words
 
 
@@ -48,7 +50,7 @@ async def test_timelapse_is_a_film_under_the_upload_limit(world, done):
 
 
 async def test_a_second_film_while_the_first_is_made_is_the_same_job(world, done):
-    await world.bot.queue.change_guild(world.guild.id, paused=True)
+    await world.bot.queue.change_guild(world.guild_id, paused=True)
     await press(world, world.bob, done, "Vary")
     again = await press(world, world.bob, done, "Vary")
     assert again.ephemeral
@@ -69,7 +71,7 @@ async def test_stop_keeps_the_picture_so_far(world):
 
 
 async def test_stop_calls_a_waiting_job_off(world):
-    await world.bot.queue.change_guild(world.guild.id, paused=True)
+    await world.bot.queue.change_guild(world.guild_id, paused=True)
     job = await world.imagine(world.alice)
     await press(world, world.alice, job, "Stop")
     assert (await world.ended(job)).state is JobState.CANCELLED
@@ -80,7 +82,7 @@ async def test_steer_changes_the_words_of_the_running_painting(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: "Steer" in labels(world.message(job.message_id)))
     form = await press(world, world.alice, job, "Steer")
-    assert (await world.alice.submit_modal(form, {"prompt": "a grey lighthouse"})).ephemeral
+    assert (await world.alice.submit(form, prompt="a grey lighthouse")).ephemeral
     await world.until(lambda: "a grey lighthouse" in shown(world.message(job.message_id)))
     await world.until(lambda: world.message(job.message_id).attachments)
     await press(world, world.alice, job, "Stop")
@@ -90,11 +92,11 @@ async def test_steer_changes_the_words_of_the_running_painting(world):
 
 async def test_steering_refuses_blocked_words_and_bad_prompts(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
-    await world.bot.queue.change_guild(world.guild.id, blocked_words=frozenset({"weasel"}))
+    await world.bot.queue.change_guild(world.guild_id, blocked_words=frozenset({"weasel"}))
     await world.until(lambda: "Steer" in labels(world.message(job.message_id)))
     for text, reason in (("a weasel", "not allowed"), ("::0", "")):
         form = await press(world, world.alice, job, "Steer")
-        result = await world.alice.submit_modal(form, {"prompt": text})
+        result = await world.alice.submit(form, prompt=text)
         assert result.ephemeral
         assert reason in words(result)
     assert (await world.job(job.id)).prompt == "a red apple"
@@ -104,7 +106,7 @@ async def test_steering_refuses_blocked_words_and_bad_prompts(world):
 
 async def test_delete_takes_message_and_picture_away(world, done):
     await press(world, world.alice, done, "Delete")
-    assert world.messages() == []
+    await world.until(lambda: not world.messages())
     assert world.bot.queue.files.picture(done) is None
     result = await world.alice.slash(world.channel, "show", job=done.id)
     assert "cleared away" in words(result)
@@ -124,8 +126,8 @@ async def test_stop_and_steer_are_for_the_requester_and_moderators(world):
         result = await press(world, world.bob, job, label)
         assert result.ephemeral
         assert "Only the person" in words(result)
-    moderators = world.guild.create_role("moderators", permissions=discord.Permissions(manage_messages=True))
-    carol = world.guild.add_member(world.env.create_user("carol"), roles=[moderators])
+    moderators = world.role("moderators", Permission.MANAGE_MESSAGES)
+    carol = world.person("carol", moderators)
     await press(world, carol, job, "Stop")
     assert (await world.ended(job)).state is JobState.DELIVERED
 
@@ -144,13 +146,5 @@ async def test_a_picture_that_was_cleared_away_cannot_be_refined(world, done):
         assert result.ephemeral, label
 
 
-def labels(message: discord.Message) -> list[str]:
-    found = []
-
-    def walk(components):
-        for component in components:
-            found.append(component.get("label"))
-            walk(component.get("components", []))
-
-    walk([component.to_dict() for component in message.components])
-    return found
+def labels(message: Message) -> list[str]:
+    return [part["label"] for part in walk(message.components) if "label" in part]

@@ -18,7 +18,7 @@ from tests.simulated import shown
 
 @pytest.fixture
 def interaction() -> Any:
-    """Stand in for an interaction, as far as waiting goes: simcord's clock does not run by itself."""
+    """Stand in for an interaction, as far as waiting goes."""
     deferred: list[dict[str, bool]] = []
 
     async def defer(**options: bool) -> None:

@@ -64,15 +64,15 @@ async def test_a_mask_picture_and_mask_words_together_are_refused(world):
 
 
 async def test_the_form_refuses_a_strength_that_is_none(world):
-    message = await world.bob.send(world.channel, "look", attachments=[("house.png", png())])
-    form = await world.alice.context_menu(world.channel, "Edit this picture", message)
-    result = await world.alice.submit_modal(form, {"prompt": "a cat", "strength": "much"})
+    message = await world.bob.send(world.channel, "look", ("house.png", png()))
+    form = await world.alice.context_menu("Edit this picture", message)
+    result = await world.alice.submit(form, prompt="a cat", strength="much")
     assert result.ephemeral
     assert "from 0.05 to 1" in words(result)
 
 
 async def test_a_message_without_a_picture_is_refused(world):
     message = await world.bob.send(world.channel, "only words")
-    result = await world.alice.context_menu(world.channel, "Edit this picture", message)
+    result = await world.alice.context_menu("Edit this picture", message)
     assert result.ephemeral
     assert "no picture" in words(result)

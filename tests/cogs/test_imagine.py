@@ -1,11 +1,12 @@
 import io
 
-import discord
 import numpy as np
 from PIL import Image
 
 from bot.jobs import JobState
 from engine.pictures import spec_of
+from local_discord.objects import COMPONENTS_V2
+from local_discord.permissions import Permission
 from tests.simulated import ENDLESS, png, shown, words
 
 
@@ -21,7 +22,8 @@ async def test_imagine_is_answered_at_once_and_painted_in_the_same_message(world
     assert "seed 1" in shown(message)
     assert len(world.edits(job.message_id)) >= 3  # two previews and the end
     assert [m.id for m in world.messages()] == [job.message_id]
-    assert message.flags.components_v2
+    assert message.flags & COMPONENTS_V2
+    assert message.json()["attachments"] == [], "the gallery has it"
 
 
 async def test_previews_are_shown_large_too(world):
@@ -29,7 +31,7 @@ async def test_previews_are_shown_large_too(world):
     await world.until(lambda: world.message(job.message_id).attachments)
     preview = world.message(job.message_id).attachments[0]
     assert preview.filename.endswith(f"-{job.id}.jpg")
-    with Image.open(io.BytesIO(world.env.backend.cdn.get(preview.url))) as image:
+    with Image.open(io.BytesIO(preview.content)) as image:
         assert image.size == (512, 512)
     await world.bot.queue.cancel(job.id)
     await world.ended(job)
@@ -39,11 +41,10 @@ async def test_the_finished_picture_is_the_one_on_disk_shown_large_and_carries_i
     job = await world.ended(await world.imagine(world.alice))
     message = world.message(job.message_id)
     await world.until(lambda: len(world.message(job.message_id).reactions) == 3)
-    seeded = [str(reaction.emoji) for reaction in world.message(job.message_id).reactions]
-    assert seeded == list(world.settings.reactions.seeded)
+    assert list(message.reactions) == list(world.settings.reactions.seeded)
     kept = world.bot.queue.files.result_path(job)
     posted = tmp_path / "posted.png"
-    posted.write_bytes(world.env.backend.cdn.get(message.attachments[0].url))
+    posted.write_bytes(message.attachments[0].content)
     assert spec_of(posted) == spec_of(kept) == job.spec
     with Image.open(posted) as large, Image.open(kept) as small:
         assert (small.size, large.size) == ((64, 64), (512, 512))
@@ -111,20 +112,20 @@ async def test_what_cannot_be_painted_is_refused_in_private_and_one_sentence(wor
 
 
 async def test_only_so_many_at_a_time(world):
-    await world.bot.queue.change_guild(world.guild.id, per_user=1)
+    await world.bot.queue.change_guild(world.guild_id, per_user=1)
     job = await world.imagine(world.alice)
     assert "1 of 1" in await refused(world, prompt="a cat")
     await world.ended(job)
 
 
 async def test_a_blocked_word_is_refused_however_it_is_spelt(world):
-    await world.bot.queue.change_guild(world.guild.id, blocked_words=frozenset({"weasel"}))
+    await world.bot.queue.change_guild(world.guild_id, blocked_words=frozenset({"weasel"}))
     assert "not allowed" in await refused(world, prompt="a W3asel")
 
 
 async def test_without_its_permissions_the_bot_says_so_before_it_paints(world):
-    deny = discord.PermissionOverwrite(attach_files=False, add_reactions=False)
-    mute = world.guild.create_text_channel("mute", overwrites={world.env.bot.user: deny})
+    denied = Permission.ATTACH_FILES | Permission.ADD_REACTIONS
+    mute = world.text_channel("mute", {world.bot.user.id: denied})
     result = await world.alice.slash(mute, "imagine", prompt="a cat")
     assert result.ephemeral
     assert "attach files here or add reactions here" in words(result)

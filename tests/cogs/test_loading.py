@@ -83,6 +83,6 @@ def test_every_file_with_a_cog_is_loaded():
 async def test_the_log_prints_the_invitation(settings, caplog):
     caplog.set_level(logging.INFO)
     async with running_bot(settings) as world:
-        await world.env.settle()
+        await world.until(lambda: "Invite it" in caplog.text)
         link = discord.utils.oauth_url(world.bot.application_id or 0, permissions=INVITED)
     assert link in caplog.text

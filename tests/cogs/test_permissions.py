@@ -2,9 +2,10 @@
 
 import discord
 import pytest
-from simcord import SetupError
 
 from bot.queue.preferences import GuildSettings
+from local_discord import Refused
+from local_discord.permissions import Permission
 from tests.simulated import ENDLESS, png, words
 
 FILLERS = {
@@ -28,7 +29,7 @@ def admin_commands(world):
     fill = FILLERS | {
         discord.AppCommandOptionType.user: world.bob,
         discord.AppCommandOptionType.channel: world.channel,
-        discord.AppCommandOptionType.role: world.guild.create_role("some"),
+        discord.AppCommandOptionType.role: world.role("some"),
     }
     return {
         command.qualified_name: {option.name: _value(option, fill) for option in command.parameters}
@@ -45,28 +46,27 @@ async def test_every_admin_command_is_refused_even_where_the_server_shows_it(wor
     commands = admin_commands(world)
     assert len(commands) >= 10
     for name, options in commands.items():
-        with pytest.raises(SetupError):
+        with pytest.raises(Refused):
             await world.alice.slash(world.channel, name, **options)
-    shown = {command.name: command for command in await world.bot.tree.fetch_commands()}
-    world.guild.set_command_permissions(shown["admin"], {world.alice: True})
+    world.discord.world.command_permissions[int(world.discord.command("admin", 1)["id"])] = {world.alice.id: True}
     for name, options in commands.items():
         result = await world.alice.slash(world.channel, name, **options)
         assert result.ephemeral, name
         assert words(result) == "Only people who manage this server can do that.", name
-    assert await world.bot.queue.preferences.guild(world.guild.id) == GuildSettings()
+    assert await world.bot.queue.preferences.guild(world.guild_id) == GuildSettings()
 
 
 @pytest.fixture(params=["blocked by the server", "blocked by the owner", "in a channel without painting"])
 async def outcast(request, world, done, monkeypatch):
     """Bob, for whom painting is forbidden in one way or another."""
     if request.param == "blocked by the server":
-        await world.bot.queue.change_guild(world.guild.id, blocked_users=frozenset({world.bob.id}))
+        await world.bot.queue.change_guild(world.guild_id, blocked_users=frozenset({world.bob.id}))
     elif request.param == "blocked by the owner":
         moderation = world.bot.settings.moderation.model_copy(update={"blocked_users": (world.bob.id,)})
         settings = world.bot.settings.model_copy(update={"moderation": moderation})
         monkeypatch.setattr(world.bot.queue, "settings", settings)
     else:
-        await world.bot.queue.change_guild(world.guild.id, channels_denied=frozenset({world.channel.id}))
+        await world.bot.queue.change_guild(world.guild_id, channels_denied=frozenset({world.channel.id}))
     return world.bob
 
 
@@ -85,8 +85,8 @@ async def test_nothing_new_is_made_by_who_may_not(world, done, outcast):
 async def test_deleting_by_reaction_is_for_the_requester_and_moderators(world, done):
     await world.bob.react(world.message(done.message_id), "❌")
     assert [message.id for message in world.messages()] == [done.message_id]
-    role = world.guild.create_role("moderators", permissions=discord.Permissions(manage_messages=True))
-    carol = world.guild.add_member(world.env.create_user("carol"), roles=[role])
+    role = world.role("moderators", Permission.MANAGE_MESSAGES)
+    carol = world.person("carol", role)
     await carol.react(world.message(done.message_id), "❌")
     assert world.messages() == []
 
@@ -104,8 +104,8 @@ async def test_who_was_blocked_meanwhile_cannot_steer(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(job.message_id).attachments)
     form = await world.alice.click(world.message(job.message_id), label="Steer")
-    await world.bot.queue.change_guild(world.guild.id, blocked_users=frozenset({world.alice.id}))
-    result = await world.alice.submit_modal(form, {"prompt": "a lighthouse"})
+    await world.bot.queue.change_guild(world.guild_id, blocked_users=frozenset({world.alice.id}))
+    result = await world.alice.submit(form, prompt="a lighthouse")
     assert result.ephemeral
     assert words(result) == "You may not use this bot here."
     assert (await world.job(job.id)).prompt == "a red apple"

@@ -45,7 +45,7 @@ async def test_prompts_stay_out_of_the_log(world, log):
 async def test_nobody_reads_elsewhere_what_others_ask_for(world):
     job = await world.imagine(world.alice, SECRET, steps=ENDLESS)
     await world.until(lambda: world.message(job.message_id).attachments)
-    other = world.guild.create_text_channel("other")
+    other = world.text_channel("other")
     for command in ("queue", "info", "history", "settings", "models", "help"):
         result = await world.bob.slash(other, command)
         assert "zebra" not in words(result), command

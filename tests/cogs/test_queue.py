@@ -1,13 +1,13 @@
-import discord
 import pytest
 
 from bot.jobs import JobState
-from tests.simulated import ENDLESS, shown, texts, words
+from local_discord.permissions import Permission
+from tests.simulated import ENDLESS, shown, words
 
 
 @pytest.fixture
 async def paused(world):
-    await world.bot.queue.change_guild(world.guild.id, paused=True)
+    await world.bot.queue.change_guild(world.guild_id, paused=True)
     return world
 
 
@@ -71,9 +71,7 @@ async def test_show_says_when_the_picture_is_gone(world):
 
 
 async def test_show_hides_what_was_painted_where_one_cannot_look(world):
-    secret = world.guild.create_text_channel(
-        "secret", overwrites={world.bob: discord.PermissionOverwrite(view_channel=False)}
-    )
+    secret = world.text_channel("secret", {world.bob.id: Permission.VIEW_CHANNEL})
     result = await world.alice.slash(secret, "imagine", prompt="a red apple", steps=2)
     job = await world.ended(await world.ledger.by_message(result.response.id))
     refused = await world.bob.slash(world.channel, "show", job=job.id)
@@ -92,7 +90,7 @@ async def test_history_turns_its_pages(world):
     assert "apple 0" not in words(result)
     await world.alice.click(result.response, label="Older")
     page = world.message(result.response.id)
-    assert "apple 0" in "\n".join(texts(page.components))
+    assert "apple 0" in shown(page)
     assert len(page.attachments) == 1
 
 

@@ -28,7 +28,7 @@ async def test_each_emoji_makes_its_job_in_a_reply(world, done, emoji, kind):
     assert (ended.spec.seed == done.spec.seed) == (emoji not in ("🔁", "🎲"))
     message = world.message(ended.message_id)
     assert message.reference is not None
-    assert message.reference.message_id == done.message_id
+    assert message.reference["message_id"] == str(done.message_id)
 
 
 async def test_the_variation_selector_does_not_matter(world, done):
@@ -48,11 +48,10 @@ async def test_pressing_twice_makes_one_job(world, done):
 
 async def test_the_letter_sends_picture_and_settings_in_private(world, done):
     await react(world, world.bob, done, "✉️")
-    channel_id = world.env.backend.dm_channels[world.bob.id]
-    sent = list(world.env.backend.messages[channel_id].values())
+    sent = world.messages(world.direct(world.bob))
     assert len(sent) == 1
-    assert [one["filename"] for one in sent[0].attachments] == [f"painting-{done.id}.png"]
-    assert "seed 1" in str(sent[0].components)
+    assert sent[0].files == [f"painting-{done.id}.png"]
+    assert "seed 1" in sent[0].text
 
 
 async def test_the_cross_deletes_a_finished_picture_of_ones_own(world, done):
@@ -72,10 +71,9 @@ async def test_the_cross_stops_a_running_painting(world):
 
 
 async def test_a_refusal_comes_in_private(world, done):
-    await world.bot.queue.change_guild(world.guild.id, per_user=0)
+    await world.bot.queue.change_guild(world.guild_id, per_user=0)
     await react(world, world.bob, done, "🔁")
-    channel_id = world.env.backend.dm_channels[world.bob.id]
-    sent = list(world.env.backend.messages[channel_id].values())
+    sent = world.messages(world.direct(world.bob))
     assert sent[0].content == "You may not paint here: ask a moderator of this server."
     assert await world.children(done, "rerun") == []
 
@@ -88,7 +86,7 @@ async def test_reactions_on_anything_else_are_ignored(world, done):
 
 
 async def test_a_storm_is_capped(world, done):
-    await world.bot.queue.change_guild(world.guild.id, paused=True, per_user=1000)
+    await world.bot.queue.change_guild(world.guild_id, paused=True, per_user=1000)
     jobs = [done]
     for emoji in ("🔁", "🔂", "🎲", "⬆️"):
         await react(world, world.bob, jobs[0], emoji)
@@ -109,8 +107,8 @@ async def test_the_gate_opens_again_after_a_minute():
 
 
 async def test_two_at_the_same_moment_are_one_job(world, done):
-    await world.bot.queue.change_guild(world.guild.id, paused=True)
-    person = Person(Requester(world.bob.id, world.guild.id, world.channel.id), moderates=False, missing=())
+    await world.bot.queue.change_guild(world.guild_id, paused=True)
+    person = Person(Requester(world.bob.id, world.guild_id, world.channel.id), moderates=False, missing=())
     actions, intake = world.bot.actions, world.bot.intake
     requests = [await actions.follow_up(person, "rerun", done, -5) for _ in range(2)]
     await asyncio.gather(*(intake.take_by_reply(request, done.message_id) for request in requests))

@@ -33,9 +33,9 @@ async def test_a_pause_is_told_and_so_is_its_end(world, monkeypatch):
     monkeypatch.setattr("bot.chat.waiting._DRIFT_SECONDS", 0.2)
     running = await world.imagine(world.alice, steps=ENDLESS)
     waiting = await world.imagine(world.bob, steps=1)
-    await world.bot.queue.change_guild(world.guild.id, paused=True)
+    await world.bot.queue.change_guild(world.guild_id, paused=True)
     await world.until(lambda: "Painting is paused" in status(world, waiting), 60)
-    await world.bot.queue.change_guild(world.guild.id, paused=False)
+    await world.bot.queue.change_guild(world.guild_id, paused=False)
     await world.until(lambda: "Next in line" in status(world, waiting), 60)
     await world.bot.queue.cancel(running.id)
     await world.ended(waiting)
@@ -44,7 +44,7 @@ async def test_a_pause_is_told_and_so_is_its_end(world, monkeypatch):
 async def test_a_message_that_is_gone_is_not_edited_again(world):
     running = await world.imagine(world.alice, steps=ENDLESS)
     waiting = [await world.imagine(world.bob, steps=1) for _ in range(2)]
-    world.env.backend.delete_message(world.channel.id, waiting[1].message_id)
+    world.discord.world.delete(world.message(waiting[1].message_id))
     await world.bob.click(world.message(waiting[0].message_id), label="Stop")
     await world.until(lambda: world.edits(waiting[1].message_id), 30)
     await world.until(lambda: waiting[1].message_id in world.bot.waiting._uneditable, 30)

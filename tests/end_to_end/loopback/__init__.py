@@ -1,6 +1,6 @@
 """The local Discord, and everything that can go wrong with it."""
 
-from local_discord import TOKEN, Channel, Interaction, Message
+from local_discord import TOKEN, Channel, Interaction, Message, User
 from tests.end_to_end.loopback.faults import Fault, answer, disconnect, hold, late, reset
 from tests.end_to_end.loopback.loopback import Loopback
 from tests.end_to_end.loopback.patience import until
@@ -12,6 +12,7 @@ __all__ = [
     "Interaction",
     "Loopback",
     "Message",
+    "User",
     "answer",
     "disconnect",
     "hold",

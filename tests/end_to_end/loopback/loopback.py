@@ -94,10 +94,10 @@ class Loopback(LocalDiscord):
             await self.gateway.connected.wait()
         await until(lambda: bool(self.world.commands), seconds, "the bot sends its commands")
 
-    async def slash(self, user: User, channel: Channel, command: str, **options: Any) -> Interaction:
+    async def slash(self, user: User, channel: Channel, command: str, /, **options: Any) -> Interaction:
         """Type a command, such as "imagine" or "admin pause"; an attachment is given as (name, bytes)."""
         first, *others = command.split()
-        known = self._command(first, 1)
+        known = self.command(first, 1)
         level, path = known, []
         for word in others:
             level = next(part for part in level["options"] if part["name"] == word)
@@ -116,7 +116,7 @@ class Loopback(LocalDiscord):
 
     async def menu(self, user: User, message: Message, command: str) -> Interaction:
         """Use a command of a message's menu."""
-        number = int(self._command(command, 3)["id"])
+        number = int(self.command(command, 3)["id"])
         return self._interaction(await self.people.menu(user, message.channel.id, number, message.id))
 
     async def press(self, user: User, message: Message, custom_id: str) -> Interaction:
@@ -144,7 +144,8 @@ class Loopback(LocalDiscord):
         """Send an interaction to the bot once more."""
         self.world.begin(interaction)
 
-    def _command(self, name: str, kind: int) -> Json:
+    def command(self, name: str, kind: int) -> Json:
+        """Return a command as the bot registered it."""
         command = next((c for c in self.world.commands if c["name"] == name and c["type"] == kind), None)
         assert command is not None, f"no command {name}; there are {[c['name'] for c in self.world.commands]}"
         return command

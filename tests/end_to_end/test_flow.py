@@ -4,14 +4,16 @@ import asyncio
 import logging
 
 from bot.jobs import JobState
+from local_discord.permissions import Overwrite, Permission
+from tests.end_to_end.loopback import answer
 from tests.simulated import ENDLESS, shown, words
 
 
 async def test_two_people_take_turns(world):
-    await world.bot.queue.change_guild(world.guild.id, paused=True)
+    await world.bot.queue.change_guild(world.guild_id, paused=True)
     jobs = [await world.imagine(world.alice, f"a red apple {number}", steps=1) for number in range(4)]
     jobs += [await world.imagine(world.bob, f"a grey apple {number}", steps=1) for number in range(3)]
-    await world.bot.queue.change_guild(world.guild.id, paused=False)
+    await world.bot.queue.change_guild(world.guild_id, paused=False)
     ended = [await world.ended(job) for job in jobs]
     order = sorted(ended, key=lambda job: job.started_at or 0)
     painted_for = ["alice" if job.user_id == world.alice.id else "bob" for job in order]
@@ -20,18 +22,16 @@ async def test_two_people_take_turns(world):
 
 
 async def test_it_works_in_direct_messages(world):
-    await world.alice.send_dm("hello")
-    channel = world.alice.user.dm_channel
-    result = await world.alice.user.slash("imagine", prompt="a red apple", steps=4)
+    channel = world.direct(world.alice)
+    result = await world.alice.slash(channel, "imagine", prompt="a red apple", steps=4)
     assert not result.ephemeral, words(result)
     job = await world.ended(await world.ledger.by_message(result.response.id))
     assert (job.state, job.guild_id) == (JobState.DELIVERED, None)
-    message = world.message(job.message_id, channel)
-    assert message.attachments[0].filename == f"painting-{job.id}.png"
-    again = await world.alice.user.click(message, label="Rerun")
+    message = world.message(job.message_id)
+    assert message.files == [f"painting-{job.id}.png"]
+    again = await world.alice.click(message, label="Rerun")
     assert (await world.ended(await world.ledger.by_message(again.response.id))).parent_id == job.id
-    world.env.backend.set_reaction(channel.id, message.id, "🎲", world.alice.id, True)
-    await world.env.settle()
+    await world.alice.react(message, "🎲")
     varied = (await world.children(job, "vary"))[0]
     assert (await world.ended(varied)).state is JobState.DELIVERED
 
@@ -41,9 +41,9 @@ async def test_a_restart_goes_on_in_the_same_message_and_old_buttons_work(world)
     running = await world.imagine(world.alice, steps=ENDLESS)
     waiting = await world.imagine(world.bob, steps=2)
     await world.until(lambda: "it" in shown(world.message(running.message_id)))
-    await world.bot.stop_services()
+    await world.stop()
     assert "Back soon" in shown(world.message(running.message_id))
-    await world.start_again()
+    await world.start()
     checkpointed = (await world.job(running.id)).step
     assert checkpointed > 0
 
@@ -64,14 +64,14 @@ async def test_a_restart_goes_on_in_the_same_message_and_old_buttons_work(world)
 
 
 async def test_a_picture_that_was_rendered_but_not_posted_is_posted_after_a_restart(world):
-    world.env.inject_error("PATCH", "/channels/*/messages/*", status=500, times=None)
+    world.discord.fault("edit", answer(500), times=999)
     job = await world.imagine(world.alice, steps=2)
 
     async def rendered() -> bool:
         return (await world.job(job.id)).state is JobState.RENDERED
 
     await world.until(rendered)
-    world.env.backend.faults.clear()
+    world.discord.faults.clear()
     await world.restart()
     ended = await world.ended(job)
     assert ended.state is JobState.DELIVERED
@@ -90,18 +90,15 @@ async def test_a_picture_that_was_posted_but_not_marked_is_not_posted_again(worl
 
 
 async def test_commands_are_sent_only_when_they_changed(world):
-    def sent() -> int:
-        return sum(1 for one in world.env.http_requests if one.method == "PUT" and one.path.endswith("/commands"))
-
-    assert sent() == 1
+    assert world.discord.world.syncs == 1
     await world.restart()
-    assert sent() == 1
+    assert world.discord.world.syncs == 1
 
 
 async def test_a_deleted_message_is_not_edited_again_and_the_picture_comes_anew(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(job.message_id).attachments)
-    world.env.backend.delete_message(world.channel.id, job.message_id)
+    world.discord.world.delete(world.message(job.message_id))
     tried = len(world.edits(job.message_id))
     await asyncio.sleep(1.5)
     assert len(world.edits(job.message_id)) <= tried + 1
@@ -114,7 +111,7 @@ async def test_a_deleted_message_is_not_edited_again_and_the_picture_comes_anew(
 async def test_show_gives_a_job_without_a_message_a_new_one(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(job.message_id).attachments)
-    world.env.backend.delete_message(world.channel.id, job.message_id)
+    world.discord.world.delete(world.message(job.message_id))
     await asyncio.sleep(1.0)
     result = await world.alice.slash(world.channel, "show", job=job.id)
     await world.alice.click(world.message(result.response.id), label="Stop")
@@ -127,13 +124,13 @@ async def test_show_gives_a_job_without_a_message_a_new_one(world):
 async def test_an_edit_that_discord_finds_too_late_becomes_a_reply(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(job.message_id).attachments)
-    world.env.inject_error("PATCH", f"/channels/*/messages/{job.message_id}", status=400, code=30046, times=None)
+    world.discord.fault("edit", answer(400, 30046, "Too many edits"), times=999)
     await world.bot.queue.stop(job.id)
     ended = await world.ended(job)
     message = world.message(ended.message_id)
     assert message.id != job.message_id
     assert message.reference is not None
-    assert message.reference.message_id == job.message_id
+    assert message.reference["message_id"] == str(job.message_id)
 
 
 async def test_a_message_that_is_too_old_is_left_alone(world, monkeypatch):
@@ -152,17 +149,18 @@ async def test_a_message_that_is_too_old_is_left_alone(world, monkeypatch):
 async def test_where_nothing_can_be_posted_any_more_the_requester_gets_it(world):
     job = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(job.message_id).attachments)
-    world.env.inject_error("*", f"/channels/{world.channel.id}/messages*", status=403, code=50013, times=None)
+    world.channel.overwrites[world.bot.user.id] = Overwrite(
+        world.bot.user.id, member=True, deny=Permission.VIEW_CHANNEL
+    )
     await world.bot.queue.stop(job.id)
     ended = await world.ended(job)
     assert ended.state is JobState.DELIVERED
-    private = world.env.backend.dm_channels[world.alice.id]
-    assert [len(m.attachments) for m in world.env.backend.messages[private].values()] == [1]
+    assert [len(message.files) for message in world.messages(world.direct(world.alice))] == [1]
 
 
 async def test_a_busy_discord_costs_previews_and_not_the_picture(world, caplog):
     caplog.set_level(logging.INFO)
-    world.env.inject_error("PATCH", "/channels/*/messages/*", status=503, times=2)
+    world.discord.fault("edit", answer(503), times=2)
     job = await world.ended(await world.imagine(world.alice, steps=60))
     assert job.state is JobState.DELIVERED
     assert world.bot.progress.dropped >= 1
@@ -170,8 +168,9 @@ async def test_a_busy_discord_costs_previews_and_not_the_picture(world, caplog):
 
 
 async def test_an_interaction_that_cannot_be_answered_is_answered_in_the_channel(world):
-    world.env.inject_error("POST", "/interactions/*/callback", status=404, code=10062)
-    await world.alice.slash(world.channel, "imagine", prompt="a red apple", steps=2)
+    world.discord.fault("answer", answer(404, 10062, "Unknown interaction"))
+    await world.discord.slash(world.alice.user, world.channel, "imagine", prompt="a red apple", steps=2)
+    await world.until(world.messages)
     job = (await world.ledger.history(world.alice.id))[0]
     ended = await world.ended(job)
     assert ended.state is JobState.DELIVERED

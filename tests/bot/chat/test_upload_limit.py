@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bot.chat.upload_limit import fit
+from bot.chat.upload_limit import fit, within
 from engine.pictures import BadPictureError, save_png, spec_of
 from engine.prompts import Prompt
 from engine.spec import PaintingSpec
@@ -68,3 +68,17 @@ def test_a_picture_is_not_enlarged_where_it_is_large_enough_or_would_not_fit(sma
     assert fit(small, 10**7, enlarge_to=0) == kept
     assert fit(small, 10**7, enlarge_to=96) == kept
     assert fit(small, len(kept[1]), enlarge_to=512) == kept
+
+
+@pytest.mark.parametrize("limit", [20_000, 4_000])
+def test_previews_are_made_to_fit(noisy, limit):
+    buffer = io.BytesIO()
+    with Image.open(noisy) as image:
+        image.resize((512, 512)).save(buffer, "JPEG", quality=90)
+    jpeg = buffer.getvalue()
+    assert within(jpeg, len(jpeg)) == jpeg
+    small = within(jpeg, limit)
+    assert len(small) <= limit
+    with Image.open(io.BytesIO(small)) as image:
+        assert image.format == "JPEG"
+    assert within(jpeg, 1), "as small as it gets"

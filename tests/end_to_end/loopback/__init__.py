@@ -1,7 +1,7 @@
 """The local Discord, and everything that can go wrong with it."""
 
 from local_discord import TOKEN, Channel, Interaction, Message, User
-from tests.end_to_end.loopback.faults import Fault, answer, disconnect, hold, late, reset
+from tests.end_to_end.loopback.faults import Fault, answer, applied, disconnect, hold, late, reset
 from tests.end_to_end.loopback.loopback import Loopback
 from tests.end_to_end.loopback.patience import until
 
@@ -14,6 +14,7 @@ __all__ = [
     "Message",
     "User",
     "answer",
+    "applied",
     "disconnect",
     "hold",
     "late",

@@ -54,6 +54,16 @@ def answer(status: int, code: int = 0, message: str = "", *, retry_after: float 
     return effect
 
 
+def applied(effect: Effect) -> Effect:
+    """Do what is asked, and then let `effect` answer as if it had not been done."""
+
+    async def done_first(request: web.Request, handle: Handle) -> web.StreamResponse:
+        await handle()
+        return await effect(request, handle)
+
+    return done_first
+
+
 def reset(*, applied: bool = False) -> Effect:
     """Reset the connection (RST); `applied`: after having done what was asked."""
 

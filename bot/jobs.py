@@ -60,12 +60,10 @@ class Request:
     parent_id: str | None = None
     notify: bool = False
     """Mention the requester when the picture is done."""
-    notices: tuple[str, ...] = ()
-    """What is said under the picture from the beginning."""
     once: bool = False
     """Answer with the unfinished job of the same user, parent and kind, if there is one."""
     notices: tuple[str, ...] = ()
-    """What the requester should know before it is painted."""
+    """What is said under the picture from the beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

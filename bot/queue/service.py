@@ -176,7 +176,8 @@ class PaintingQueue:
         Raises `Refusal` when many at once went over the requester's cap, or the ledger cannot be written.
         """
         unknown = await asyncio.to_thread(unknown_words_notice, request.spec, embedded_vocabulary())
-        request = replace(request, notices=(unknown,) if unknown and request.kind != "timelapse" else ())
+        if unknown and request.kind != "timelapse":
+            request = replace(request, notices=(*request.notices, unknown))
         try:
             job, new = await self.ledger.add(request, self._caps.get((request.user_id, request.guild_id)))
         except sqlite3.Error:

@@ -1,6 +1,5 @@
 """Pictures are found wherever a message shows them, and what was hidden stays hidden."""
 
-
 import numpy as np
 import pytest
 from PIL import Image

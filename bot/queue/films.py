@@ -30,4 +30,4 @@ def film(job: Job, files: Files, settings: Settings) -> Rendered | Failed:
         if isinstance(error, OSError):
             raise
         return Failed(job.id, "The time-lapse does not fit under the upload limit.")
-    return Rendered(job.id, path, time.monotonic() - began, len(frames))
+    return Rendered(job.id, path, time.monotonic() - began, len(frames), job.notices)

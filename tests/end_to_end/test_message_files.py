@@ -95,7 +95,10 @@ async def test_what_is_made_from_a_spoiler_is_a_spoiler(world):
     await world.alice.click(message, "Stop")
     job = await world.ended(await world.ledger.by_message(message.id))
     assert hidden(message) == [True], "the picture"
-    for label in ("Rerun", "Refine", "Timelapse"):
+    film = await world.bob.click(message, "Timelapse")
+    await world.ended(await world.ledger.by_message(film.response.id))
+    assert hidden(film.response) == [True], "the film"
+    for label in ("Rerun", "Refine"):
         again = await world.bob.click(message, label)
         follow_up = await world.ledger.by_message(again.response.id)
         assert FROM_SPOILER_NOTICE in follow_up.notices, label

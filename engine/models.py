@@ -73,7 +73,7 @@ class ModelStore:
                 _, tensors = read_safetensors(self.embedded / "embedded-upscaler.safetensors")
             else:
                 _, tensors = self._published(catalog.find(name, "upscaler"))
-            self._upscalers[name] = build_upscaler(tensors, self.device)
+            self._upscalers[name] = build_upscaler(tensors, self.device, projected=name == "embedded")
         return self._upscalers[name]
 
     def vocabulary(self) -> Vocabulary | None:

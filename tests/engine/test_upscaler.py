@@ -8,7 +8,10 @@ from engine import upscaler
 from engine.catalog import ModelMissingError
 from engine.checkpoints import BadCheckpointError, read_upscaler
 from engine.devices import pick_device
-from engine.models import ModelStore
+from engine.models import EMBEDDED, ModelStore
+from engine.painting import Painting
+from engine.presets import spec_from_preset
+from engine.prompts import parse_prompts
 from engine.upscaler import FACTOR, RRDBNet, Upscaler, build_upscaler, sizes_of
 
 
@@ -80,3 +83,24 @@ def test_real_esrgans_file_is_read_without_running_its_code(tmp_path: Path) -> N
 def test_a_published_generator_asks_for_the_published_network(tmp_path: Path) -> None:
     with pytest.raises(ModelMissingError, match="models fetch real-esrgan-x4plus"):
         ModelStore(tmp_path, pick_device("cpu", "fp32")).upscaler("imagenet-16384")
+
+
+def test_the_shipped_network_draws_edges_sharper_than_plain_enlargement() -> None:
+    side = 128
+    y, x = torch.meshgrid(torch.arange(4 * side), torch.arange(4 * side), indexing="ij")
+    disc = ((x - 2 * side).square() + (y - 2 * side).square() < (1.3 * side) ** 2).float()
+    large = torch.stack([0.8 * disc + 0.1, 0.2 * disc + 0.1, 0.9 - 0.7 * disc])[None]
+    small = torch.nn.functional.interpolate(large, scale_factor=1 / FACTOR, mode="area")
+    plain = torch.nn.functional.interpolate(small, scale_factor=FACTOR, mode="bicubic").clamp(0, 1)
+    made = ModelStore(EMBEDDED, pick_device("cpu")).upscaler("embedded").enlarge(small)
+    assert (made - large).square().mean() < (plain - large).square().mean()
+
+
+def test_a_painting_is_enlarged_by_option() -> None:
+    models = ModelStore(EMBEDDED, pick_device("cpu"))
+    spec = spec_from_preset(parse_prompts("a fox"), "draft", steps=1, start="noise", width=64, height=32, upscale=2)
+    painting = Painting(spec, models)
+    picture = painting.picture()
+    assert painting.enlarged(picture).size == (2 * picture.width, 2 * picture.height)
+    plain = Painting(spec.but(upscale=1), models)
+    assert plain.enlarged(picture) is picture

@@ -161,6 +161,7 @@ def vary(parent: PaintingSpec, seed: int, latent: str, picture: str) -> Painting
         init_latent=latent if parent.init_image is None else None,
         init_noise=VARIATION,
         edit_from=None,  # the picture shows the edit by now
+        edit_start="original",
         steps=max(1, parent.steps // 2),
     )
 
@@ -173,6 +174,7 @@ def refine(parent: PaintingSpec, picture: str, largest_side: int) -> PaintingSpe
         init_latent=None,
         init_noise=0.0,
         edit_from=None,  # the picture shows the edit by now
+        edit_start="original",
         width=max(32, round(parent.width * scale)),
         height=max(32, round(parent.height * scale)),
         steps=min(10_000, parent.steps * 3 // 2),

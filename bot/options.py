@@ -10,12 +10,10 @@ from typing import Any
 from bot.available_models import EMBEDDED, is_here, perceptors, require_generator, usual_generator
 from bot.refusals import Refusal
 from bot.settings import LimitSettings, ModelSettings
-from engine.presets import OURS, PUBLISHED, spec_from_preset
+from engine.presets import EDIT_STRENGTH, OURS, PUBLISHED, edit_area, spec_from_preset
 from engine.prompts import Prompt, parse_prompts, with_suffix
 from engine.spec import LARGEST_SEED, LEAST_SIDE, MOST_SIDE, PaintingSpec, PerceptorChoice
 
-EDIT_STRENGTH = 0.7
-"""How far an edit goes when nobody says: far enough to see, near enough to recognise."""
 SHAPES = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2), "widescreen": (16, 9)}
 """Shapes by name, as width to height; they keep the number of pixels that the preset paints."""
 SMALL_SIZES = ("128x128", "192x128", "128x192", "256x256")
@@ -102,7 +100,8 @@ def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSet
     elif size is not None:
         changes["width"], changes["height"] = _size(size, preset, generator)
     elif options.edit is not None and options.edit.picture_size is not None:
-        changes["width"], changes["height"] = like(*options.edit.picture_size, _area(preset, generator))
+        width, height = options.edit.picture_size
+        changes["width"], changes["height"] = like(width, height, edit_area(width, height, preset, generator))
     given = {name: value for name, value in changes.items() if value is not None}
     spec = spec_from_preset(prompts, preset, generator, **given)
     return spec.but(**options.fields) if options.fields else spec
@@ -161,9 +160,7 @@ def _edit_fields(edit: EditOptions) -> dict[str, Any]:
         "mask_text": edit.mask_text,
         "edit_from": edit.edit_from,
         "strength": edit.strength,
-        "start": "noise",
-        "candidates": 1,
-        "coarse": 0.0,  # the picture has its full size already
+        "start": None,  # the picture takes its place
     }
 
 

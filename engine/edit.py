@@ -1,6 +1,6 @@
 """Editing a picture: what may change, putting the rest back, and the loss of a directional edit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +9,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.losses import PromptLoss, spherical_distance
+from engine.edit_start import FULL_STRENGTH, plan_start
+from engine.generators import VQGAN
+from engine.losses import PromptLoss, clamp_with_grad, spherical_distance
 from engine.masks import feather, find_region, integral, share_inside, to_latent
 from engine.perceptors import Perceptor
 from engine.pictures import read_mask, read_picture
-from engine.seeds import generators
+from engine.priors import Prior
 from engine.spec import PaintingSpec
 from engine.tensors import tensor_of
 
@@ -29,9 +31,13 @@ class Edit:
     """(1, 3, h, w) in [0, 1]."""
     mask: Tensor | None
     """(1, 1, h, w): 1 may change, 0 stays; None: all may change."""
+    starts: tuple[Tensor, ...] = ()
+    """Pictures to begin with, (1, 3, h, w), of which the guides choose one; none: the original."""
 
-    def put_back(self, pictures: Tensor) -> Tensor:
-        """Put the original back where the mask is 0, (b, 3, h', w')."""
+    def put_back(self, pictures: Tensor, detail: Tensor | None = None) -> Tensor:
+        """Add what the VQGAN lost, and put the original back where the mask is 0, (b, 3, h', w')."""
+        if detail is not None:
+            pictures = clamp_with_grad(pictures + detail)
         if self.mask is None:
             return pictures
         size = (pictures.shape[-2], pictures.shape[-1])
@@ -63,23 +69,38 @@ class DirectionalLoss:
         return self._away(seen) + (spherical_distance(seen, unchanged) * kept).mean(1)
 
 
-def read_edit(
-    spec: PaintingSpec, height: int, width: int, perceptors: Sequence[Perceptor], device: torch.device
-) -> Edit | None:
-    """Read what a spec says of an edit, at the painting's size; None where it starts from no picture.
+def choose(starts: Sequence[Tensor], count: int, score: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return, for each of `count` pictures, the start that scores lowest, (count, 3, h, w)."""
+    if len(starts) == 1:
+        return starts[0].expand(count, -1, -1, -1)
+    scores = torch.stack([score(start.expand(count, -1, -1, -1)) for start in starts])
+    return torch.cat(tuple(starts))[scores.argmin(0)]
 
-    Raise `BadPictureError`.
+
+def detail_of(pictures: Tensor, z: Tensor, vqgan: VQGAN, strength: float) -> Tensor:
+    """Return what latents lose of the pictures that they encode, (b, 3, h, w); none of it where an edit is free."""
+    kept = min(1.0, (1 - strength) / (1 - FULL_STRENGTH))
+    return kept * (pictures - vqgan.decode(vqgan.quantise(z)).clamp(0, 1))
+
+
+def read_edit(
+    spec: PaintingSpec, vqgan: VQGAN, size: tuple[int, int], perceptors: Sequence[Perceptor], prior: Prior | None
+) -> Edit | None:
+    """Read what a spec says of an edit, at the painting's size (height, width); None where it starts from no picture.
+
+    Raise `BadPictureError`, or `NothingFoundError` where words name what the picture does not show.
     """
     if spec.init_image is None:
         return None
+    device, (height, width) = vqgan.codebook.device, size
     image = read_picture(Path(spec.init_image)).resize((width, height), Image.Resampling.LANCZOS)
     original = tensor_of(image, device)
-    words = spec.mask_text or spec.edit_from
     if spec.mask is not None:
         mask = tensor_of(read_mask(Path(spec.mask)).resize((width, height), Image.Resampling.BOX), device)
-    elif words:
-        # Not by the painting's own seed: where the words' region is does not depend on it.
-        mask = find_region(original, words, perceptors, *generators([0], "mask", device))
+    elif spec.mask_text or (spec.edit_from and spec.edit_start != "proposal"):
+        mask = find_region(original, spec.mask_text or spec.edit_from or "", perceptors)
     else:
-        return Edit(original, None)
-    return Edit(original, feather(mask))
+        mask = None
+    plan = plan_start(spec, original, mask, perceptors, vqgan, prior)
+    soft = None if plan.mask is None else feather(plan.mask, max(1, vqgan.factor // 8))
+    return Edit(original, soft, plan.candidates)

@@ -8,27 +8,27 @@ from torch.nn import functional as F
 
 from engine.losses import clamp_with_grad
 from engine.perceptors import Perceptor
+from engine.regions import find_named
+from engine.seeds import generators
 
 CROPS = 2048
 BATCH = 128
 WIDEST, NARROWEST = 0.4, 0.1
 """EleutherAI's editing notebook: crop sides anneal from 0.4 to 0.1 of the picture, each drawn between half and full."""
-FEATHER = 1 / 32
-"""Softness of a mask's inner edge, as a share of the picture's shorter side."""
 
 
-def feather(mask: Tensor) -> Tensor:
-    """Soften a mask (1, 1, h, w) inwards only: what was 0 is exactly 0 still, so the outside stays pixel-true."""
-    radius = max(1, round(min(mask.shape[-2:]) * FEATHER))
+def feather(mask: Tensor, radius: int) -> Tensor:
+    """Soften a mask (1, 1, h, w) over `radius` pixels, inwards only: what was 0 is 0 still."""
     window = 2 * radius + 1
-    shrunk = -F.max_pool2d(-mask, window, stride=1, padding=radius)
-    soft = F.avg_pool2d(F.pad(shrunk, (radius,) * 4, mode="replicate"), window, stride=1)
-    return torch.where(mask > 0, torch.maximum(soft, shrunk), 0.0).minimum(mask)
+    return F.avg_pool2d(F.pad(mask, (radius,) * 4, mode="replicate"), window, stride=1).minimum(mask)
 
 
 def to_latent(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Shrink a mask to the latent's grid (1, 1, *size); a cell may change as far as its pixels may."""
-    return F.adaptive_avg_pool2d(mask, size)
+    """Say which cells of a latent's grid may change, (1, 1, *size) of 0 and 1: all with a pixel that may.
+
+    A share between would do nothing: Adam divides it away again.
+    """
+    return (F.adaptive_max_pool2d(mask, size) > 0).to(mask.dtype)
 
 
 def integral(mask: Tensor) -> Tensor:
@@ -45,9 +45,22 @@ def share_inside(corner: Tensor, boxes: Tensor) -> Tensor:
     return inside / (width * height)
 
 
-@torch.no_grad()
-def find_region(picture: Tensor, words: str, perceptors: Sequence[Perceptor], generator: torch.Generator) -> Tensor:
+def find_region(picture: Tensor, words: str, perceptors: Sequence[Perceptor]) -> Tensor:
     """Find where a picture (1, 3, h, w) shows what the words say, as a hard mask (1, 1, h, w): the self-mask.
+
+    Perceptors too small for the published recipe find it in the way of `engine/regions.py`, which raises
+    `NothingFoundError`.
+    """
+    small = [perceptor for perceptor in perceptors if perceptor.finds_by == "colours"]
+    if small:
+        return find_named(picture, words, small)
+    # Not by the painting's own seed: where the words' region is does not depend on it.
+    return find_by_crops(picture, words, perceptors, *generators([0], "mask", picture.device))
+
+
+@torch.no_grad()
+def find_by_crops(picture: Tensor, words: str, perceptors: Sequence[Perceptor], generator: torch.Generator) -> Tensor:
+    """Find the region by many crops, each compared with the words.
 
     Monte-Carlo saliency of paper appendix H as EleutherAI's editing notebook computes it: many random crops, each
     pixel's mean of exp(scale * cos(crop, words)), with one more crop of value 1, normalised and squared; then cut, in

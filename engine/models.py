@@ -94,6 +94,7 @@ class ModelStore:
             tensors = whole_vocabulary(tensors, config["vocab_size"])
             perceptor = build_perceptor(config, tensors, self.device)
             perceptor.vocabulary = self.vocabulary()
+            perceptor.finds_by = "colours"
             return perceptor
         _, tensors = self._published(catalog.find(name, "perceptor"))
         return build_perceptor(config_of(tensors), tensors, self.device)

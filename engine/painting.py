@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save
 from torch import Tensor
 
-from engine.edit import Edit, read_edit
+from engine.edit import Edit, choose, detail_of, read_edit
 from engine.guides import Guide
 from engine.losses import clamp_with_grad, latent_penalty, penalty_weight, total_variation
 from engine.models import ModelStore
@@ -94,6 +94,8 @@ class Painting:
         """Whether z is what a Gumbel VQGAN makes logits of, sampled at each step (EleutherAI's editing notebook)."""
         self._set_prompts(spec.prompts)
         self._z: Tensor | None = None
+        self._detail: Tensor | None = None
+        """What the VQGAN lost of an edit's start, (count, 3, h, w), as far as it is kept."""
         self._began = 0.0
 
     def __iter__(self) -> Iterator[Iterate]:
@@ -178,7 +180,7 @@ class Painting:
     def _synthesise(self, codewords: Tensor, *, in_full: bool = False) -> Tensor:
         """Map codewords (b, c, rows, columns) to pictures in [0, 1], the picture to edit where nothing may change."""
         pictures = clamp_with_grad(self._vqgan.decode(codewords, in_full=in_full))
-        return pictures if self._edit is None else self._edit.put_back(pictures)
+        return pictures if self._edit is None else self._edit.put_back(pictures, self._detail)
 
     def _regularisers(self, z: Tensor) -> Iterator[Tensor]:
         """Yield what keeps each z small or near its start (paper section 2.4), (count,)."""
@@ -211,8 +213,10 @@ class Painting:
     def _start(self) -> Tensor:
         spec, rngs = self.spec, generators(self.spec.seeds, "start", self._device)
         if self._edit is not None:
-            encode = self._vqgan.encode_logits if self._in_logits else self._vqgan.encode
-            z = encode(self._edit.original).expand(spec.count, -1, -1, -1)
+            pictures = choose(self._edit.starts, spec.count, self._score)
+            z = self._vqgan.encode_logits(pictures) if self._in_logits else self._vqgan.encode(pictures)
+            if spec.keep_detail and not self._in_logits:
+                self._detail = detail_of(pictures, z, self._vqgan, spec.strength)
         else:
             grid = (self._grid[0] // 2, self._grid[1] // 2) if self._coarse_steps else self._grid
             prior = self._models.prior(spec.generator) if spec.start == "prior" else None
@@ -230,8 +234,9 @@ class Painting:
         return torch.stack([guide.judge(pictures, rngs) for guide in self._guides]).sum(0)
 
     def _read_edit(self) -> Edit | None:
-        height, width = (cells * self._vqgan.factor for cells in self._grid)
-        return read_edit(self.spec, height, width, [guide.perceptor for guide in self._guides], self._device)
+        size = (self._grid[0] * self._vqgan.factor, self._grid[1] * self._vqgan.factor)
+        prior = self._models.prior(self.spec.generator) if self.spec.edit_start == "proposal" else None
+        return read_edit(self.spec, self._vqgan, size, [guide.perceptor for guide in self._guides], prior)
 
     # While it runs
 
@@ -310,7 +315,8 @@ class Painting:
         self._check()
         moments = copy.deepcopy(self._adam.state_dict()["state"])
         z, z_orig, ema = (one.detach().clone() for one in (self.z, self._z_orig, self._ema))
-        return State(self.spec, self.step, z, z_orig, ema, moments).to_dict()
+        detail = None if self._detail is None else self._detail.clone()
+        return State(self.spec, self.step, z, z_orig, ema, moments, detail).to_dict()
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> Self:
         """Go on from a state of this painting, steered or not, saved on this kind of device or on another.
@@ -327,6 +333,7 @@ class Painting:
         self._z_orig, self._ema = state.z_orig.to(self._device), state.ema.to(self._device)
         # How this device steps is not the state's to say.
         self._adam.load_state_dict({**self._adam.state_dict(), "state": state.moments})
+        self._detail = None if state.detail is None else state.detail.to(self._device)
         self.step = state.step
         return self
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,8 @@ class Perceptor(nn.Module):
         super().__init__()
         self.clip = clip
         self.size: int = clip.visual.input_resolution
+        self.finds_by: Literal["crops", "colours"] = "crops"
+        """How it finds what words name in a picture: the published way, or `engine/regions.py`'s."""
         self.context: int = clip.context_length
         self.dims: int = clip.text_projection.shape[1]
         """Of the common space."""

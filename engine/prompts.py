@@ -206,3 +206,10 @@ def _reads_as(words: str, prompt: Prompt) -> bool:
         return list(_parts(words)) == [prompt]
     except BadPromptError:
         return False
+
+
+def with_article(words: str) -> str:
+    """Put "a" or "an" before words that begin with no article: perceptors know things by phrases like "a dog"."""
+    if words.split()[:1] and words.split(maxsplit=1)[0].lower() in ("a", "an", "the"):
+        return words
+    return f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}"

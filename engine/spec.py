@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from engine.prompts import Prompt
 
 Start = Literal["noise", "pixels", "gradient", "best-of", "prior"]
+EditStart = Literal["original", "search", "proposal"]
 LARGEST_SEED = 2**32 - 1
 MOST_PICTURES = 4
 LEAST_SIDE, MOST_SIDE = 32, 4096
@@ -107,6 +108,11 @@ class PaintingSpec(_Numbers):
     """Share of the starting latent's cells that are replaced by random codes, for variations."""
     edit_from: str | None = None
     """What the picture shows now: makes the edit directional (paper section 4, EleutherAI's editing notebook)."""
+    edit_start: EditStart = "original"
+    """`original`: the picture as it is. `search`: the best of its recolourings. `proposal`: with what the prior
+    understood put in, a colour, a ground, a thing, where the sentence asks for it; else as `search`."""
+    keep_detail: bool = False
+    """Add to each picture of an edit what the VQGAN lost of its start."""
     mask: str | None = None
     """Path of a mask: white may change, black stays."""
     mask_text: str | None = None

@@ -33,6 +33,8 @@ class State:
     ema: Tensor
     moments: dict[int, dict[str, Tensor]]
     """Adam's, by parameter; empty where it has taken no step yet."""
+    detail: Tensor | None = None
+    """What the VQGAN lost of an edit's start, (count, 3, h, w), where it is kept."""
 
     @classmethod
     def read(cls, saved: Mapping[str, Any], spec: PaintingSpec, shapes: Collection[torch.Size]) -> Self:
@@ -45,7 +47,7 @@ class State:
             names = _FIRST_NAMES if version == 1 else {name: name for name in _FIRST_NAMES}
             z, z_orig, ema = (saved[names[name]] for name in ("z", "z_orig", "ema"))
             own = PaintingSpec.from_json(saved["spec"])
-            state = cls(own, saved["step"], z, z_orig, ema, saved["adam"]["state"])
+            state = cls(own, saved["step"], z, z_orig, ema, saved["adam"]["state"], saved.get("detail"))
         except (KeyError, TypeError) as error:
             raise BadStateError(f"it lacks {error}") from None
         except BadSpecError as error:
@@ -58,6 +60,7 @@ class State:
             raise BadStateError(f"it stands at step {state.step} of {spec.steps}")
         state._check_latents(shapes)
         state._check_moments()
+        state._check_detail(spec.keep_detail and spec.init_image is not None)
         return state
 
     def _check_latents(self, shapes: Collection[torch.Size]) -> None:
@@ -76,6 +79,17 @@ class State:
             if any(moments[name].shape != self.z.shape for name in _MOMENTS):
                 raise BadStateError("its optimiser's moments are of another shape")
 
+    def _check_detail(self, wanted: bool) -> None:
+        """Refuse a detail of another size than the latents' pictures, or none where the spec keeps it."""
+        if wanted == (self.detail is None):
+            raise BadStateError("it lacks the detail of its picture, or has one that nobody asked for")
+        if self.detail is None:
+            return
+        rows, columns = self.z.shape[-2:]
+        height, width = self.detail.shape[-2:]
+        if self.detail.shape[:2] != (len(self.z), 3) or height % rows or width % columns:
+            raise BadStateError(f"the detail of its picture is of shape {tuple(self.detail.shape)}")
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain tensors, numbers and strings."""
         return {
@@ -86,4 +100,5 @@ class State:
             "z_orig": self.z_orig,
             "ema": self.ema,
             "adam": {"state": self.moments},
+            **({} if self.detail is None else {"detail": self.detail}),
         }

@@ -21,7 +21,9 @@ from engine.models import EMBEDDED, ModelStore
 from engine.painting import Painting
 from engine.presets import spec_from_preset
 from engine.prompts import parse_prompts
+from training.edit_runs import Share, Way, edits
 from training.judge import load_judge
+from training.measures import ground_colour, tensor_of, thing_colour
 from training.scenes import COLOURS, Mix, Painter, Sampler, SpriteBank, sheet
 
 UNTRAINED = ("held-out",)  # vendors whose pictures the pair never saw
@@ -99,15 +101,6 @@ class Job:
     parts: int
 
 
-@dataclass(frozen=True)
-class Way:
-    """How to paint: a preset, changes to its spec, and for which share of the prompts the loop runs at all."""
-
-    preset: str
-    changes: dict[str, Any]
-    loop_every: int = 1
-
-
 def painted(prompt: str, seed: int, models: ModelStore, way: Way, loop: bool = True) -> list[Image.Image]:
     """Return the loop's start and, when asked, its result."""
     spec = spec_from_preset(parse_prompts(prompt), way.preset, seed=seed, **way.changes)
@@ -118,51 +111,6 @@ def painted(prompt: str, seed: int, models: ModelStore, way: Way, loop: bool = T
             pass
         pictures.append(painting.picture())
     return pictures
-
-
-def tensor_of(image: Image.Image) -> torch.Tensor:
-    """Turn an RGB image into (3, h, w) in 0..1."""
-    return torch.from_numpy(np.asarray(image.convert("RGB"), np.float32).copy()).permute(2, 0, 1) / 255
-
-
-def to_lab(pixels: torch.Tensor) -> torch.Tensor:
-    """Turn sRGB pixels (3, n) in 0..1 into CIE L*a*b* (3, n), D65."""
-    linear = torch.where(pixels > 0.04045, ((pixels + 0.055) / 1.055) ** 2.4, pixels / 12.92)
-    to_xyz = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
-    xyz = torch.tensor(to_xyz) @ linear / torch.tensor([0.9505, 1.0, 1.089])[:, None]
-    f = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
-    return torch.stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
-
-
-def commonest_colour(pixels: torch.Tensor) -> str:
-    """Name what most pixels (3, n) are nearest to in L*a*b*; light blue and dark blue are blue."""
-    table = to_lab(torch.tensor(list(COLOURS.values())).T / 255)
-    nearest = (to_lab(pixels)[:, :, None] - table[:, None]).square().sum(0).argmin(1)
-    shares: dict[str, float] = {}
-    for name, count in zip(COLOURS, torch.bincount(nearest, minlength=len(COLOURS)).tolist(), strict=True):
-        word = name.split()[-1]
-        shares[word] = shares.get(word, 0) + count
-    return max(shares, key=lambda word: shares[word])
-
-
-def ground_colour(picture: torch.Tensor) -> str:
-    """Name the colour along the picture's border."""
-    edge = max(2, picture.shape[-1] // 16)
-    return commonest_colour(torch.cat([picture[:, :edge].flatten(1), picture[:, -edge:].flatten(1)], 1))
-
-
-def thing_colour(picture: torch.Tensor) -> str:
-    """Name the colour of what differs from the ground in the picture's middle.
-
-    Shades and outlines are no colours: where a quarter of it is saturated, only that is asked.
-    """
-    ground = picture[:, :6].flatten(1).median(1).values
-    side = picture.shape[-1]
-    middle = picture[:, side // 8 : -side // 8, side // 8 : -side // 8].flatten(1)
-    apart = middle[:, (middle - ground[:, None]).square().sum(0) > 0.04]
-    thing = apart if apart.shape[1] > 20 else middle
-    vivid = thing.amax(0) - thing.amin(0) > 0.25
-    return commonest_colour(thing[:, vivid] if vivid.float().mean() > 0.25 else thing)
 
 
 @torch.no_grad()
@@ -298,7 +246,7 @@ def paint_sheet(models: ModelStore, out: Path, way: Way, prompts_file: Path) -> 
 def main() -> None:
     """Run one measurement from the command line and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("rebuild", "retrieval", "colours", "paint", "ceiling", "sheet"))
+    parser.add_argument("what", choices=("rebuild", "retrieval", "colours", "paint", "ceiling", "sheet", "edits"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="where the judge is and the sheets go")
     parser.add_argument("--models", type=Path, default=EMBEDDED)
@@ -310,6 +258,7 @@ def main() -> None:
     parser.add_argument("--preset", default="normal")
     parser.add_argument("--changes", type=json.loads, default={}, help="JSON of spec fields to change")
     parser.add_argument("--prompts", type=Path, default=PROMPTS, help="of a sheet, one a line")
+    parser.add_argument("--split", default="held-out", choices=("held-out", "tune"), help="of the edits")
     parser.add_argument("--loop-every", type=int, default=1, help="run the loop for every n-th prompt only")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -325,6 +274,7 @@ def main() -> None:
         "paint": lambda: paint(data, models, work, way, job),
         "ceiling": lambda: ceiling(data, work / "judge.pt", models),
         "sheet": lambda: paint_sheet(models, work, way, arguments.prompts),
+        "edits": lambda: edits(models, data, work, way, Share(arguments.split, arguments.part, arguments.parts)),
     }[arguments.what]()
     print(json.dumps(figures))
 

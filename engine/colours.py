@@ -3,6 +3,7 @@
 import math
 
 import torch
+from kornia.color import rgb_to_grayscale
 from torch import Tensor
 
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -25,26 +26,13 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "beige": (236, 220, 190),
 }
 """In the order of the embedded prior's tints."""
-LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601."""
-_YIQ = (LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))  # NTSC: a turn of the hue is a rotation of I and Q
-_XYZ = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
+_YIQ = (
+    (0.299, 0.587, 0.114),
+    (0.596, -0.274, -0.322),
+    (0.211, -0.523, 0.312),
+)  # NTSC: a turn of the hue is a rotation of I and Q
 _PALER = 0.6
 """How far towards white the lightest parts of a tinted thing go."""
-
-
-def luma(pictures: Tensor) -> Tensor:
-    """Return the brightness of pictures (b, 3, h, w) in [0, 1], as (b, 1, h, w)."""
-    return (pictures * pictures.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
-
-
-def to_lab(pictures: Tensor) -> Tensor:
-    """Turn sRGB pictures (b, 3, h, w) in [0, 1] into CIE L*a*b*, D65."""
-    linear = torch.where(pictures > 0.04045, ((pictures + 0.055) / 1.055) ** 2.4, pictures / 12.92)
-    white = pictures.new_tensor((0.9505, 1.0, 1.089)).view(3, 1, 1)
-    xyz = torch.einsum("ij,bjhw->bihw", pictures.new_tensor(_XYZ), linear) / white
-    x, y, z = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116).unbind(1)
-    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
 
 
 def turn_hue(pictures: Tensor, turns: float) -> Tensor:
@@ -63,7 +51,7 @@ def tint(pictures: Tensor, colour: tuple[float, float, float], mask: Tensor) -> 
     Its middle brightness becomes the colour itself, darker parts a darker and lighter parts a paler one; what is
     nearly black or white already (outlines, highlights) stays so.
     """
-    light = luma(pictures)
+    light = rgb_to_grayscale(pictures)
     inside = light[mask > 0.5]
     middle = float((inside if len(inside) else light).median().clamp(0.05, 0.97))
     target = pictures.new_tensor(colour).view(1, 3, 1, 1)

@@ -5,6 +5,7 @@ step by step. So candidates are made as pictures first, each is seen once by the
 from the best.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -267,7 +268,7 @@ def fill_in(picture: Tensor, hole: Tensor) -> Tensor:
     known = 1 - hole
     if min(picture.shape[-2:]) <= 2 or bool((known > 0.99).all()):
         return picture
-    size = tuple(max(1, -(-side // 2)) for side in picture.shape[-2:])
+    size = (math.ceil(picture.shape[-2] / 2), math.ceil(picture.shape[-1] / 2))
     weight = F.adaptive_avg_pool2d(known, size)
     coarse = F.adaptive_avg_pool2d(picture * known, size) / weight.clamp(min=1e-4)
     coarse = fill_in(coarse, (weight < 1e-3).float())

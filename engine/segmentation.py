@@ -8,10 +8,9 @@ stands before it, are fitted in turn with the shares of each pixel, which its ne
 from dataclasses import dataclass
 
 import torch
+from kornia.color import rgb_to_lab
 from torch import Tensor
 from torch.nn import functional as F
-
-from engine.colours import to_lab
 
 SIDE = 128
 """Longer side that pictures are looked at in; masks come back at their own size."""
@@ -79,7 +78,7 @@ class _Mixture:
 def find_figure(picture: Tensor) -> Tensor:
     """Return where something stands before the ground of a picture (1, 3, h, w), as 0 and 1 in (1, 1, h, w)."""
     small = _shrunk(picture)
-    lab = to_lab(small) / _LAB
+    lab = rgb_to_lab(small) / _LAB
     height, width = lab.shape[-2:]
     features = torch.cat([lab, PLACE * _places(height, width, lab.device)], 1)[0].flatten(1).T
     border = _border(height, width, lab.device).flatten()

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 
 import torch
+from kornia.color import rgb_to_grayscale
 from torch import Tensor
 
-from engine.colours import luma
 from engine.drawings import draw_as
 
 
@@ -44,27 +44,27 @@ def _sunset(picture: Tensor, figure: Tensor) -> Tensor:
     down = _down(picture)
     sky = _colour(picture, 0.62, 0.36, 0.5) * (1 - down) + _colour(picture, 1.0, 0.6, 0.28) * down
     lit = picture * _colour(picture, 1.0, 0.72, 0.5)
-    behind = 0.4 * lit + 0.6 * sky * (0.45 + 0.55 * luma(picture))
+    behind = 0.4 * lit + 0.6 * sky * (0.45 + 0.55 * rgb_to_grayscale(picture))
     return torch.lerp(behind, 0.85 * lit + 0.08, figure)
 
 
 def _fog(picture: Tensor, figure: Tensor) -> Tensor:
     """Pale grey over all, thicker behind."""
-    grey = 0.5 * picture + 0.5 * luma(picture)
+    grey = 0.5 * picture + 0.5 * rgb_to_grayscale(picture)
     mist = _colour(picture, 0.84, 0.86, 0.88)
     return torch.lerp(torch.lerp(grey, mist, 0.72), torch.lerp(grey, mist, 0.42), figure)
 
 
 def _rain(picture: Tensor, figure: Tensor) -> Tensor:
     """Grey and dim, with streaks."""
-    grey = (0.55 * picture + 0.45 * luma(picture)) * _colour(picture, 0.62, 0.67, 0.75)
+    grey = (0.55 * picture + 0.45 * rgb_to_grayscale(picture)) * _colour(picture, 0.62, 0.67, 0.75)
     dull = torch.lerp(0.6 * grey + 0.4 * _colour(picture, 0.42, 0.46, 0.52), grey + 0.06, figure)
     return torch.lerp(dull, _colour(picture, 0.8, 0.86, 0.92).expand_as(dull), 0.45 * _flecks(picture, 0.006, 4))
 
 
 def _snow(picture: Tensor, figure: Tensor) -> Tensor:
     """White below, pale above, and flakes in the air."""
-    down, light = _down(picture), luma(picture)
+    down, light = _down(picture), rgb_to_grayscale(picture)
     pale = torch.lerp(picture, light.expand_as(picture), 0.6)
     fallen = ((down - 0.45) * 12).sigmoid() * (1 - figure)
     white = _colour(picture, 0.93, 0.95, 0.98) - 0.08 * (1 - light)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from kornia.color import rgb_to_grayscale
 from PIL import Image, ImageDraw
 from torch.nn import functional as F
 
 from training.judge import Judge
-from training.measures import commonest_colour, luma_of, tensor_of, vivid_colour
+from training.measures import commonest_colour, tensor_of, vivid_colour
 from training.scenes import GROUNDS, LAYOUT_NAMES, NOTHING, Painter, Scenes, SpriteBank
 
 CASES = Path(__file__).with_name("edits.txt")
@@ -211,7 +212,9 @@ def judge_edit(case: Case, original: Original, result: Image.Image, judge: Judge
         return float(((after - before).abs().mean(0) * where).sum() / where.sum().clamp(min=1))
 
     outside, inside = 1 - _grown(thing, 0.03), _grown(thing, -0.03)
-    light = torch.stack([luma_of(before)[inside > 0], luma_of(after)[inside > 0]])
+    light = torch.stack(
+        [rgb_to_grayscale(before[None])[0, 0][inside > 0], rgb_to_grayscale(after[None])[0, 0][inside > 0]]
+    )
     alike = float(torch.corrcoef(light)[0, 1]) >= ALIKE
 
     def named() -> bool:
@@ -232,9 +235,14 @@ def judge_edit(case: Case, original: Original, result: Image.Image, judge: Judge
     return Verdict(reached, difference(outside), named())
 
 
+def _light(pixels: torch.Tensor) -> float:
+    """Return the mean brightness of pixels (3, n)."""
+    return float(rgb_to_grayscale(pixels[None, :, None]).mean())
+
+
 def _is_night(before: torch.Tensor, after: torch.Tensor) -> bool:
-    light = luma_of(after).mean()
-    return bool(light < 0.6 * luma_of(before).mean() and light < 0.4)
+    light = _light(after)
+    return bool(light < 0.6 * _light(before) and light < 0.4)
 
 
 def _is_snow(before: torch.Tensor, after: torch.Tensor) -> bool:
@@ -249,7 +257,7 @@ def _is_sunset(before: torch.Tensor, after: torch.Tensor) -> bool:
 
 def _is_fog(before: torch.Tensor, after: torch.Tensor) -> bool:
     grey, was = ((pixels.amax(0) - pixels.amin(0)).mean() for pixels in (after, before))
-    return bool(grey < 0.7 * was and luma_of(after).mean() > 0.5)
+    return bool(grey < 0.7 * was and _light(after) > 0.5)
 
 
 SCENES: dict[str, Callable[[torch.Tensor, torch.Tensor], bool]] = {

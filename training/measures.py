@@ -2,11 +2,10 @@
 
 import numpy as np
 import torch
+from kornia.color import rgb_to_lab
 from PIL import Image
 
-from training.scenes import COLOURS
-
-LUMA = (0.299, 0.587, 0.114)
+from engine.colours import COLOURS
 
 
 def tensor_of(image: Image.Image) -> torch.Tensor:
@@ -14,19 +13,10 @@ def tensor_of(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.asarray(image.convert("RGB"), np.float32).copy()).permute(2, 0, 1) / 255
 
 
-def to_lab(pixels: torch.Tensor) -> torch.Tensor:
-    """Turn sRGB pixels (3, n) in 0..1 into CIE L*a*b* (3, n), D65."""
-    linear = torch.where(pixels > 0.04045, ((pixels + 0.055) / 1.055) ** 2.4, pixels / 12.92)
-    to_xyz = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
-    xyz = torch.tensor(to_xyz) @ linear / torch.tensor([0.9505, 1.0, 1.089])[:, None]
-    f = torch.where(xyz > 0.008856, xyz.clamp(min=1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
-    return torch.stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
-
-
 def commonest_colour(pixels: torch.Tensor) -> str:
     """Name what most pixels (3, n) are nearest to in L*a*b*; light blue and dark blue are blue."""
-    table = to_lab(torch.tensor(list(COLOURS.values())).T / 255)
-    nearest = (to_lab(pixels)[:, :, None] - table[:, None]).square().sum(0).argmin(1)
+    table = _lab(torch.tensor(list(COLOURS.values())).T / 255)
+    nearest = (_lab(pixels)[:, :, None] - table[:, None]).square().sum(0).argmin(1)
     shares: dict[str, float] = {}
     for name, count in zip(COLOURS, torch.bincount(nearest, minlength=len(COLOURS)).tolist(), strict=True):
         word = name.split()[-1]
@@ -59,6 +49,6 @@ def vivid_colour(pixels: torch.Tensor) -> str:
     return commonest_colour(pixels[:, vivid] if vivid.float().mean() > 0.25 else pixels)
 
 
-def luma_of(pixels: torch.Tensor) -> torch.Tensor:
-    """Return the brightness (ITU-R BT.601) of pixels (3, ...) in 0..1."""
-    return torch.tensordot(torch.tensor(LUMA), pixels, 1)
+def _lab(pixels: torch.Tensor) -> torch.Tensor:
+    """Turn sRGB pixels (3, n) into CIE L*a*b* (3, n)."""
+    return rgb_to_lab(pixels[None, :, None])[0, :, 0]

@@ -14,27 +14,9 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from engine.colours import COLOURS
 from engine.drawings import DRAWINGS, draw_as
 
-COLOURS: dict[str, tuple[int, int, int]] = {
-    "red": (214, 40, 40),
-    "orange": (245, 130, 32),
-    "yellow": (250, 212, 50),
-    "green": (60, 160, 70),
-    "blue": (45, 95, 215),
-    "purple": (130, 60, 180),
-    "pink": (245, 140, 180),
-    "brown": (130, 85, 50),
-    "black": (25, 25, 28),
-    "white": (250, 250, 250),
-    "grey": (140, 140, 145),
-    "turquoise": (35, 170, 165),
-    "light blue": (150, 205, 240),
-    "dark blue": (22, 35, 95),
-    "light green": (165, 220, 140),
-    "dark green": (25, 80, 45),
-    "beige": (236, 220, 190),
-}
 SCENES = ("sky", "meadow", "sea", "snow", "space", "desert", "night")
 PATTERNS = ("stripes", "checks", "dots")
 PATTERN_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "grey", "turquoise")

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from kornia.color import rgb_to_grayscale
 from PIL import Image, ImageDraw
 
-from engine.colours import luma
 from engine.edit_start import Matte, blend, fill_in, recolourings
 from engine.intent import read_intent
 from engine.models import EMBEDDED, ModelStore
@@ -86,7 +86,9 @@ def test_another_thing_stands_where_the_old_one_stood(store, apple):
 
 def test_night_falls_on_all_of_it(store, apple):
     start, _ = start_of(store, apple, "an apple at night")
-    assert float(luma(start[None]).mean()) < 0.6 * float(luma(tensor_of(Image.open(apple), CPU)).mean())
+    assert float(rgb_to_grayscale(start[None]).mean()) < 0.6 * float(
+        rgb_to_grayscale(tensor_of(Image.open(apple), CPU)).mean()
+    )
 
 
 def test_strength_says_how_far_the_colour_goes(store, apple):

@@ -16,6 +16,7 @@ from engine.masks import feather, find_region, integral, share_inside, to_latent
 from engine.perceptors import Perceptor
 from engine.pictures import read_mask, read_picture
 from engine.priors import Prior
+from engine.regions import NothingFoundError
 from engine.spec import PaintingSpec
 from engine.tensors import tensor_of
 
@@ -69,6 +70,14 @@ class DirectionalLoss:
         return self._away(seen) + (spherical_distance(seen, unchanged) * kept).mean(1)
 
 
+def _find_if_there(picture: Tensor, words: str, perceptors: Sequence[Perceptor]) -> Tensor | None:
+    """Find the region of a directional edit's words; None where they are not found, which is no reason to refuse."""
+    try:
+        return find_region(picture, words, perceptors)
+    except NothingFoundError:
+        return None
+
+
 def choose(starts: Sequence[Tensor], count: int, score: Callable[[Tensor], Tensor]) -> Tensor:
     """Return, for each of `count` pictures, the start that scores lowest, (count, 3, h, w)."""
     if len(starts) == 1:
@@ -97,8 +106,10 @@ def read_edit(
     original = tensor_of(image, device)
     if spec.mask is not None:
         mask = tensor_of(read_mask(Path(spec.mask)).resize((width, height), Image.Resampling.BOX), device)
-    elif spec.mask_text or (spec.edit_from and spec.edit_start != "proposal"):
-        mask = find_region(original, spec.mask_text or spec.edit_from or "", perceptors)
+    elif spec.mask_text:
+        mask = find_region(original, spec.mask_text, perceptors)
+    elif spec.edit_from and spec.edit_start != "proposal":
+        mask = _find_if_there(original, spec.edit_from, perceptors)
     else:
         mask = None
     plan = plan_start(spec, original, mask, perceptors, vqgan, prior)

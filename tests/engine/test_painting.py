@@ -191,7 +191,8 @@ def test_a_weak_edit_stays_nearer_to_its_picture(store, photo):
     assert moved[0.05] < 0.5 * moved[1.0]
 
 
-def test_a_directional_edit_finds_its_own_region(store, photo):
+def test_a_directional_edit_finds_its_own_region(store, photo, monkeypatch):
+    monkeypatch.setattr(store.perceptor("embedded"), "finds_by", "crops")
     painting = Painting(spec_of(init_image=photo, edit_from="grey", steps=2), store)
     assert painting._edit is not None
     assert painting._edit.mask is not None

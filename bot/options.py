@@ -160,7 +160,9 @@ def _edit_fields(edit: EditOptions) -> dict[str, Any]:
         "mask_text": edit.mask_text,
         "edit_from": edit.edit_from,
         "strength": edit.strength,
-        "start": None,  # the picture takes its place
+        "start": "noise",
+        "candidates": 1,
+        "coarse": 0.0,  # the picture has its full size already
     }
 
 

@@ -142,8 +142,13 @@ EDIT_STRENGTH = 0.7
 """How far an edit goes when nobody says: clearly changed, and clearly the same picture."""
 # An edit begins with the best of what is made of its picture before the first step (`engine/edit_start.py`); what the
 # published presets say of edits stays as published.
-_EDIT: Mapping[str, Any] = {"start": "noise", "candidates": 1, "coarse": 0.0, "strength": EDIT_STRENGTH}
-_OUR_EDIT: Mapping[str, Any] = {"edit_start": "search"}
+_EDIT: Mapping[str, Any] = {
+    "start": "noise",
+    "candidates": 1,
+    "coarse": 0.0,  # the picture has its full size already
+    "strength": EDIT_STRENGTH,
+    "edit_start": "search",
+}
 # It is held near that beginning by `strength` alone, and takes fewer steps than a painting.
 _EMBEDDED_EDIT: Mapping[str, Any] = {
     "edit_start": "proposal",
@@ -174,8 +179,8 @@ def spec_from_preset(
     if preset not in PRESETS:
         raise BadSpecError(f"There is no preset '{preset}'; there are {', '.join(PRESETS)}.")
     numbers = dict(PRESETS[preset])
-    if changes.get("init_image"):
-        numbers |= {**_EDIT, **(_OUR_EDIT if preset in OURS else {})}
+    if changes.get("init_image") and preset in OURS:
+        numbers |= _EDIT
     if preset == "mse" and changes.get("init_image"):
         numbers |= _MSE_FROM_PICTURE
     if generator == "embedded":

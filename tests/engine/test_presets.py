@@ -114,7 +114,9 @@ def test_an_edit_on_the_embedded_pair_may_leave_its_picture() -> None:
     painted, edited = (spec_from_preset(PROMPTS, "normal", init_image=image) for image in (None, "photo.png"))
     assert [penalty.target for penalty in painted.penalties] == ["start"]
     assert edited.penalties == ()
-    assert edited.learning_rate > painted.learning_rate
+    assert (edited.edit_start, edited.strength, edited.keep_detail) == ("proposal", 0.7, True)
+    published = spec_from_preset(PROMPTS, "paper", init_image="photo.png")
+    assert (published.edit_start, published.strength, published.keep_detail) == ("original", 1.0, False)
 
 
 def test_what_does_not_begin_with_a_proposal_is_not_held_to_its_start() -> None:

@@ -274,7 +274,7 @@ def main() -> None:
         "paint": lambda: paint(data, models, work, way, job),
         "ceiling": lambda: ceiling(data, work / "judge.pt", models),
         "sheet": lambda: paint_sheet(models, work, way, arguments.prompts),
-        "edits": lambda: edits(models, data, work, way, Share(arguments.split, arguments.part, arguments.parts)),
+        "edits": lambda: edits(models, arguments.data, work, way, Share(arguments.split, arguments.part, arguments.parts)),
     }[arguments.what]()
     print(json.dumps(figures))
 

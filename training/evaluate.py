@@ -267,6 +267,7 @@ def main() -> None:
     way = Way(arguments.preset, arguments.changes, arguments.loop_every)
     data, work = Data(arguments.data, arguments.things), arguments.work
     job = Job(arguments.concepts, arguments.seeds, arguments.part, arguments.parts)
+    share = Share(arguments.split, arguments.part, arguments.parts)
     figures = {
         "rebuild": lambda: rebuild(data, models, work),
         "retrieval": lambda: retrieval(data, models),
@@ -274,7 +275,7 @@ def main() -> None:
         "paint": lambda: paint(data, models, work, way, job),
         "ceiling": lambda: ceiling(data, work / "judge.pt", models),
         "sheet": lambda: paint_sheet(models, work, way, arguments.prompts),
-        "edits": lambda: edits(models, arguments.data, work, way, Share(arguments.split, arguments.part, arguments.parts)),
+        "edits": lambda: edits(models, data.path, work, way, share),
     }[arguments.what]()
     print(json.dumps(figures))
 

@@ -50,7 +50,7 @@ async def test_a_message_that_is_gone_is_not_edited_again(world):
     await world.until(lambda: waiting[1].message_id in world.bot.waiting._uneditable, 30)
     await world.bot.queue.cancel(running.id)
     await world.ended(await world.job(waiting[1].id))
-    assert len([one for one in world.edits(waiting[1].message_id) if "in line" in str(one.json)]) == 1
+    assert len([one for one in world.edits(waiting[1].message_id) if "in line" in str(one)]) == 1
 
 
 @pytest.mark.parametrize(

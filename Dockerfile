@@ -1,9 +1,11 @@
 # syntax=docker/dockerfile:1
 # The bot in a container: `docker build -t painter .` for CPUs, `docker build --build-arg TORCH=cuda -t painter:cuda .`
 # for NVIDIA GPUs. The driver comes from the host (NVIDIA Container Toolkit); the CUDA libraries come with torch's wheel.
-ARG PYTHON=3.11
+# By digest, so that what was tested is what is built: `docker buildx imagetools inspect python:3.11-slim-bookworm` tells
+# today's, which brings Debian's fixes.
+ARG PYTHON=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
-FROM python:${PYTHON}-slim-bookworm AS packages
+FROM ${PYTHON} AS packages
 ARG TORCH=cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
@@ -19,7 +21,7 @@ RUN torch=$(grep ^torch== requirements.txt) \
     esac \
     && pip install --no-deps -r requirements.txt
 
-FROM python:${PYTHON}-slim-bookworm
+FROM ${PYTHON}
 ARG TORCH=cpu
 # On a GPU Triton builds the engine's own kernels, with a C compiler.
 RUN [ "$TORCH" != cuda ] || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev \

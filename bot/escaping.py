@@ -16,6 +16,8 @@ _ZERO_WIDTH_SPACE = "\u200b"
 
 def bare(text: str, limit: int = 0) -> str:
     """Return `text` on one line without control and direction marks, cut to `limit` characters (0: whole)."""
+    if limit:
+        text = text[: 16 * limit]  # what is cut off need not be looked at
     kept: list[str] = []
     marks = 0
     for letter in unicodedata.normalize("NFC", text):
@@ -38,3 +40,13 @@ def plain(text: str, limit: int = 0) -> str:
     line = _SCHEME.sub(f":{_ZERO_WIDTH_SPACE}//", bare(text, limit))
     line = _AT.sub(f"@{_ZERO_WIDTH_SPACE}", line)
     return _SPECIAL.sub(r"\\\1", line)
+
+
+def visible(text: str) -> str:
+    """Return `text` with what would steer a terminal or turn the line written out, as Python escapes it."""
+    return "".join(
+        letter.encode("unicode_escape").decode("ascii")
+        if letter in _REVERSING or unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"}
+        else letter
+        for letter in text
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from engine.prompts import Prompt
 from engine.spec import PaintingSpec
 
 _CELL, _LEAST_SIDE = 16, 64
@@ -64,6 +65,14 @@ class Request:
     """Answer with the unfinished job of the same user, parent and kind, if there is one."""
     notices: tuple[str, ...] = ()
     """What is said under the picture from the beginning."""
+    role_ids: tuple[int, ...] = ()
+    parent_channel_id: int | None = None
+    """The channel that the thread belongs to, where `channel_id` is a thread."""
+
+    @property
+    def requester(self) -> "Requester":
+        """Name who asks, and where."""
+        return Requester(self.user_id, self.guild_id, self.channel_id, self.role_ids, self.parent_channel_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +108,8 @@ class Job:
     """How many of these starts saved some progress, or ended as they should: they do not count against the job."""
     seconds: float | None
     """How long the painting took."""
+    deleted_at: float | None
+    """When somebody had it deleted: its words, picture and inputs are gone, and it is shown to nobody."""
 
     @property
     def crashes(self) -> int:
@@ -119,6 +130,8 @@ class Requester:
     guild_id: int | None
     channel_id: int
     role_ids: tuple[int, ...] = ()
+    parent_channel_id: int | None = None
+    """The channel that the thread belongs to, where `channel_id` is a thread."""
 
 
 def new_job_id() -> str:
@@ -166,8 +179,8 @@ def vary(parent: PaintingSpec, seed: int, latent: str, picture: str) -> Painting
     )
 
 
-def refine(parent: PaintingSpec, picture: str, largest_side: int) -> PaintingSpec:
-    """Paint the parent's picture on, twice as large (at most `largest_side` pixels) and for half as many steps more."""
+def refine(parent: PaintingSpec, picture: str, largest_side: int, most_steps: int) -> PaintingSpec:
+    """Paint the parent's picture on, twice as large and for half as many steps more, within the limits given."""
     scale = min(2.0, largest_side / max(parent.width, parent.height))
     return parent.but(
         init_image=picture,
@@ -177,7 +190,26 @@ def refine(parent: PaintingSpec, picture: str, largest_side: int) -> PaintingSpe
         edit_start="original",
         width=max(32, round(parent.width * scale)),
         height=max(32, round(parent.height * scale)),
-        steps=min(10_000, parent.steps * 3 // 2),
+        steps=max(1, min(most_steps, parent.steps * 3 // 2)),
         strength=min(parent.strength, 0.6),
         learning_rate=parent.learning_rate / 2,
+    )
+
+
+def words_of(spec: PaintingSpec, prompt: str = "") -> str:
+    """Return all the words that a painting follows, as one text: those typed, and those that the spec holds."""
+    texts = [choice.content for choice in spec.prompts if choice.kind == "text"]
+    return "\n".join((prompt, " ".join(texts), spec.edit_from or "", spec.mask_text or ""))
+
+
+def without_content(spec: PaintingSpec) -> PaintingSpec:
+    """Return the spec without anything that a person wrote or sent."""
+    return spec.but(
+        prompts=(Prompt(content="deleted"),),
+        init_image=None,
+        init_latent=None,
+        init_noise=0.0,
+        mask=None,
+        mask_text=None,
+        edit_from=None,
     )

@@ -76,6 +76,13 @@ class LimitSettings(_Section):
     per_guild: int = Field(default=50, ge=0)
     per_role: dict[int, int] = {}
     total: int = Field(default=1000, ge=1)
+    cooldown_seconds: float = Field(default=0.0, ge=0)
+    cooldown_per_role: dict[int, Annotated[float, Field(ge=0)]] = {}
+    per_day: int | None = Field(default=None, ge=0)
+    per_day_per_role: dict[int, Annotated[int, Field(ge=0)]] = {}
+    paused_hours: float = Field(default=24.0, gt=0)
+    upload_megabytes_per_user: float = Field(default=200.0, gt=0)
+    upload_megabytes_in_all: float = Field(default=5000.0, gt=0)
     largest_side: int = Field(default=1024, ge=32, le=4096)
     most_steps: int = Field(default=2000, ge=1, le=10_000)
     upload_bytes: int = Field(default=25 * 2**20, ge=1024)

@@ -1,5 +1,6 @@
 """/admin: what holds in one server, for the people who manage it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import discord
@@ -12,9 +13,10 @@ from bot.chat.client import PaintingBot
 from bot.chat.components import note
 from bot.escaping import plain
 from bot.options import parse_size
-from bot.queue.preferences import GuildSettings
+from bot.queue.admission import duration
+from bot.queue.preferences import MOST_BLOCKED_WORDS, GuildSettings
 from bot.refusals import Refusal
-from bot.settings import Settings
+from bot.settings import LimitSettings, Settings
 from cogs.options import Model, Preset, Size
 
 _Cap = app_commands.Range[int, 0, 10_000]
@@ -71,29 +73,32 @@ class Admin(
     @app_commands.describe(
         per_user="Unfinished paintings of one person",
         per_guild="Unfinished paintings of the whole server",
-        role="A role with a limit of its own",
+        cooldown="Seconds between two requests of one person",
+        per_day="Requests of one person in 24 hours",
+        role="A role with limits of its own",
         per_role="Unfinished paintings of a person with that role",
+        role_per_day="Requests in 24 hours of a person with that role",
     )
     async def limits(
         self,
         interaction: discord.Interaction[Any],
         per_user: _Cap | None = None,
         per_guild: _Cap | None = None,
+        cooldown: app_commands.Range[float, 0, 86_400] | None = None,
+        per_day: _Cap | None = None,
         role: discord.Role | None = None,
         per_role: _Cap | None = None,
+        role_per_day: _Cap | None = None,
     ) -> None:
-        """Limit how many paintings may wait; without a number for the role, its limit is lifted."""
-        changes: dict[str, Any] = {}
-        if per_user is not None:
-            changes["per_user"] = per_user
-        if per_guild is not None:
-            changes["per_guild"] = per_guild
-        if per_role is not None and role is None:
+        """Lower how much may be asked for; a role without numbers loses its limits."""
+        given = {"per_user": per_user, "per_guild": per_guild, "cooldown_seconds": cooldown, "per_day": per_day}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if role is None and (per_role, role_per_day) != (None, None):
             raise Refusal("Say which role that limit is for.")
         if role is not None:
-            roles = dict((await self._own(interaction)).per_role)
-            roles.pop(role.id, None)
-            changes["per_role"] = roles if per_role is None else {**roles, role.id: per_role}
+            own = await self._own(interaction)
+            changes["per_role"] = _with_role(own.per_role, role.id, per_role)
+            changes["per_day_per_role"] = _with_role(own.per_day_per_role, role.id, role_per_day)
         await self._change(interaction, **changes)
 
     @channels.command()
@@ -128,6 +133,8 @@ class Admin(
     async def word(self, interaction: discord.Interaction[Any], word: _Word, lift: bool = False) -> None:
         """Refuse prompts with a word."""
         words, one = (await self._own(interaction)).blocked_words, frozenset({word.strip().lower()})
+        if not lift and len(words | one) > MOST_BLOCKED_WORDS:
+            raise Refusal(f"At most {MOST_BLOCKED_WORDS} words can be blocked; lift one first.")
         await self._change(interaction, blocked_words=words - one if lift else words | one)
 
     @block.command()
@@ -169,16 +176,24 @@ class Admin(
         await interaction.response.send_message(view=view, ephemeral=True)
 
 
+def _with_role(limits: Mapping[int, int], role_id: int, limit: int | None) -> dict[int, int]:
+    others = {role: value for role, value in limits.items() if role != role_id}
+    return others if limit is None else {**others, role_id: limit}
+
+
 def _lines(own: GuildSettings, settings: Settings) -> list[str]:
     """Show what holds; what is the configuration's and not the server's own is in italics."""
     state = "taking nothing new" if own.draining else "paused" if own.paused else "painting"
     limits, models = settings.limits, settings.models
     roles = ", ".join(f"<@&{role}> {cap}" for role, cap in (own.per_role or limits.per_role).items())
+    daily = ", ".join(f"<@&{role}> {cap}" for role, cap in (own.per_day_per_role or limits.per_day_per_role).items())
     return [
         f"**State** · {state}",
-        f"**Limit of one person** · {_or(own.per_user, limits.per_user)} paintings under way",
+        f"**Limit of one person** · {_lower(own.per_user, limits.per_user)} paintings under way",
         f"**Limits of roles** · {roles or 'none of their own'}",
-        f"**Limit of the server** · {_or(own.per_guild, limits.per_guild)}",
+        f"**Limit of the server** · {_lower(own.per_guild, limits.per_guild)}",
+        f"**In 24 hours** · {_lower(own.per_day, limits.per_day) or '*no limit*'}{daily and f' · {daily}'}",
+        f"**Between two requests** · {_cooldown(own, limits)}",
         f"**Allowed channels** · {_mentions(own.channels_allowed, '#') or 'all'}",
         f"**Denied channels** · {_mentions(own.channels_denied, '#') or 'none'}",
         f"**Blocked people** · {_mentions(own.blocked_users, '@') or 'none'}",
@@ -186,12 +201,24 @@ def _lines(own: GuildSettings, settings: Settings) -> list[str]:
         f"**Usual preset** · {_or(own.preset, models.preset)}",
         f"**Usual size** · {_or(own.size, models.size or 'what the preset says')}",
         f"**Usual model** · {_or(own.generator, usual_generator(models))}",
-        "-# *in italics: as the bot's owner has set it*",
+        "-# *in italics: as the bot's owner has set it, which no server can raise*",
     ]
 
 
 def _or(value: object, otherwise: object) -> str:
     return f"*{otherwise}*" if value is None else str(value)
+
+
+def _lower(own: int | None, owners: int | None) -> str:
+    if own is None or (owners is not None and owners < own):
+        return "" if owners is None else f"*{owners}*"
+    return str(own)
+
+
+def _cooldown(own: GuildSettings, limits: LimitSettings) -> str:
+    if own.cooldown_seconds is not None and own.cooldown_seconds > limits.cooldown_seconds:
+        return duration(own.cooldown_seconds)
+    return f"*{duration(limits.cooldown_seconds)}*" if limits.cooldown_seconds else "*no pause*"
 
 
 def _mentions(ids: frozenset[int], sign: str) -> str:

@@ -1,6 +1,7 @@
 """/edit, and "Edit this picture" in a message's menu."""
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,7 @@ import discord
 from discord import app_commands, ui
 from discord.ext import commands
 
-from bot.chat.attachments import Upload, check_source
+from bot.chat.attachments import check_source
 from bot.chat.client import PaintingBot
 from bot.chat.components import Form
 from bot.chat.intake import defer_if_slow
@@ -19,6 +20,9 @@ from bot.options import EDIT_STRENGTH, EditOptions, PaintingOptions
 from bot.refusals import Refusal
 from bot.worker.events import HIDING_NOTICES
 from cogs.options import Preset, Seed, Steps, Strength
+
+_TO_BE_FETCHED = "to be fetched"
+_ANY_SIZE = (512, 512)
 
 
 class Edit(commands.Cog):
@@ -66,19 +70,17 @@ class Edit(commands.Cog):
         """Change a picture by words."""
         if mask is not None and mask_text is not None:
             raise Refusal("Give either a mask picture or mask words, not both.")
-        await self.bot.intake.admit(person_of(interaction), " ".join((prompt, shows or "", mask_text or "")))
-        picture = await defer_if_slow(interaction, self.bot.uploads.fetch(interaction.user.id, of_attachment(image)))
-        cut_out = None
-        if mask is not None:
-            cut_out = await self.bot.intake.keep(
-                await defer_if_slow(
-                    interaction, self.bot.uploads.fetch(interaction.user.id, of_attachment(mask), "mask")
-                )
-            )
-        edit = await self._edit_options(picture, strength, mask=cut_out, mask_text=mask_text, edit_from=shows)
+        edit = EditOptions(
+            picture=_TO_BE_FETCHED,
+            picture_size=_ANY_SIZE,
+            mask=None if mask is None else _TO_BE_FETCHED,
+            mask_text=mask_text,
+            edit_from=shows,
+            strength=strength,
+        )
         options = PaintingOptions(prompt=prompt, steps=steps, seed=seed, preset=preset, edit=edit)
-        spoiler = any(file.is_spoiler() for file in (image, mask) if file is not None)
-        await self.paint(interaction, options, spoiler=spoiler)
+        cut_out = None if mask is None else of_attachment(mask)
+        await self._fetch_and_paint(interaction, options, edit, of_attachment(image), cut_out)
 
     async def edit_message(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         """Open the form for the first picture of a message."""
@@ -87,7 +89,8 @@ class Edit(commands.Cog):
         if job is not None and job.kind != "timelapse" and self.bot.queue.files.picture(job) is not None:
             form = EditForm("edit", job.id)
         else:
-            form = EditForm("attached", await self.bot.intake.save_note(self._picture_in(message).to_json()))
+            note = self._picture_in(message).to_note()
+            form = EditForm("attached", await self.bot.intake.save_note(interaction.user.id, note))
         await interaction.response.send_modal(form)
 
     def _picture_in(self, message: discord.Message) -> ShownFile:
@@ -103,37 +106,50 @@ class Edit(commands.Cog):
         return pictures[-1]
 
     async def edit_job(self, interaction: discord.Interaction[Any], job_id: str, fields: Mapping[str, str]) -> None:
-        """Queue an edit of a job's picture, from the original file."""
-        strength = await self._admitted(interaction, fields)
-        job = await self.bot.actions.job(job_id)
+        """Paint over a picture of ours, from the original and not from what Discord made of it."""
+        person, strength = person_of(interaction), _strength(fields["strength"])
+        job = await self.bot.actions.job(person, job_id)
         picture = self.bot.queue.files.picture_of(job)
         edit = EditOptions(picture=picture, picture_size=(job.spec.width, job.spec.height), strength=strength)
         options = PaintingOptions(prompt=fields["prompt"], edit=edit)
+        await self.bot.intake.admit(person, options, parent=job)
         await self.paint(interaction, options, spoiler=not HIDING_NOTICES.isdisjoint(job.notices))
 
     async def edit_attached(self, interaction: discord.Interaction[Any], note: str, fields: Mapping[str, str]) -> None:
         """Queue an edit of a picture that a message showed."""
-        strength = await self._admitted(interaction, fields)
-        file = ShownFile.from_json(await self.bot.intake.read_note(note))
-        picture = await defer_if_slow(interaction, self.bot.uploads.fetch(interaction.user.id, file))
-        edit = await self._edit_options(picture, strength)
-        await self.paint(interaction, PaintingOptions(prompt=fields["prompt"], edit=edit), spoiler=file.spoiler)
-
-    async def _admitted(self, interaction: discord.Interaction[Any], fields: Mapping[str, str]) -> float:
-        """Check what a form says and whether this person may ask for it; return the strength."""
         strength = _strength(fields["strength"])
-        await self.bot.intake.admit(person_of(interaction), fields["prompt"])
-        return strength
+        image = ShownFile.from_note(await self.bot.intake.read_note(interaction.user.id, note))
+        edit = EditOptions(picture=_TO_BE_FETCHED, picture_size=_ANY_SIZE, strength=strength)
+        options = PaintingOptions(prompt=fields["prompt"], edit=edit)
+        await self._fetch_and_paint(interaction, options, edit, image, None)
+
+    async def _fetch_and_paint(
+        self,
+        interaction: discord.Interaction[Any],
+        options: PaintingOptions,
+        edit: EditOptions,
+        image: ShownFile,
+        mask: ShownFile | None,
+    ) -> None:
+        """Fetch the files, once everything else is known to be right, and queue the edit."""
+        await self.bot.intake.admit(person_of(interaction), options)
+        user_id, fetch = interaction.user.id, self.bot.uploads.fetch
+        uploads = [await defer_if_slow(interaction, fetch(user_id, image))]
+        if mask is not None:
+            uploads.append(await defer_if_slow(interaction, fetch(user_id, mask, "mask")))
+        async with self.bot.intake.keeping(user_id, *uploads) as paths:
+            size = (uploads[0].width, uploads[0].height)
+            edit = dataclasses.replace(
+                edit, picture=paths[0], picture_size=size, mask=None if mask is None else paths[1]
+            )
+            spoiler = image.spoiler or (mask is not None and mask.spoiler)
+            await self.paint(interaction, dataclasses.replace(options, edit=edit), spoiler=spoiler)
 
     async def paint(self, interaction: discord.Interaction[Any], options: PaintingOptions, *, spoiler: bool) -> None:
         """Queue the edit and answer; `spoiler`: what it is made from is hidden."""
         intake = self.bot.intake
         spec = await intake.spec(person_of(interaction), options)
         await intake.take(interaction, await intake.request(interaction, "edit", spec, options.prompt, spoiler=spoiler))
-
-    async def _edit_options(self, picture: Upload, strength: float, **more: str | None) -> EditOptions:
-        path = await self.bot.intake.keep(picture)
-        return EditOptions(picture=path, picture_size=(picture.width, picture.height), strength=strength, **more)
 
 
 class EditForm(Form):

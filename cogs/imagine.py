@@ -1,5 +1,6 @@
 """/imagine."""
 
+import dataclasses
 from typing import Any
 
 import discord
@@ -52,13 +53,6 @@ class Imagine(commands.Cog):
         image_weight: app_commands.Range[float, 0.0, 10.0] = 1.0,
     ) -> None:
         """Paint a picture from words."""
-        person = person_of(interaction)
-        await self.bot.intake.admit(person, f"{prompt} {negative}")
-        image_prompts: tuple[Prompt, ...] = ()
-        if image is not None:
-            upload = await defer_if_slow(interaction, self.bot.uploads.fetch(interaction.user.id, of_attachment(image)))
-            path = await self.bot.intake.keep(upload)
-            image_prompts = (Prompt(kind="image", content=path, weight=image_weight),)
         options = PaintingOptions(
             prompt=prompt,
             negative=negative,
@@ -68,12 +62,27 @@ class Imagine(commands.Cog):
             preset=preset,
             generator=model,
             start=start,
-            image_prompts=image_prompts,
+            image_prompts=()
+            if image is None
+            else (Prompt(kind="image", content="to be fetched", weight=image_weight),),
         )
-        spec = await self.bot.intake.spec(person, options)
-        spoiler = image is not None and image.is_spoiler()
-        request = await self.bot.intake.request(interaction, "imagine", spec, prompt, spoiler=spoiler)
-        await self.bot.intake.take(interaction, request)
+        await self.bot.intake.admit(person_of(interaction), options)
+        if image is None:
+            await self._paint(interaction, options, spoiler=False)
+            return
+        user_id, file = interaction.user.id, of_attachment(image)
+        upload = await defer_if_slow(interaction, self.bot.uploads.fetch(user_id, file))
+        async with self.bot.intake.keeping(user_id, upload) as (path,):
+            image_prompt = Prompt(kind="image", content=path, weight=image_weight)
+            options = dataclasses.replace(options, image_prompts=(image_prompt,))
+            await self._paint(interaction, options, spoiler=file.spoiler)
+
+    async def _paint(self, interaction: discord.Interaction[Any], options: PaintingOptions, *, spoiler: bool) -> None:
+        """Queue the painting and answer; `spoiler`: what it is painted towards is hidden."""
+        intake = self.bot.intake
+        spec = await intake.spec(person_of(interaction), options)
+        request = await intake.request(interaction, "imagine", spec, options.prompt, spoiler=spoiler)
+        await intake.take(interaction, request)
 
 
 async def setup(bot: PaintingBot) -> None:

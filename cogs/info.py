@@ -24,6 +24,7 @@ _HELP = (
     "**/queue** tells what waits · **/cancel** calls yours off · `job: k3v9x2ab`",
     "**/history** shows your pictures · **/show** posts one again · `job: k3v9x2ab`",
     "**/settings** keeps your defaults · `preset: fine suffix: oil on canvas`",
+    "**/quota** tells what you may still ask for · **/privacy** what is kept of you, and deletes it",
     "**/models** and **/info** tell what paints here and how busy it is",
     "",
     "-# Buttons under a picture, or reactions to it:",

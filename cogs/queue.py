@@ -31,11 +31,14 @@ class Queue(commands.Cog):
     async def queue(self, interaction: discord.Interaction[Any]) -> None:
         """See what is being painted and what waits, yours marked."""
         places = await self.bot.queue.places()
-        lines = [_line(place, interaction) for place in places[:_LINES]]
-        lines += [_line(place, interaction) for place in places[_LINES:] if place.user_id == interaction.user.id]
-        if len(places) > len(lines):
-            lines.append(f"-# and {len(places) - len(lines)} more")
-        if not lines:
+        told = [place for place in places if _is_told(place, interaction)]
+        lines = [_line(place, interaction) for place in told[:_LINES]]
+        lines += [_line(place, interaction) for place in told[_LINES:] if place.user_id == interaction.user.id]
+        if len(told) > len(lines):
+            lines.append(f"-# and {len(told) - len(lines)} more here")
+        if len(places) > len(told):
+            lines.append(f"-# and {len(places) - len(told)} elsewhere")
+        if not places:
             lines = ["Nothing waits: what you ask for now starts at once."]
         view = note("🖌️ The queue", lines, content.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)
@@ -44,8 +47,9 @@ class Queue(commands.Cog):
     @app_commands.describe(job="Which one; without, your newest")
     async def cancel(self, interaction: discord.Interaction[Any], job: str | None = None) -> None:
         """Call off a painting; one that is under way keeps the picture so far."""
-        chosen = await (self._newest(interaction.user.id) if job is None else self.bot.actions.job(job))
-        await self.bot.actions.stop(person_of(interaction), chosen)
+        person = person_of(interaction)
+        chosen = await (self._newest(interaction.user.id) if job is None else self.bot.actions.job(person, job))
+        await self.bot.actions.stop(person, chosen)
         await interaction.response.send_message(f"Job `{chosen.id}` stops.", ephemeral=True)
 
     @cancel.autocomplete("job")
@@ -56,8 +60,7 @@ class Queue(commands.Cog):
     @app_commands.describe(job="The job's id; it stands in small print under its picture")
     async def show(self, interaction: discord.Interaction[Any], job: str) -> None:
         """Post a picture again, with live buttons."""
-        person_of(interaction).require_channel_permissions()
-        await self.bot.actions.show(interaction, await self.bot.actions.job(job))
+        await self.bot.actions.show(interaction, job)
 
     @show.autocomplete("job")
     async def _any(self, interaction: discord.Interaction[Any], typed: str) -> list[Choice[str]]:
@@ -78,10 +81,14 @@ class Queue(commands.Cog):
         raise Refusal("You have no painting under way.")
 
 
-def _line(place: Place, interaction: discord.Interaction[Any]) -> str:
+def _is_told(place: Place, interaction: discord.Interaction[Any]) -> bool:
+    """Tell whether somebody is told more of a job than that there is one: it is theirs, or asked for in this server."""
     here = place.guild_id == interaction.guild_id and place.guild_id is not None
+    return here or place.user_id == interaction.user.id
+
+
+def _line(place: Place, interaction: discord.Interaction[Any]) -> str:
     own = place.user_id == interaction.user.id
-    whose = f"<@{place.user_id}>" if here or own else "somebody elsewhere"
     estimate = place.estimate
     if estimate.position == 0:
         when = "being painted"
@@ -89,7 +96,8 @@ def _line(place: Place, interaction: discord.Interaction[Any]) -> str:
             when += f", ready <t:{int(time.time() + estimate.painting)}:R>"
     else:
         when = "starts later" if estimate.seconds is None else f"starts <t:{int(time.time() + estimate.seconds)}:R>"
-    line = f"{estimate.position or '▶'} · `{place.job_id}` · {whose} · {when}"
+    which = f"`{place.job_id}` · " if own else ""  # an id opens what it names to who can see it: not for everybody
+    line = f"{estimate.position or '▶'} · {which}<@{place.user_id}> · {when}"
     return f"**{line}** ⬅️ yours" if own else line
 
 

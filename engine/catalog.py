@@ -1,5 +1,6 @@
 """Which models can be fetched (`catalog.yaml` lists them), and fetching them whole and unaltered."""
 
+import contextlib
 import errno
 import time
 import zipfile
@@ -23,6 +24,8 @@ _ATTEMPTS = 4
 _PAUSE = 1.0  # seconds before the second attempt; doubled for each further one
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of the body
 _PIECE = 2**20
+_MOST_BYTES = 20 * 2**30
+"""Of a file whose size nobody tells."""
 _OLD_FORMAT = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled number that torch's files began with
 
 # Each attempt's failure is answered by the next mirror: the network's, the disk's, and a file with another hash.
@@ -83,6 +86,7 @@ def catalogue() -> Mapping[str, Model]:
 
 def _model(name: str, kind: Kind, entry: dict[str, Any]) -> Model:
     files = tuple(RemoteFile(**{**file, "urls": tuple(file["urls"])}) for file in entry["files"])
+    assert all(url.startswith("https://") for file in files for url in file.urls)
     return Model(name, kind, entry["licence"], entry["source"], files)
 
 
@@ -129,6 +133,38 @@ def is_whole(file: RemoteFile, path: Path) -> bool:
         return path.exists() and _looks_right(path, file.name)
     # The size first: it takes no reading.
     return file.bytes in (None, path.stat().st_size) and pooch.file_hash(str(path)) == known
+
+
+def verify(model: Model, folder: Path) -> None:
+    """Hold the files of `model` in `folder` to their hashes, however they came there; raise `ModelMissingError`.
+
+    A file is read once: what was found right is noted by size and time of change, and read again when those differ.
+    """
+    for file in model.files:
+        path = folder / file.name
+        known = file.sha256 or _recorded(path)
+        if known is None or _noted(path) == _stamp(path, known):
+            continue
+        if not is_whole(file, path):
+            raise ModelMissingError(
+                f"{path} is not the published file (its size or SHA-256 differs): delete it, "
+                f"and run `models fetch {model.name}`."
+            )
+        with contextlib.suppress(OSError):  # a folder that cannot be written: it is read again next time
+            _note_of(path).write_text(_stamp(path, known))
+
+
+def _stamp(path: Path, sha256: str) -> str:
+    status = path.stat()
+    return f"{sha256} {status.st_size} {status.st_mtime_ns}\n"
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(path.name + ".verified")
+
+
+def _noted(path: Path) -> str | None:
+    return _note_of(path).read_text() if _note_of(path).is_file() else None
 
 
 def _looks_right(path: Path, name: str) -> bool:
@@ -213,15 +249,25 @@ class _Download:
                 part.unlink()
                 raise requests.ConnectionError(f"{url} has a shorter file than before")
             response.raise_for_status()
+            passed = [step.url for step in (*response.history, response)]
+            if url.startswith("https:") and not all(step.startswith("https:") for step in passed):
+                raise ValueError(f"{url} leads to a connection that anybody could alter")
             if response.headers.get("Content-Type", "").startswith("text/html"):
                 raise ValueError(f"{url} sent a web page")
             have = have if response.status_code == requests.codes.partial_content else 0
             length = response.headers.get("Content-Length")
             self._progress.update(self._task, completed=have, total=have + int(length) if length else self._file.bytes)
             with part.open("ab" if have else "wb") as output:
+                most = self._file.bytes or (have + int(length) if length else _MOST_BYTES)
                 for piece in response.iter_content(_PIECE):
+                    have += len(piece)
+                    if have > most:
+                        break
                     output.write(piece)
                     self._progress.advance(self._task, len(piece))
+            if have > most:
+                part.unlink()
+                raise ValueError(f"{url} sends more than the {most} bytes of the file")
 
 
 def _size_of(path: Path) -> int:

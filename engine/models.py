@@ -105,6 +105,7 @@ class ModelStore:
         paths = [self.folder / file.name for file in model.files]
 
         def read() -> Checkpoint:
+            catalog.verify(model, self.folder)
             if model.kind == "perceptor":
                 return read_clip(paths[0])
             if model.kind == "upscaler":

@@ -87,7 +87,9 @@ def test_compose_starts_one_healthy_bot_and_keeps_the_token_out():
     assert [name for name, service in services.items() if "profiles" not in service] == ["painter"]
     for name in ("painter", "painter-gpu"):
         service = services[name]
-        assert service["environment"]["DISCORD_TOKEN"].startswith("${DISCORD_TOKEN:?")
+        assert service["environment"] == {"DISCORD_TOKEN_FILE": "/run/secrets/discord_token"}
+        assert service["secrets"] == ["discord_token"]
+        assert service["mem_limit"] == service["memswap_limit"]
         assert "data:/data" in service["volumes"]
         assert service["cap_drop"] == ["ALL"]
         assert "ports" not in service
@@ -96,6 +98,31 @@ def test_compose_starts_one_healthy_bot_and_keeps_the_token_out():
     mounted = [volume.split(":")[0] for service in services.values() for volume in service["volumes"]]
     assert all((ROOT / path).is_file() for path in mounted if path.startswith("./"))
     assert {path for path in mounted if not path.startswith("./")} == set(compose["volumes"])
+
+
+def test_images_come_by_digest():
+    bases = [words.split()[0] for name, words in instructions() if name == "FROM"]
+    (default,) = [words.partition("=")[2] for name, words in instructions() if name == "ARG" and words[:7] == "PYTHON="]
+    assert set(bases) == {"${PYTHON}"}
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    pulled = [service["image"] for service in compose["services"].values() if "build" not in service]
+    for image in (default, *pulled):
+        assert re.search(r"@sha256:[0-9a-f]{64}$", image), image
+
+
+def test_the_unit_keeps_to_itself_what_it_can_and_lets_the_bot_confine_its_decoder():
+    unit = UNIT.read_text()
+    for line in (
+        "UMask=0077",
+        "StateDirectoryMode=0700",
+        "ProtectProc=invisible",
+        "RestrictNamespaces=true",
+        "PrivateUsers=true",
+    ):
+        assert f"\n{line}\n" in unit
+    assert "MemoryMax=" in unit
+    (calls,) = re.findall(r"^SystemCallFilter=(.*)$", unit, re.MULTILINE)
+    assert {"seccomp", "landlock_create_ruleset", "landlock_restrict_self"} <= set(calls.split())
 
 
 def test_the_unit_gives_up_on_bad_settings_and_leaves_time_to_save():

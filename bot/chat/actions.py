@@ -1,7 +1,7 @@
 """Actions on an existing job, by button, reaction or command, under one set of permissions."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import discord
@@ -10,10 +10,10 @@ from bot import jobs, logs
 from bot.chat.components import SteerForm, layout
 from bot.chat.delivery import Delivery
 from bot.chat.intake import Intake
-from bot.chat.people import Person, person_of
+from bot.chat.people import Person, permissions_where_painted, person_of
+from bot.chat.rate_limit import RateLimit
 from bot.jobs import Job, Kind, Request
 from bot.options import new_seed
-from bot.queue.admission import refusal_by_moderation
 from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
 from bot.settings import Settings
@@ -23,6 +23,7 @@ from engine.spec import PaintingSpec
 
 log = logging.getLogger(__name__)
 
+_SHOWN_PER_MINUTE = 3
 FOLLOW_UPS: dict[str, Kind] = {
     "rerun": "rerun",
     "same-seed": "rerun",
@@ -48,20 +49,46 @@ class Actions:
         self._settings = settings
         self._intake = intake
         self._delivery = delivery
+        self._shows = RateLimit(_SHOWN_PER_MINUTE)
 
-    async def job(self, job_id: str) -> Job:
-        """Look up a job; raise `Refusal` when there is none of that id."""
+    async def job(self, person: Person, job_id: str) -> Job:
+        """Look up a job that the person may see; raise `Refusal`, the same whether it is hidden or does not exist.
+
+        People see their own jobs, those shown in the channel they ask in, and those of channels that they can see.
+        """
         job = await self._queue.ledger.job(job_id.strip().lower())
-        if job is None:
-            raise Refusal(f"There is no job `{job_id[:20].replace('`', '')}`; /history lists yours.")
+        if job is None or job.deleted_at is not None or not await self._sees(person, job):
+            name = job_id[:20].replace("`", "")
+            raise Refusal(f"There is no job `{name}` that you can see from here; /history lists yours.")
         logs.about(job.id)
         return job
 
+    async def _sees(self, person: Person, job: Job) -> bool:
+        if job.user_id == person.requester.user_id:
+            return True
+        if await self._queue.ledger.is_shown_in(job.id, person.requester.channel_id):
+            return True
+        return (await permissions_where_painted(self._client, person, job)).view_channel
+
+    async def require_control(self, person: Person, job: Job) -> None:
+        """Raise `Refusal` unless the person asked for the job, or moderates the channel that it was painted in."""
+        if job.user_id == person.requester.user_id:
+            return
+        if not (await permissions_where_painted(self._client, person, job)).manage_messages:
+            raise Refusal("Only the person who asked for this picture, or a moderator, can do that.")
+
+    async def require_rules(self, person: Person, job: Job, words: str) -> None:
+        """Raise `Refusal` unless the rules here and those of the job's server allow the person and the words."""
+        sentence = await self._queue.refusal_by_rules(person.requester, words, job)
+        if sentence is not None:
+            raise Refusal(sentence)
+
     async def press(self, interaction: discord.Interaction[Any], action: str, job_id: str) -> None:
         """Do what a button says; raise `Refusal`."""
-        person, job = person_of(interaction), await self.job(job_id)
+        person = person_of(interaction)
+        job = await self.job(person, job_id)
         if action in FOLLOW_UPS:
-            await self._intake.admit(person, job.prompt)
+            person.require_channel_permissions()
             await self._intake.take(interaction, await self.follow_up(person, action, job, interaction.id))
         elif action == "steer":
             await self._open_steering(interaction, person, job)
@@ -84,6 +111,8 @@ class Actions:
             user_id=person.requester.user_id,
             guild_id=person.requester.guild_id,
             channel_id=person.requester.channel_id,
+            role_ids=person.requester.role_ids,
+            parent_channel_id=person.requester.parent_channel_id,
             parent_id=job.id,
             notify=preferences.notify,
             notices=tuple(notice for notice in job.notices if notice in _inherited(action)),
@@ -99,56 +128,72 @@ class Actions:
         if action == "vary":
             return jobs.vary(job.spec, new_seed(), files.latent_of(job), files.picture_of(job))
         if action == "refine":
-            return jobs.refine(job.spec, files.picture_of(job), self._settings.limits.largest_side)
+            limits = self._settings.limits
+            return jobs.refine(job.spec, files.picture_of(job), limits.largest_side, limits.most_steps)
         if not files.frames(job.id):
             raise Refusal("There is no film of this picture: its frames are gone, or were never kept.")
         return job.spec
 
     async def stop(self, person: Person, job: Job) -> None:
         """Stop a running job, keeping the picture so far, or call off a waiting one; raise `Refusal`."""
-        person.require_control(job)
+        await self.require_control(person, job)
         if job.finished:
             raise Refusal("This job has ended already.")
         await self._queue.stop(job.id)
 
     async def delete(self, person: Person, job: Job, message: discord.PartialMessage | discord.Message) -> None:
-        """Call the job off if it is still under way, delete its files and this message of it; raise `Refusal`."""
-        person.require_control(job)
-        await self._queue.delete(job.id)
+        """Call the job off if it is still under way, delete its words, its files, this message and all other copies.
+
+        Raises `Refusal`.
+        """
+        await self.require_control(person, job)
+        copies = await self._queue.delete(job.id)
         try:
             await message.delete()
         except discord.NotFound:
-            return  # somebody was faster
+            pass  # somebody was faster
         except discord.Forbidden:
             raise Refusal("I may not delete my message here; ask a moderator to do it.") from None
+        finally:
+            await delete_messages(self._client, [copy for copy in copies if copy[1] != message.id])
 
     async def steer(self, interaction: discord.Interaction[Any], job_id: str, fields: Mapping[str, str]) -> None:
         """Give a running painting the words of the form; raise `Refusal` or `BadPromptError`."""
-        person, job, text = person_of(interaction), await self.job(job_id), fields["prompt"]
-        person.require_control(job)
+        person, text = person_of(interaction), fields["prompt"]
+        job = await self.job(person, job_id)
+        await self.require_control(person, job)
         images = tuple(prompt for prompt in job.spec.prompts if prompt.kind == "image")
         prompts = (*parse_prompts(text), *images)
-        guild = await self._queue.preferences.guild_in_effect(person.requester.guild_id)
-        if (sentence := refusal_by_moderation(person.requester, text, guild, self._settings.moderation)) is not None:
-            raise Refusal(sentence)
+        await self.require_rules(person, job, jobs.words_of(job.spec.but(prompts=prompts), text))
         if not await self._queue.steer(job.id, prompts):
             raise Refusal("It is too late to steer this painting: it has ended.")
         await interaction.response.send_message("The painting follows your new words from here on.", ephemeral=True)
 
-    async def show(self, interaction: discord.Interaction[Any], job: Job) -> None:
-        """Post a job's message again; an unfinished one goes on there. Raise `Refusal` for what is not to be seen."""
-        self._require_visible(interaction, job)
+    async def show(self, interaction: discord.Interaction[Any], job_id: str) -> None:
+        """Post a copy of a job's message; raise `Refusal` for what is not to be seen, or may not be shown here.
+
+        Only its requester can have an unfinished job go on in the new message.
+        """
+        person = person_of(interaction)
+        person.require_channel_permissions()
+        job = await self.job(person, job_id)
+        await self.require_rules(person, job, jobs.words_of(job.spec, job.prompt))
+        own = job.user_id == person.requester.user_id
+        if not job.finished and not own:
+            raise Refusal(f"That picture is still being painted: {_link(job)}")
+        if not self._shows.allows(person.requester.user_id):
+            raise Refusal("You have just shown several pictures; show the next one in a minute.")
         body, upload = await self._delivery.current_content(job)
         response = await interaction.response.send_message(
             view=layout(body, job.id, upload.name if upload else None), files=[upload.file(body.alt)] if upload else []
         )
         if response.message_id is not None and interaction.channel_id is not None:
-            await self._queue.attach_message(
-                job.id, interaction.channel_id, response.message_id, current=not job.finished
-            )
+            current = own and not job.finished
+            await self._queue.attach_message(job.id, interaction.channel_id, response.message_id, current=current)
 
     async def send_privately(self, person: Person, job: Job) -> None:
         """Send a job's picture and settings in a direct message; raise `Refusal` when it cannot be sent."""
+        await self.require_rules(person, job, jobs.words_of(job.spec, job.prompt))
         body, upload = await self._delivery.current_content(job)
         if upload is None:
             raise Refusal("There is no picture to send yet, or not any more.")
@@ -160,24 +205,29 @@ class Actions:
             return
         await self._queue.attach_message(job.id, channel.id, message.id, current=False)
 
-    def _require_visible(self, interaction: discord.Interaction[Any], job: Job) -> None:
-        """Raise `Refusal` unless the person asked for the job, or can see the channel it was painted in."""
-        if job.user_id == interaction.user.id or job.channel_id == interaction.channel_id:
-            return
-        guild = interaction.guild
-        channel = guild.get_channel_or_thread(job.channel_id) if guild is not None else None
-        member = interaction.user if isinstance(interaction.user, discord.Member) else None
-        if channel is None or member is None or not channel.permissions_for(member).view_channel:
-            raise Refusal(f"There is no job `{job.id}` that you can see from here; /history lists yours.")
-
     async def _open_steering(self, interaction: discord.Interaction[Any], person: Person, job: Job) -> None:
-        person.require_control(job)
+        await self.require_control(person, job)
         if job.finished:
             raise Refusal("Only a painting that is under way can be steered; try Vary instead.")
         await interaction.response.send_modal(SteerForm(job.id, job.prompt))
 
     async def _delete_pressed(self, interaction: discord.Interaction[Any], person: Person, job: Job) -> None:
-        person.require_control(job)
+        await self.require_control(person, job)
         assert interaction.message is not None
         await interaction.response.defer()
         await self.delete(person, job, interaction.message)
+
+
+async def delete_messages(client: discord.Client, copies: Iterable[tuple[int, int]]) -> None:
+    """Delete messages, by channel and message id, as far as they are there and the bot may."""
+    for channel_id, message_id in copies:
+        try:
+            await client.get_partial_messageable(channel_id).get_partial_message(message_id).delete()
+        except discord.HTTPException as error:
+            log.info("A copy of a deleted picture could not be deleted (%s)", error)
+
+
+def _link(job: Job) -> str:
+    if job.message_id is None:
+        return "look again in a moment."
+    return f"https://discord.com/channels/{job.guild_id or '@me'}/{job.channel_id}/{job.message_id}"

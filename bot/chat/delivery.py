@@ -1,6 +1,7 @@
 """Post how a job ended, exactly once: retries, fallbacks, and the search for what was posted already."""
 
 import asyncio
+import contextlib
 import io
 import logging
 import time
@@ -61,6 +62,10 @@ class Delivery:
         body = content_of_end(job)
         upload = await self._upload(job)
         message = await self._post(job, body, upload, lost)
+        if message is not None and await self._is_deleted(job):  # while it was being posted
+            with contextlib.suppress(discord.HTTPException):
+                await message.delete()
+            message = None
         if message is None:  # /show has it
             await self._queue.mark_delivered(job.id)
             return
@@ -96,6 +101,8 @@ class Delivery:
         while True:
             outage = False
             for way in (*edit, self._reply, self._write_to_requester):
+                if await self._is_deleted(job):
+                    return None
                 try:
                     return await self._post_by(way, job, body, upload)
                 except BROKEN as error:
@@ -112,6 +119,10 @@ class Delivery:
             if not outage:
                 return None
             await asyncio.sleep(_OUTAGE_SECONDS)
+
+    async def _is_deleted(self, job: Job) -> bool:
+        current = await self._queue.ledger.job(job.id)
+        return current is None or current.deleted_at is not None
 
     async def _post_by(self, way: _Way, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
         """Post by one way; halve the file as long as Discord finds it too large."""

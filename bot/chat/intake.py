@@ -1,8 +1,10 @@
 """Take requests: refuse in private, or queue the job and answer with its message at once."""
 
 import asyncio
+import contextlib
+import json
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +18,7 @@ from bot.chat.people import Person, person_of
 from bot.chat.retry import BROKEN, retried
 from bot.chat.waiting import WaitingMessages
 from bot.flags import with_flags
-from bot.jobs import Job, Kind, Request
+from bot.jobs import Job, Kind, Request, words_of
 from bot.options import PaintingOptions, painting_spec, require_allowed
 from bot.queue.preferences import defaults_for
 from bot.queue.service import PaintingQueue
@@ -44,10 +46,16 @@ class Intake:
         self._settings = settings
         self._waiting = waiting
 
-    async def admit(self, person: Person, prompt: str) -> None:
-        """Raise `Refusal` unless this person may ask for this prompt in this channel now."""
+    async def admit(self, person: Person, options: PaintingOptions, parent: Job | None = None) -> None:
+        """Raise `Refusal` unless this person may ask for this painting here and now.
+
+        `parent` is the job whose picture it starts from. Everything is asked that can be before anything is fetched;
+        stand-ins may take the place of files. It is asked again, of what is painted in the end, when the job is queued.
+        """
         person.require_channel_permissions()
-        if (sentence := await self._queue.refusal(person.requester, prompt)) is not None:
+        spec = await self.spec(person, options)
+        words = words_of(spec, options.prompt)
+        if (sentence := await self._queue.refusal(person.requester, words, parent)) is not None:
             raise Refusal(sentence)
 
     async def spec(self, person: Person, options: PaintingOptions) -> PaintingSpec:
@@ -82,24 +90,43 @@ class Intake:
             user_id=requester.user_id,
             guild_id=requester.guild_id,
             channel_id=requester.channel_id,
+            role_ids=requester.role_ids,
+            parent_channel_id=requester.parent_channel_id,
             notify=preferences.notify,
             notices=(FROM_SPOILER_NOTICE,) if spoiler else (),
         )
 
-    async def keep(self, upload: Upload) -> str:
-        """Store an upload, under the retention of pictures; return its path for a spec."""
-        return await asyncio.to_thread(self._queue.files.save_input, upload.png, ".png")
+    @contextlib.asynccontextmanager
+    async def keeping(self, user_id: int, *uploads: Upload) -> AsyncIterator[tuple[str, ...]]:
+        """Keep uploads as long as pictures are kept; give their paths for a spec. Nothing is kept where this fails.
 
-    async def save_note(self, content: bytes) -> str:
-        """Store a note, under the retention of pictures; return its name, for a custom_id."""
-        return Path(await asyncio.to_thread(self._queue.files.save_input, content, _NOTE)).stem
-
-    async def read_note(self, name: str) -> bytes:
-        """Read a note; raise `Refusal` when it is gone."""
+        Raises `Refusal` for somebody who sent too much already.
+        """
+        paths: list[str] = []
         try:
-            return await asyncio.to_thread((self._queue.files.folder / "inputs" / f"{name}{_NOTE}").read_bytes)
-        except FileNotFoundError:
-            raise Refusal("This form is too old; open it again from the message's menu.") from None
+            for upload in uploads:
+                path = await self._queue.inputs.keep(user_id, upload.png, ".png")
+                paths.append(path)  # one by one: where the second is refused, the first is let go of
+            yield tuple(paths)
+        except BaseException:
+            await asyncio.shield(self._queue.inputs.drop(user_id, paths))
+            raise
+
+    async def save_note(self, user_id: int, content: Mapping[str, Any]) -> str:
+        """Keep a note of somebody as long as pictures are kept; return its name, for a custom_id."""
+        note = json.dumps({"user": user_id, **content}, sort_keys=True).encode()
+        return Path(await self._queue.inputs.keep(user_id, note, _NOTE)).stem
+
+    async def read_note(self, user_id: int, name: str) -> Mapping[str, Any]:
+        """Read a note of this person; raise `Refusal` when it is gone or somebody else's."""
+        try:
+            path = self._queue.files.folder / "inputs" / f"{name}{_NOTE}"
+            content = json.loads(await asyncio.to_thread(path.read_bytes))
+        except (FileNotFoundError, ValueError):
+            content = {}
+        if content.get("user") != user_id:
+            raise Refusal("This form is too old; open it again from the message's menu.")
+        return content
 
     async def take(self, interaction: discord.Interaction[Any], request: Request) -> Job:
         """Queue a request and answer the interaction with the job's message; raise `Refusal`."""

@@ -5,8 +5,7 @@ A file that components or an embed show is not in the message's `attachments`
 components"); a forwarded message has its files in `message_snapshots`.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -39,14 +38,14 @@ class ShownFile:
             return self.content_type.startswith("image/")
         return self.name.lower().endswith(_PICTURES)
 
-    def to_json(self) -> bytes:
+    def to_note(self) -> dict[str, Any]:
         """Write down where it lies, to read it later, perhaps in another process."""
-        return json.dumps(asdict(self)).encode()
+        return {"file": asdict(self)}
 
     @classmethod
-    def from_json(cls, note: bytes) -> "ShownFile":
-        """Return what `to_json` wrote down."""
-        return cls(**json.loads(note))
+    def from_note(cls, note: Mapping[str, Any]) -> "ShownFile":
+        """Return what `to_note` wrote down."""
+        return cls(**note["file"])
 
 
 class UnreadableFileError(Exception):

@@ -1,9 +1,6 @@
 """Reactions as actions, rate limited by person and channel."""
 
 import logging
-import time
-from collections import OrderedDict, deque
-from collections.abc import Callable
 
 import discord
 
@@ -12,6 +9,7 @@ from bot.chat.actions import FOLLOW_UPS, Actions
 from bot.chat.errors import sentence_for
 from bot.chat.intake import Intake
 from bot.chat.people import Person, person_of_reaction
+from bot.chat.rate_limit import RateLimit
 from bot.jobs import Job, reaction_key
 from bot.queue.service import PaintingQueue
 from bot.settings import ReactionSettings
@@ -19,30 +17,6 @@ from bot.settings import ReactionSettings
 log = logging.getLogger(__name__)
 
 _PER_MINUTE_USER, _PER_MINUTE_CHANNEL = 6, 20
-_REMEMBERED = 4096
-
-
-class RateLimit:
-    """Allow at most `per_minute` events a minute for each key."""
-
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_minute = per_minute
-        self._clock = clock
-        self._times: OrderedDict[int, deque[float]] = OrderedDict()
-
-    def allows(self, key: int) -> bool:
-        """Tell whether one more event is allowed now, and count it if so."""
-        now = self._clock()
-        times = self._times.setdefault(key, deque())
-        self._times.move_to_end(key)
-        while len(self._times) > _REMEMBERED:
-            self._times.popitem(last=False)
-        while times and now - times[0] >= 60:
-            times.popleft()
-        if len(times) >= self._per_minute:
-            return False
-        times.append(now)
-        return True
 
 
 class Reactions:
@@ -91,7 +65,7 @@ class Reactions:
                 await self._actions.stop(person, job)
         elif action in FOLLOW_UPS:
             key = reaction_key(event.message_id, event.user_id, _same(str(event.emoji)))
-            await self._intake.admit(person, job.prompt)
+            person.require_channel_permissions()
             await self._intake.take_by_reply(await self._actions.follow_up(person, action, job, key), event.message_id)
 
     async def _explain(self, user_id: int, error: Exception) -> None:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from bot.available_models import PUBLISHED, usual_pair
 from bot.cli.arguments import checked_spec, free_name, name_for, painting_options, pictures_of
 from bot.cli.repaint import command_for
+from bot.escaping import visible
 from bot.options import SHAPES, PaintingOptions
 from bot.settings import Settings, load_settings, read_token
 from engine.catalog import ModelMissingError, catalogue, fetch, find
@@ -64,6 +65,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="List the networks there are, and fetch them.")
 app.add_typer(models_app, name="models")
+queue_app = typer.Typer(no_args_is_help=True, help="See what waits in which server, and call it off.")
+app.add_typer(queue_app, name="queue")
 
 Prompt_ = Annotated[
     str, typer.Argument(metavar="PROMPT", help="a lighthouse | storm:0.5, or a lighthouse::2 --no fog.")
@@ -174,11 +177,11 @@ def show(picture: Annotated[Path, typer.Argument(help="A PNG painted by this pro
     """Print how a picture was painted, and the command that paints it again."""
     spec = spec_of(picture)
     for name, value in spec.model_dump(mode="json", exclude_none=True).items():
-        typer.echo(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+        typer.echo(visible(f"{name}: {json.dumps(value, ensure_ascii=False)}"))
     for path in pictures_of(spec):
         if not Path(path).is_file():
-            typer.echo(f"\n{path} is missing: put it back there to paint the picture again.")
-    typer.echo(f"\n{command_for(spec, f'{picture.stem}-again.png')}")
+            typer.echo(f"\n{visible(path)} is missing: put it back there to paint the picture again.")
+    typer.echo(f"\n{visible(command_for(spec, f'{picture.stem}-again.png'))}")
 
 
 @models_app.command("list")
@@ -242,6 +245,23 @@ def restore(ctx: typer.Context, source: Annotated[Path, typer.Argument(metavar="
 
     folder = _settings(ctx.obj).storage.folder
     _print(f"Took back {take_back(source, folder)} into {folder}.")
+
+
+@queue_app.command("list")
+def list_queue(ctx: typer.Context) -> None:
+    """List how many paintings wait in which server, while the bot runs or not."""
+    from bot.cli.queue import waiting
+
+    for guild_id, count in waiting(_settings(ctx.obj).storage.folder):
+        typer.echo(f"{count}\t{'direct messages' if guild_id is None else guild_id}")
+
+
+@queue_app.command("clear")
+def clear_queue(ctx: typer.Context, server: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """Call off all that waits in a server, while the bot does not run; /owner clear does it while it does."""
+    from bot.cli.queue import clear
+
+    _print(f"{clear(_settings(ctx.obj).storage.folder, server)} paintings were called off.")
 
 
 @app.command()
@@ -311,4 +331,4 @@ def _package_of(error: Exception) -> str:
 
 
 def _print(sentence: str) -> None:
-    _console.print(sentence, markup=False)
+    _console.print("\n".join(map(visible, sentence.split("\n"))), markup=False)

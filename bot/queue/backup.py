@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from bot.queue.files import KINDS, Files
+from bot.queue.files import KINDS, Files, StorageError, checked_id
 
 _LEDGER_COPY_SECONDS = 60.0
 
@@ -42,9 +43,8 @@ def backup(data: Path, destination: Path) -> Copied:
     if not source.ledger.is_file():
         raise BackupError(f"There is no ledger in {source.folder}; storage.folder says where the bot keeps its data.")
     _require_free(destination)
-    part = destination.with_name(f"{destination.name}.part")
-    shutil.rmtree(part, ignore_errors=True)  # of a backup that was interrupted
-    part.mkdir(parents=True)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f"{destination.name}.part-", dir=destination.parent))  # nobody else's name
     try:
         jobs = _copy_ledger(source.ledger, Files(part).ledger)
         files, size = _copy_files(source.folder, part)
@@ -69,10 +69,14 @@ def restore(source: Path, data: Path) -> Copied:
             part = target.ledger.with_name(f"{target.ledger.name}.part")
             part.unlink(missing_ok=True)  # of an attempt that was interrupted
             jobs = _copy_ledger(saved.ledger, part)
+            _require_ours(part)
             part.replace(target.ledger)  # last: until then it is not a data folder that anybody would paint in
             _sync(target.folder)
     except filelock.Timeout:
         raise BackupError(f"A bot is at work in {target.folder}; stop it first.") from None
+    except BackupError:
+        target.ledger.with_name(f"{target.ledger.name}.part").unlink(missing_ok=True)
+        raise
     except (OSError, sqlite3.Error) as error:
         raise BackupError(f"The backup could not be taken back ({error}).") from error
     return Copied(jobs, files, size)
@@ -86,6 +90,16 @@ def _require_free(destination: Path) -> None:
 def _require_no_ledger(target: Files) -> None:
     if target.ledger.exists():
         raise BackupError(f"There is a ledger in {target.folder} already; move it away with all that lies beside it.")
+
+
+def _require_ours(ledger: Path) -> None:
+    """Refuse a ledger whose ids would lead out of the data folder: a backup may come from anywhere."""
+    with closing(sqlite3.connect(ledger)) as copy:
+        try:
+            for row in copy.execute("SELECT id FROM jobs"):
+                checked_id(str(row[0]))
+        except StorageError as error:
+            raise BackupError(f"This backup cannot be taken back. {error}") from None
 
 
 def _copy_ledger(source: Path, destination: Path) -> int:
@@ -121,8 +135,11 @@ def _copy_files(source: Path, destination: Path) -> tuple[int, int]:
 
 def _whole_files(folder: Path) -> Iterator[Path]:
     for kind in KINDS:
+        if (folder / kind).is_symlink():
+            continue
         for parent, _, names in os.walk(folder / kind):  # skips what is deleted meanwhile
-            yield from (Path(parent, name) for name in sorted(names) if not name.endswith(".part"))
+            paths = (Path(parent, name) for name in sorted(names) if not name.endswith(".part"))
+            yield from (path for path in paths if path.is_file() and not path.is_symlink())  # none of ours is a link
 
 
 def _sync(folder: Path) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -13,8 +12,6 @@ from bot import logs
 from bot.jobs import JobState, cost_key
 from bot.queue.files import Files, StorageError
 from bot.queue.ledger import Ledger
-from bot.queue.retention import prune
-from bot.settings import StorageSettings
 from bot.worker.events import (
     Checkpoint,
     Checkpointed,
@@ -34,7 +31,6 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
 """Between two attempts at a ledger that does not answer."""
-_PRUNE_SECONDS = 600.0
 _NOT_KEPT = "The picture could not be kept; the bot's owner finds the cause in the log."
 
 
@@ -48,13 +44,11 @@ class EventWriter:
         self,
         ledger: Ledger,
         files: Files,
-        storage: StorageSettings,
         publish: Callable[[Event], None],
         spawn: Callable[[Coroutine[Any, Any, None], str], object],
     ) -> None:
         self._ledger = ledger
         self._files = files
-        self._storage = storage
         self._publish = publish
         self._spawn = spawn
         self.progress: dict[str, Progress] = {}
@@ -64,7 +58,6 @@ class EventWriter:
         self._idle = asyncio.Event()
         self._idle.set()
         self._without_frames: set[str] = set()
-        self._pruned_at = -_PRUNE_SECONDS
 
     def put(self, event: PainterEvent | Rendered, attempt: int) -> None:
         """Take what is said of one start of a job; the task that works the events off ends with the last."""
@@ -206,10 +199,7 @@ class EventWriter:
         job = await self._ledger.job(job_id)
         if job is None or not job.finished:  # another start of it goes on
             return
-        unwanted = job.state in {JobState.CANCELLED, JobState.FAILED}
+        unwanted = job.state in {JobState.CANCELLED, JobState.FAILED} or job.deleted_at is not None
         await asyncio.to_thread(self._files.forget if unwanted else self._files.drop_checkpoint, job)
         if isinstance(ended, Rendered) and job.kind != "timelapse" and ended.step and ended.seconds:
             await self._ledger.note_step_time(cost_key(job.spec), ended.seconds / ended.step)
-        if time.monotonic() - self._pruned_at >= _PRUNE_SECONDS:
-            self._pruned_at = time.monotonic()
-            await prune(self._ledger, self._files, self._storage)

@@ -3,11 +3,14 @@
 import hashlib
 import logging
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from bot.full_disk import FULL_DISK, is_full_disk
 from bot.jobs import Job
@@ -19,6 +22,10 @@ log = logging.getLogger(__name__)
 GONE = "This picture is no longer kept: it was deleted, or was older than this bot keeps pictures."
 GONE_BEFORE = "What this starts from is no longer kept; send the picture again."
 KINDS = ("inputs", "pictures", "latents", "checkpoints", "frames")
+
+
+_Entry = tuple[float, int, Path]
+"""When a file or folder was changed (unix seconds), its bytes, and where it lies."""
 
 
 class GoneError(Exception):
@@ -58,6 +65,7 @@ class Files:
         try:
             for kind in KINDS:
                 (self.folder / kind).mkdir(parents=True, exist_ok=True)
+            self.folder.chmod(0o700)  # what people asked for is nobody else's on this machine
         except OSError as error:
             raise StorageError(f"storage.folder: {self.folder} cannot be written ({error.strerror}).") from None
 
@@ -68,19 +76,19 @@ class Files:
 
     def result_path(self, job: Job) -> Path:
         """Return where the job's final picture, or film, lies or will lie."""
-        return self.folder / "pictures" / f"{job.id}.{'mp4' if job.kind == 'timelapse' else 'png'}"
+        return self.folder / "pictures" / f"{checked_id(job.id)}.{'mp4' if job.kind == 'timelapse' else 'png'}"
 
     def checkpoint_path(self, job_id: str) -> Path:
         """Return where the checkpoint of a running job lies or will lie."""
-        return self.folder / "checkpoints" / f"{job_id}.pt"
+        return self.folder / "checkpoints" / f"{checked_id(job_id)}.pt"
 
     def latent_path(self, job_id: str) -> Path:
         """Return where the final latent lies or will lie."""
-        return self.folder / "latents" / f"{job_id}.safetensors"
+        return self.folder / "latents" / f"{checked_id(job_id)}.safetensors"
 
     def frame_path(self, job_id: str, step: int) -> Path:
         """Return where the frame of a step lies or will lie."""
-        return self.folder / "frames" / job_id / f"{step:06d}.jpg"
+        return self.folder / "frames" / checked_id(job_id) / f"{step:06d}.jpg"
 
     def picture(self, job: Job) -> Path | None:
         """Return the job's final picture or film; None when it is gone or was never made."""
@@ -97,7 +105,7 @@ class Files:
 
     def frames(self, job_id: str) -> list[Path]:
         """List the job's frames in order."""
-        return sorted((self.folder / "frames" / job_id).glob("*.jpg"))
+        return sorted((self.folder / "frames" / checked_id(job_id)).glob("*.jpg"))
 
     def save_input(self, content: bytes, suffix: str) -> str:
         """Keep an uploaded file, such as a PNG with `suffix` ".png"; return its path for a spec.
@@ -115,9 +123,20 @@ class Files:
         """Read all files that a spec or some prompts name; raise `GoneError` when one is no longer kept."""
         paths = _paths_in(wanted) if isinstance(wanted, PaintingSpec) else _pictures_in(wanted)
         try:
-            return {path: (self.folder / path).read_bytes() for path in set(paths)}
+            return {path: self._inside(path).read_bytes() for path in set(paths)}
         except FileNotFoundError:
             raise GoneError(GONE_BEFORE) from None
+
+    def delete_inputs(self, paths: Iterable[str]) -> None:
+        """Delete files of the folder `inputs`; whatever else is named is left alone."""
+        for path in paths:
+            kind, _, name = path.partition("/")
+            if kind == "inputs" and name and "/" not in name and name not in {".", ".."}:
+                (self.folder / kind / name).unlink(missing_ok=True)
+
+    def input_paths(self) -> frozenset[str]:
+        """Name the files that people sent, as specs do."""
+        return frozenset(f"inputs/{path.name}" for path in (self.folder / "inputs").iterdir())
 
     def checkpoint(self, job_id: str) -> bytes | None:
         """Read the job's last checkpoint; None when there is none."""
@@ -150,44 +169,89 @@ class Files:
         """Delete all that belongs to the job alone."""
         for path in (self.result_path(job), self.checkpoint_path(job.id), self.latent_path(job.id)):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.folder / "frames" / job.id, ignore_errors=True)
+        shutil.rmtree(self.folder / "frames" / checked_id(job.id), ignore_errors=True)
 
-    def prune(self, needed: Needed, keep_days: float, keep_bytes: float, now: float | None = None) -> int:
-        """Delete what is older than `keep_days`, then the oldest while there is more than `keep_bytes`; count it.
+    def prune(
+        self,
+        needed: Needed,
+        keep_days: float,
+        keep_bytes: float,
+        now: float | None = None,
+        owners: Mapping[str, int] = MappingProxyType({}),
+    ) -> int:
+        """Delete what is older than `keep_days`, then while there is more than `keep_bytes`; return how many.
 
-        What `needed` names stays, whatever its age.
+        What `needed` names stays, whatever its age. Where room has to be made, it is whoever has the most (`owners`
+        names people by job) that loses their oldest, so that nobody's pictures are pushed out by another's.
         """
         now = time.time() if now is None else now
         entries = sorted(self._entries())
         total = sum(size for _, size, _ in entries)
-        deleted = 0
-        for changed, size, path in entries:
-            if now - changed <= keep_days * 86400 and total <= keep_bytes:
-                break
-            if path.stem in needed.job_ids or str(path.relative_to(self.folder)) in needed.paths:
-                continue
+        free = [entry for entry in entries if not self._is_needed(entry[2], needed)]
+        old = [entry for entry in free if now - entry[0] > keep_days * 86400]
+        total -= sum(size for _, size, _ in old)
+        old += _over_share(free[len(old) :], total - keep_bytes, owners)
+        for _, _, path in old:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-            total -= size
-            deleted += 1
-        if deleted:
-            log.info("Retention deleted %d files and frame folders; %.1f MB are kept.", deleted, total / 1e6)
-        return deleted
+        if old:
+            kept = sum(size for _, size, _ in entries) - sum(size for _, size, _ in old)
+            log.info("Retention deleted %d files and frame folders; %.1f MB are kept.", len(old), kept / 1e6)
+        return len(old)
+
+    def _is_needed(self, path: Path, needed: Needed) -> bool:
+        return path.stem in needed.job_ids or str(path.relative_to(self.folder)) in needed.paths
 
     def with_pictures(self) -> frozenset[str]:
         """Name the jobs whose picture or film is kept."""
         return frozenset(path.stem for path in (self.folder / "pictures").iterdir())
 
-    def _entries(self) -> Iterator[tuple[float, int, Path]]:
-        for kind in KINDS:
-            for path in (self.folder / kind).iterdir():
+    def _entries(self) -> Iterator[_Entry]:
+        for path in (path for kind in KINDS for path in (self.folder / kind).iterdir()):
+            try:
                 parts = list(path.iterdir()) if path.is_dir() else [path]
                 sizes = [part.stat().st_size for part in parts]
                 yield path.stat().st_mtime, sum(sizes), path
+            except FileNotFoundError:  # deleted, or given its name, this moment
+                continue
+
+    def _inside(self, path: str) -> Path:
+        """Return where a path of a spec leads; raise `StorageError` where that is outside the data folder."""
+        resolved = (self.folder / path).resolve()
+        if not resolved.is_relative_to(self.folder.resolve()):
+            raise StorageError("A job refers to a file outside the data folder; it was not asked of this program.")
+        return resolved
 
     def _kept(self, path: Path) -> str:
         if not path.is_file():
             raise GoneError(GONE)
         return str(path.relative_to(self.folder))
+
+
+def _over_share(entries: list[_Entry], surplus: float, owners: Mapping[str, int]) -> list[_Entry]:
+    """Choose what makes room for `surplus` bytes: always the oldest of whoever has the most."""
+    of_owner: defaultdict[int | None, deque[_Entry]] = defaultdict(deque)
+    sizes: Counter[int | None] = Counter()
+    for entry in entries:
+        owner = owners.get(entry[2].stem)
+        of_owner[owner].append(entry)
+        sizes[owner] += entry[1]
+    chosen: list[_Entry] = []
+    while surplus > 0 and sizes:
+        owner = max(sizes, key=lambda one: sizes[one])
+        entry = of_owner[owner].popleft()
+        chosen.append(entry)
+        surplus -= entry[1]
+        sizes[owner] -= entry[1]
+        if not of_owner[owner]:
+            del sizes[owner]
+    return chosen
+
+
+def checked_id(job_id: str) -> str:
+    """Return a job's id, which becomes the name of files; raise `StorageError` for one that could lead elsewhere."""
+    if re.fullmatch(r"[a-z0-9]{1,32}", job_id) is None:
+        raise StorageError("The ledger holds a job with an id that is no id; it was not written by this program.")
+    return job_id
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -14,9 +14,17 @@ _SECONDS = 8.0
 _SLOWEST, _FASTEST = 5.0, 30.0
 
 
-def film(job: Job, files: Files, settings: Settings) -> Rendered | Failed:
-    """Make the film of the job's parent, enlarged as pictures are; return how it ended."""
+def film(job: Job, files: Files, settings: Settings, earlier: Job | None = None) -> Rendered | Failed:
+    """Make the film of the job's parent, enlarged as pictures are; return how it ended.
+
+    One that was made `earlier` of the same frames is the same film: both jobs share the one file.
+    """
     began = time.monotonic()
+    if earlier is not None and (made := files.picture(earlier)) is not None:
+        path = files.result_path(job)
+        path.unlink(missing_ok=True)  # of an attempt that was interrupted
+        path.hardlink_to(made)
+        return Rendered(job.id, path, time.monotonic() - began, earlier.step)
     frames = files.frames(job.parent_id) if job.parent_id is not None else []
     if not frames:
         return Failed(job.id, GONE)

@@ -4,6 +4,7 @@
 
 import json
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -11,9 +12,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from bot.jobs import COMES_FROM, Job, JobState, Request, cost_key, new_job_id
-from bot.queue.admission import over_cap
+from bot.jobs import COMES_FROM, Job, JobState, Request, Requester, cost_key, new_job_id
+from bot.queue.admission import DAY_SECONDS, Limits, Usage, refusal_by_limits
 from bot.queue.database import Database
+from bot.queue.personal_data import PersonalData
 from bot.queue.scheduler import Waiting
 from bot.refusals import Refusal
 from engine.prompts import Prompt
@@ -24,6 +26,9 @@ log = logging.getLogger(__name__)
 _FIELDS = tuple(field.name for field in fields(Job))
 _UNREADABLE = "This was asked of another version of the bot, which this one cannot read; please ask again."
 _UNFINISHED = "('queued', 'running')"
+_DIRECT = "guild_id IS NULL AND user_id = ?"
+_STEP_TIMES = 256
+"""So many are remembered, the latest: there is one for every size that anybody tries."""
 _STAMPS = {
     JobState.RUNNING: "started_at = ?, attempts = attempts + 1",
     JobState.RENDERED: "finished_at = ?",
@@ -39,6 +44,7 @@ class Ledger:
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self.database = database
         self._clock = clock
+        self.personal_data = PersonalData(database, clock)
 
     @classmethod
     async def open(cls, path: Path) -> "Ledger":
@@ -51,10 +57,10 @@ class Ledger:
 
     # Jobs
 
-    async def add(self, request: Request, cap: int | None = None) -> tuple[Job, bool]:
+    async def add(self, request: Request, limits: Limits | None = None) -> tuple[Job, bool]:
         """Queue a request; return its job and whether it is new. The same interaction twice is the same job.
 
-        Raises `Refusal` for a new job of somebody with `cap` unfinished ones.
+        Raises `Refusal` for a new job that would go over `limits`: counted here, so that many at once cannot.
         """
         async with self.database.transaction():
             rows = await self.database.read("SELECT * FROM jobs WHERE interaction_id = ?", (request.interaction_id,))
@@ -65,8 +71,13 @@ class Ledger:
                 )
             if rows:
                 return _job(rows[0]), False
-            if cap is not None and (count := await self.unfinished(user_id=request.user_id)) >= cap:
-                raise Refusal(over_cap(count, cap))
+            if limits is not None:
+                usage = await self.usage(request.requester)
+                if (sentence := refusal_by_limits(limits, usage, in_guild=request.guild_id is not None)) is not None:
+                    raise Refusal(sentence)
+            now = self._clock()
+            await self.database.read("INSERT INTO asked VALUES (?, ?)", (request.user_id, now))
+            await self.database.read("DELETE FROM asked WHERE at < ?", (now - DAY_SECONDS,))
             rows = await self.database.read(
                 "INSERT INTO jobs (id, interaction_id, kind, spec, steps, cost_key, prompt, user_id, guild_id,"
                 " channel_id, parent_id, notify, notices, created_at)"
@@ -85,10 +96,41 @@ class Ledger:
                     request.parent_id,
                     request.notify,
                     json.dumps(request.notices),
-                    self._clock(),
+                    now,
                 ),
             )
             return _job(rows[0]), True
+
+    async def usage(self, requester: Requester) -> Usage:
+        """Count what the requester's limits are about."""
+        unfinished, now = f"state IN {_UNFINISHED}", self._clock()
+        rows = await self.database.read(
+            f"SELECT count(*) FROM jobs WHERE {unfinished} AND user_id = ?", (requester.user_id,)
+        )
+        of_user = rows[0][0]
+        where, value = ("guild_id = ?", requester.guild_id) if requester.guild_id else (_DIRECT, requester.user_id)
+        rows = await self.database.read(f"SELECT count(*) FROM jobs WHERE {unfinished} AND {where}", (value,))
+        of_guild = rows[0][0]
+        rows = await self.database.read(
+            f"SELECT count(*), count(DISTINCT coalesce(guild_id, -user_id)) FROM jobs WHERE {unfinished}"
+            " AND (guild_id IS NULL OR guild_id NOT IN"
+            " (SELECT guild_id FROM guild_settings WHERE json_extract(settings, '$.paused')))"
+        )
+        in_all, groups = rows[0]
+        rows = await self.database.read(
+            "SELECT count(*), min(at), max(at) FROM asked WHERE user_id = ? AND at > ?",
+            (requester.user_id, now - DAY_SECONDS),
+        )
+        today, first, last = rows[0]
+        return Usage(
+            of_user=of_user,
+            of_guild=of_guild,
+            in_all=in_all,
+            groups=groups + (of_guild == 0),
+            today=today,
+            since_last=math.inf if last is None else max(0.0, now - last),
+            day_resets_in=0.0 if first is None else max(0.0, first + DAY_SECONDS - now),
+        )
 
     async def job(self, job_id: str) -> Job | None:
         """Look a job up by its id."""
@@ -98,6 +140,29 @@ class Ledger:
         """Look up the job that a message shows."""
         return await self._one(
             "SELECT jobs.* FROM jobs JOIN messages ON job_id = id WHERE messages.message_id = ?", message_id
+        )
+
+    async def is_shown_in(self, job_id: str, channel_id: int) -> bool:
+        """Tell whether a message in a channel shows the job."""
+        sql = "SELECT 1 FROM messages WHERE job_id = ? AND channel_id = ? LIMIT 1"
+        return bool(await self.database.read(sql, (job_id, channel_id)))
+
+    async def film_of(self, parent_id: str) -> Job | None:
+        """Return the latest finished time-lapse of a job."""
+        return await self._one(
+            "SELECT * FROM jobs WHERE parent_id = ? AND kind = 'timelapse' AND state IN ('rendered', 'delivered')"
+            " AND deleted_at IS NULL ORDER BY seq DESC LIMIT 1",
+            parent_id,
+        )
+
+    async def owners(self) -> dict[str, int]:
+        """Tell who asked for each job."""
+        return {row["id"]: row["user_id"] for row in await self.database.read("SELECT id, user_id FROM jobs")}
+
+    async def queued(self, guild_id: int | None = None) -> list[Job]:
+        """List the queued jobs, of one guild or of all, oldest first."""
+        return await self._many(
+            "SELECT * FROM jobs WHERE state = 'queued' AND (?1 IS NULL OR guild_id = ?1) ORDER BY seq", guild_id
         )
 
     async def in_state(self, *states: JobState) -> list[Job]:
@@ -115,7 +180,10 @@ class Ledger:
     async def history(self, user_id: int, limit: int = 10, offset: int = 0) -> list[Job]:
         """List one person's jobs, newest first."""
         return await self._many(
-            "SELECT * FROM jobs WHERE user_id = ? ORDER BY seq DESC LIMIT ? OFFSET ?", user_id, limit, offset
+            "SELECT * FROM jobs WHERE user_id = ? AND deleted_at IS NULL ORDER BY seq DESC LIMIT ? OFFSET ?",
+            user_id,
+            limit,
+            offset,
         )
 
     async def counts(self) -> dict[JobState, int]:
@@ -297,7 +365,12 @@ class Ledger:
 
     async def note_step_time(self, cost_key: str, seconds: float) -> None:
         """Remember the seconds per step of paintings with this `cost_key`."""
-        await self.database.write("INSERT OR REPLACE INTO step_times VALUES (?, ?)", (cost_key, seconds))
+        async with self.database.transaction():
+            await self.database.read("INSERT OR REPLACE INTO step_times VALUES (?, ?)", (cost_key, seconds))
+            await self.database.read(
+                "DELETE FROM step_times WHERE rowid NOT IN (SELECT rowid FROM step_times ORDER BY rowid DESC LIMIT ?)",
+                (_STEP_TIMES,),
+            )
 
     async def check_writable(self) -> None:
         """Write and take back a row; raise `sqlite3.Error` when the ledger cannot be written."""

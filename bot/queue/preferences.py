@@ -11,11 +11,14 @@ from bot.settings import ModelSettings
 WHOLE_PROCESS = 0
 """The guild id under which pause and drain hold for every guild and for direct messages."""
 
+MOST_BLOCKED_WORDS = 200
+"""Of one guild."""
+
 _Cap = Annotated[int, Field(ge=0, le=10_000)]
 
 
 class GuildSettings(BaseModel):
-    """Hold one guild's overrides; None means what config.yaml says."""
+    """Hold one guild's overrides; None means what config.yaml says. Its limits hold where they are the lower ones."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # a row written by a later version still loads
 
@@ -27,6 +30,12 @@ class GuildSettings(BaseModel):
     per_guild: _Cap | None = None
     per_role: dict[int, _Cap] = {}
     """Role id to unfinished jobs; a member gets the highest of their roles', and it replaces `per_user`."""
+    cooldown_seconds: Annotated[float, Field(ge=0, le=86_400)] | None = None
+    """Between two requests of one person."""
+    per_day: _Cap | None = None
+    """Requests of one person in 24 hours."""
+    per_day_per_role: dict[int, _Cap] = {}
+    """Role id to requests in 24 hours; a member gets the highest of their roles', and it replaces `per_day`."""
     channels_allowed: frozenset[int] = frozenset()
     """Empty: everywhere."""
     channels_denied: frozenset[int] = frozenset()

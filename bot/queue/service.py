@@ -13,13 +13,16 @@ import filelock
 
 from bot import logs
 from bot.background import spawn
-from bot.jobs import Job, JobState, Request, Requester
-from bot.queue.admission import cap_per_user, refusal_by_limits, refusal_by_moderation
+from bot.jobs import Job, JobState, Request, Requester, words_of
+from bot.options import require_allowed
+from bot.queue.admission import Limits, limits_of, refusal_by_limits, refusal_by_rules
 from bot.queue.event_writer import RETRY_SECONDS, EventWriter
 from bot.queue.files import Files, GoneError, StorageError
 from bot.queue.films import film
+from bot.queue.inputs import Inputs
 from bot.queue.ledger import Ledger
 from bot.queue.preferences import GuildSettings, Preferences
+from bot.queue.retention import prune
 from bot.queue.scheduler import Estimate, Place, fair_order, places, startable
 from bot.refusals import Refusal
 from bot.settings import Settings
@@ -38,6 +41,7 @@ _NOT_NOTED = "The bot cannot take anything down right now; try again in a few mi
 _CRASHED = "Painting this ended in a crash {} times, so it was given up; try a smaller size or other settings."
 _UNREAD = "What this starts from cannot be read; the bot's owner finds the cause in the log."
 _NO_FILM = "The time-lapse could not be made; the bot's owner finds the cause in the log."
+_PRUNE_SECONDS = 600.0
 
 
 class PaintingQueue:
@@ -57,8 +61,8 @@ class PaintingQueue:
         self._subscribers: list[Callable[[Event], None]] = []
         self._left_over: deque[Job] = deque()
         self._to_finish: set[str] = set()
-        self._caps: dict[tuple[int, int | None], int] = {}  # by user and guild, from the latest look at their roles
         self._tasks: set[asyncio.Task[None]] = set()
+        self._housekeeping: asyncio.Task[None] | None = None
         self._scheduling = self._schedule_again = self._filming = self._closing = False
 
     async def start(self) -> None:
@@ -77,18 +81,22 @@ class PaintingQueue:
             await asyncio.to_thread(self.files.clear_scraps)
             self.ledger = await Ledger.open(self.files.ledger)
             self.preferences = Preferences(self.ledger.database)
-            self._event_writer = EventWriter(self.ledger, self.files, self.settings.storage, self._publish, self._spawn)
+            self.inputs = Inputs(self.files, self.ledger, self.settings.limits)
+            self._event_writer = EventWriter(self.ledger, self.files, self._publish, self._spawn)
             await self._painter.start()
         except BaseException:
             await self.close()
             raise
         await self._resume()
+        self._housekeeping = spawn(self._keep_house(), "prune")
 
     async def close(self, seconds: float = 8.0) -> None:
         """Take no more jobs, checkpoint the running one within `seconds`, and close everything; again does nothing."""
         if self._closing:
             return
         self._closing = True
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
         deadline = time.monotonic() + seconds
         await self._painter.close(seconds)
         if hasattr(self, "_event_writer"):
@@ -102,6 +110,24 @@ class PaintingQueue:
                 await self.ledger.note_orderly_end()
             await self.ledger.close()
         self._lock.release()
+
+    async def _keep_house(self) -> None:
+        """Let go of what is old, again and again, whether or not anything is painted."""
+        while not self._closing:
+            try:
+                await prune(self.ledger, self.files, self.settings.storage)
+                await self._end_paused()
+            except Exception:
+                log.exception("What is old could not be let go of; in a while it is tried again")
+            await asyncio.sleep(_PRUNE_SECONDS)
+
+    async def _end_paused(self) -> None:
+        """Call off what has waited too long in a guild that is paused: it would wait for ever."""
+        paused = {guild_id for guild_id, own in (await self.preferences.all_guilds()).items() if own.paused}
+        before = time.time() - self.settings.limits.paused_hours * 3600
+        for job in await self.ledger.queued():
+            if job.guild_id in paused and job.created_at < before:
+                await self.cancel(job.id)
 
     async def _resume(self) -> None:
         await self.ledger.fail_unreadable()
@@ -144,22 +170,39 @@ class PaintingQueue:
 
     # Requests
 
-    async def refusal(self, requester: Requester, prompt: str = "") -> str | None:
-        """Say in one sentence why this may not be asked for now, or None."""
-        guild = await self.preferences.guild_in_effect(requester.guild_id)
+    async def refusal(self, requester: Requester, words: str = "", parent: Job | None = None) -> str | None:
+        """Say in one sentence why these words may not be painted for this person now, or None.
+
+        `parent` is the job that the painting is made from: the rules of its guild hold as well.
+        """
+        if (sentence := await self._refusal_by_state(requester)) is not None:
+            return sentence
+        if (sentence := await self.refusal_by_rules(requester, words, parent)) is not None:
+            return sentence
+        usage = await self.ledger.usage(requester)
+        return refusal_by_limits(await self.limits(requester), usage, in_guild=requester.guild_id is not None)
+
+    async def _refusal_by_state(self, requester: Requester) -> str | None:
         if self._closing:
             return "The bot is about to restart; try again in a minute."
-        if guild.draining:
+        if (await self.preferences.guild_in_effect(requester.guild_id)).draining:
             return "No new paintings are taken right now; try again later."
-        self._caps[requester.user_id, requester.guild_id] = cap_per_user(requester, guild, self.settings.limits)
-        return refusal_by_moderation(requester, prompt, guild, self.settings.moderation) or refusal_by_limits(
-            requester,
-            guild,
-            self.settings.limits,
-            of_user=await self.ledger.unfinished(user_id=requester.user_id),
-            of_guild=0 if requester.guild_id is None else await self.ledger.unfinished(guild_id=requester.guild_id),
-            in_all=await self.ledger.unfinished(),
-        )
+        return None
+
+    async def refusal_by_rules(self, requester: Requester, words: str, job: Job | None = None) -> str | None:
+        """Say why this person, this channel or these words are refused, here or in the guild of `job`; None if not.
+
+        This is asked wherever words are painted and pictures shown. It runs beside the loop: texts may be long.
+        """
+        guild_id = requester.guild_id
+        here = await self.preferences.guild_in_effect(guild_id)
+        foreign = job is not None and job.guild_id is not None and job.guild_id != guild_id
+        elsewhere = [await self.preferences.guild_in_effect(job.guild_id)] if job is not None and foreign else []
+        return await asyncio.to_thread(refusal_by_rules, requester, words, here, self.settings.moderation, elsewhere)
+
+    async def limits(self, requester: Requester) -> Limits:
+        """Return what this person may have at once and in a day, where they ask."""
+        return limits_of(requester, await self.preferences.guild_in_effect(requester.guild_id), self.settings.limits)
 
     async def change_guild(self, guild_id: int, **changes: object) -> GuildSettings:
         """Change some of a guild's own settings (of `WHOLE_PROCESS`: pause and drain for all); return them all.
@@ -173,13 +216,21 @@ class PaintingQueue:
     async def submit(self, request: Request) -> Job:
         """Queue a request, once per interaction.
 
-        Raises `Refusal` when many at once went over the requester's cap, or the ledger cannot be written.
+        Whatever made the request, everything is asked here that decides whether it may be painted; the limits in the
+        transaction that adds it. Raises `Refusal`.
         """
         unknown = await asyncio.to_thread(unknown_words_notice, request.spec, embedded_vocabulary())
         if unknown and request.kind != "timelapse":
             request = replace(request, notices=(*request.notices, unknown))
         try:
-            job, new = await self.ledger.add(request, self._caps.get((request.user_id, request.guild_id)))
+            parent = await self.ledger.job(request.parent_id) if request.parent_id is not None else None
+            sentence = await self._refusal_by_state(request.requester)
+            words = words_of(request.spec, request.prompt)
+            sentence = sentence or await self.refusal_by_rules(request.requester, words, parent)
+            if sentence is not None:
+                raise Refusal(sentence)
+            require_allowed(request.spec, self.settings.models, self.settings.limits)
+            job, new = await self.ledger.add(request, await self.limits(request.requester))
         except sqlite3.Error:
             log.exception("The ledger cannot be written; a request was refused")
             raise Refusal(_NOT_NOTED) from None
@@ -235,11 +286,31 @@ class PaintingQueue:
         self._painter.steer(job_id, Steer(prompts, inputs))
         return True
 
-    async def delete(self, job_id: str) -> None:
-        """Call a job off if it is unfinished, and delete its files."""
+    async def delete(self, job_id: str) -> tuple[tuple[int, int], ...]:
+        """Call a job off if it is unfinished; delete its words, its files and inputs that nobody else uses.
+
+        Return the channels and ids of the messages that show it.
+        """
         await self.cancel(job_id)
-        if (job := await self.ledger.job(job_id)) is not None:
-            await asyncio.to_thread(self.files.forget, job)
+        if (job := await self.ledger.job(job_id)) is None:
+            return ()
+        erased = await self.ledger.personal_data.erase(job_id)
+        await asyncio.to_thread(self.files.forget, job)
+        await self.inputs.delete(erased.inputs)
+        return erased.messages
+
+    async def delete_person(self, user_id: int) -> tuple[tuple[int, int], ...]:
+        """Delete all that is kept of a person but when they asked today; return the messages that show it."""
+        messages: list[tuple[int, int]] = []
+        for job_id in await self.ledger.personal_data.jobs_of(user_id):
+            messages += await self.delete(job_id)
+        await self.inputs.delete(await self.ledger.personal_data.erase_rest(user_id))
+        return tuple(messages)
+
+    async def clear(self, guild_id: int | None) -> int:
+        """Call off all that waits in a guild (None: everywhere); return how many jobs that were."""
+        jobs = await self.ledger.queued(guild_id)
+        return sum([await self.cancel(job.id) for job in jobs])
 
     def want_preview(self, job_id: str) -> None:
         """Ask for a picture with the next `Progress` of a job. The first comes unasked."""
@@ -363,7 +434,9 @@ class PaintingQueue:
         logs.about(job.id)
         try:
             self._event_writer.put(Started(job.id, 0, 1), job.attempts)
-            self._event_writer.put(await asyncio.to_thread(film, job, self.files, self.settings), job.attempts)
+            earlier = None if job.parent_id is None else await self.ledger.film_of(job.parent_id)
+            made = await asyncio.to_thread(film, job, self.files, self.settings, earlier)
+            self._event_writer.put(made, job.attempts)
         except Exception:
             log.exception("The film of job %s failed", job.id)
             self._event_writer.put(Failed(job.id, _NO_FILM), job.attempts)

@@ -31,7 +31,7 @@ def settings(tmp_path):
         worker=WorkerSettings(device="cpu", precision="fp32", first_preview_step=2, checkpoint_seconds=0.3, frames=4),
         models=ModelSettings(folder=tmp_path / "models"),
         storage=StorageSettings(folder=tmp_path / "data"),
-        limits=LimitSettings(),
+        limits=LimitSettings(most_steps=10_000),
     )
 
 

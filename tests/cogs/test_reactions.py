@@ -1,9 +1,10 @@
 import asyncio
 
+import discord
 import pytest
 
 from bot.chat.people import Person
-from bot.chat.reactions import RateLimit
+from bot.chat.rate_limit import RateLimit
 from bot.jobs import JobState, Requester
 from tests.simulated import ENDLESS, shown
 
@@ -108,7 +109,7 @@ async def test_the_gate_opens_again_after_a_minute():
 
 async def test_two_at_the_same_moment_are_one_job(world, done):
     await world.bot.queue.change_guild(world.guild_id, paused=True)
-    person = Person(Requester(world.bob.id, world.guild_id, world.channel.id), moderates=False, missing=())
+    person = Person(Requester(world.bob.id, world.guild_id, world.channel.id), discord.Permissions.none(), missing=())
     actions, intake = world.bot.actions, world.bot.intake
     requests = [await actions.follow_up(person, "rerun", done, -5) for _ in range(2)]
     await asyncio.gather(*(intake.take_by_reply(request, done.message_id) for request in requests))

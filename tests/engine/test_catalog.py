@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import re
 import subprocess
 import sys
@@ -11,13 +12,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from rich.console import Console
 
 from engine import catalog
-from engine.catalog import Model, ModelMissingError, RemoteFile, UnknownModelError, catalogue, fetch, find, is_whole
+from engine.catalog import (
+    Model,
+    ModelMissingError,
+    RemoteFile,
+    UnknownModelError,
+    catalogue,
+    fetch,
+    find,
+    is_whole,
+    verify,
+)
 
 PAYLOAD = bytes(range(256)) * 4000  # about a megabyte
 HASH = hashlib.sha256(PAYLOAD).hexdigest()
@@ -266,3 +278,50 @@ def test_an_unknown_name_is_answered_with_those_there_are():
     with pytest.raises(UnknownModelError, match=r"^There is no perceptor 'ViT-B/64'; there are embedded, ViT-B/32, "):
         find("ViT-B/64", "perceptor")
     assert find("ViT-L/14@336px").bytes == 934088680
+
+
+def test_more_bytes_than_the_file_has_are_not_written(server, tmp_path):
+    server.payload = PAYLOAD * 3
+    with pytest.raises(ModelMissingError, match="sends more than"):
+        fetch(_model(server, "/file"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_https_that_leads_to_http_is_refused(tmp_path, monkeypatch):
+    class Answer:
+        status_code, headers, url = 200, {"Content-Length": "3"}, "http://example.com/file"
+        history = (SimpleNamespace(url="https://example.com/file"),)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def raise_for_status(self):
+            pass
+
+        def iter_content(self, size):
+            pytest.fail("was read")
+
+    monkeypatch.setattr(catalog.requests, "get", lambda *_, **__: Answer())
+    file = RemoteFile("tiny.ckpt", ("https://example.com/file",), HASH, len(PAYLOAD))
+    with pytest.raises(ModelMissingError, match="anybody could alter"):
+        fetch(Model("tiny", "generator", "MIT", "here", (file,)), tmp_path)
+
+
+def test_files_placed_by_hand_are_held_to_their_hash_once(server, tmp_path, monkeypatch):
+    model, path = _model(server, "/file"), tmp_path / "tiny.ckpt"
+    read, hashed = [], catalog.pooch.file_hash
+    monkeypatch.setattr(catalog.pooch, "file_hash", lambda name: read.append(name) or hashed(name))
+    path.write_bytes(PAYLOAD[:-1] + b"?")
+    with pytest.raises(ModelMissingError, match="not the published file"):
+        verify(model, tmp_path)
+    path.write_bytes(PAYLOAD)
+    for _ in range(3):
+        verify(model, tmp_path)
+    assert len(read) == 2
+    os.utime(path, (1, 1))
+    verify(model, tmp_path)
+    assert len(read) == 3
+    assert server.asked == []

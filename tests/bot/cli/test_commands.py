@@ -17,7 +17,9 @@ from typer.testing import CliRunner, Result
 from bot.cli.commands import app
 from engine.catalog import Model
 from engine.models import ModelStore
-from engine.pictures import read_picture, spec_of
+from engine.pictures import read_picture, save_png, spec_of
+from engine.prompts import Prompt
+from engine.spec import PaintingSpec
 
 ROOT = Path(__file__).parents[3]
 SMALL = ["--size=64x32", "--steps=4", "--start=noise", '--set=cutouts={"count": 4}', "--set=coarse=0"]
@@ -389,3 +391,13 @@ def test_it_says_what_it_paints(folder: Path) -> None:
     result = bot(*ONE_STEP, "--size=50x35", "-o", "a.png")
     assert "Painting 48x32 with seed" in result.stderr
     assert read_picture(folder / "a.png").size == (48, 32)
+
+
+def test_show_of_a_strangers_picture_steers_no_terminal(folder):
+    steering = "a red apple \x1b]0;title\x07 \x9b2J \u202e evil \r\n$ rm"
+    spec = PaintingSpec(prompts=(Prompt(content="a red apple"),), edit_from=steering, init_image="\x9b31m.png")
+    save_png(Image.new("RGB", (32, 32)), folder / "a.png", spec)
+    shown = bot("show", "a.png")
+    assert shown.exit_code == 0, shown.output
+    assert not set(shown.output) & set("\x1b\x07\x9b\u202e\r")
+    assert "evil" in shown.stdout

@@ -1,9 +1,12 @@
 """A backup taken while the bot paints, and a bot that goes on from it."""
 
 import asyncio
+import contextlib
+import dataclasses
 import functools
 import itertools
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,7 +19,7 @@ from bot.cli.commands import app
 from bot.jobs import JobState
 from bot.queue import backup as backup_module
 from bot.queue.backup import BackupError, backup, restore
-from bot.queue.files import KINDS, Files
+from bot.queue.files import KINDS, Files, StorageError
 from bot.queue.ledger import Ledger
 from bot.settings import StorageSettings
 from bot.worker.events import Checkpointed, Rendered, Started
@@ -132,10 +135,9 @@ def test_a_full_disk_leaves_nothing_behind(data, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_backup_does_not_stop_the_next(data, tmp_path):
-    (tmp_path / "copy.part").mkdir()
-    (tmp_path / "copy.part" / "rest").write_bytes(b"")
+    (tmp_path / "copy.part-abc").mkdir()
+    (tmp_path / "copy.part-abc" / "rest").write_bytes(b"")
     backup(data, tmp_path / "copy")
-    assert not (tmp_path / "copy.part").exists()
     assert not (tmp_path / "copy" / "rest").exists()
 
 
@@ -189,3 +191,43 @@ def test_the_commands(data, tmp_path, monkeypatch):
 def test_neither_needs_torch():
     code = "import sys, bot.queue.backup; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+async def test_a_hostile_backup_leads_nowhere(ledger, ask, tmp_path):
+    job, _ = await ledger.add(ask())
+    await ledger.close()
+    hostile, victim = tmp_path / "hostile", tmp_path / "victim.png"
+    Files(hostile).prepare()
+    victim.write_bytes(b"mine")
+    (hostile / "pictures" / "link.png").symlink_to(victim)
+    (hostile / "latents").rmdir()
+    (hostile / "latents").symlink_to(tmp_path)
+    shutil.copy(tmp_path / "ledger.sqlite3", Files(hostile).ledger)
+    restored = restore(hostile, tmp_path / "restored")
+    assert (restored.jobs, restored.files) == (1, 0)
+
+    with contextlib.closing(sqlite3.connect(Files(hostile).ledger)) as books, books:
+        books.execute("UPDATE jobs SET id = '../../victim' WHERE id = ?", (job.id,))
+    with pytest.raises(BackupError, match="an id that is no id"):
+        restore(hostile, tmp_path / "second")
+    assert not Files(tmp_path / "second").ledger.exists()
+    forged = dataclasses.replace(job, id="../../victim")
+    with pytest.raises(StorageError):
+        Files(tmp_path / "restored").forget(forged)
+    leading_out = job.spec.but(init_image="../victim.png")
+    with pytest.raises(StorageError, match="outside the data folder"):
+        Files(tmp_path / "restored").inputs(leading_out)
+    assert victim.read_bytes() == b"mine"
+
+
+async def test_a_backup_deletes_nothing_that_is_not_its_own(ledger, ask, tmp_path):
+    await ledger.add(ask())
+    await ledger.close()
+    data, foreign = tmp_path / "data", tmp_path / "copy.part"
+    Files(data).prepare()
+    shutil.copy(tmp_path / "ledger.sqlite3", Files(data).ledger)
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("mine")
+    backup(data, tmp_path / "copy")
+    assert (foreign / "thesis.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.glob("copy*")) == ["copy", "copy.part"]

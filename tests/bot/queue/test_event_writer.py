@@ -25,7 +25,7 @@ from tests.bot.conftest import row
 @pytest.fixture
 async def writer(ledger, files, settings):
     published = []
-    writer = EventWriter(ledger, files, settings.storage, published.append, spawn)
+    writer = EventWriter(ledger, files, published.append, spawn)
     writer.published = published  # type: ignore[attr-defined]
     return writer
 

@@ -137,3 +137,26 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "data").write_text("a file")
     with pytest.raises(StorageError, match=r"storage\.folder: .*data"):
         Files(tmp_path / "data").prepare()
+
+
+def test_room_is_made_by_whoever_has_the_most(files):
+    folder = files.folder / "pictures"
+    for number in range(6):
+        put(folder / f"busy{number}.png", days_old=6 - number, size=1000)
+    put(folder / "quiet.png", days_old=20, size=1000)
+    owners = {f"busy{number}": 1 for number in range(6)} | {"quiet": 2}
+    assert files.prune(Needed(), keep_days=30, keep_bytes=3500, owners=owners) == 4
+    assert sorted(path.name for path in folder.iterdir()) == ["busy4.png", "busy5.png", "quiet.png"]
+
+
+def test_the_folder_is_its_users_alone(files):
+    assert files.folder.stat().st_mode & 0o077 == 0
+
+
+def test_only_inputs_are_deleted_as_inputs(files):
+    kept = files.folder / "pictures" / "a.png"
+    put(kept)
+    path = files.save_input(b"an upload", ".png")
+    files.delete_inputs(["pictures/a.png", "../outside", "inputs/../pictures/a.png", "inputs/..", path])
+    assert kept.exists()
+    assert files.input_paths() == frozenset()

@@ -108,7 +108,7 @@ def test_at_the_conversion_of_a_model(tmp_path):
 
 def test_at_a_download(tmp_path, monkeypatch):
     class Answer:
-        status_code = 200
+        status_code, history, url = 200, (), "https://example.com/tiny.ckpt"
         headers = types.MappingProxyType({"Content-Length": "100000"})
 
         def __enter__(self):

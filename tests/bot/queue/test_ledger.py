@@ -248,3 +248,27 @@ async def test_old_jobs_are_let_go_and_nothing_else(ledger, ask):
     assert (await row(ledger, recent.id)).parent_id is None
     assert await ledger.by_message(100) is None
     assert await ledger.forget_before(500.0, kept=[]) == 1
+
+
+async def test_the_table_of_step_times_is_bounded(ledger):
+    for number in range(300):
+        await ledger.note_step_time(f"embedded {number}x32 ViT 4", 1.0)
+    times = await ledger.step_times()
+    assert len(times) == 256
+    assert "embedded 299x32 ViT 4" in times
+    assert "embedded 43x32 ViT 4" not in times
+
+
+async def test_what_two_people_sent_stays_until_both_let_go_of_it(ledger, ask, spec):
+    data = ledger.personal_data
+    for user in (1, 2):
+        await data.note_upload("inputs/a.png", user, 100)
+    assert await data.uploaded(1) == (100, 100)
+    mine, _ = await ledger.add(ask(user_id=1, spec=spec.but(init_image="inputs/a.png")))
+    assert await data.release(["inputs/a.png"], 1) == ()  # a job of theirs needs it
+    assert (await data.uploaded(1))[0] == 100
+    erased = await data.erase(mine.id)
+    assert erased.inputs == ()
+    assert await data.uploaded(1) == (0, 100)
+    assert await data.release(["inputs/a.png"], 2) == ("inputs/a.png",)
+    assert await data.uploaded(2) == (0, 0)

@@ -1,6 +1,7 @@
 """Requests in, pictures out: the ledger, the thread and the engine together."""
 
 import asyncio
+import os
 import sqlite3
 import time
 
@@ -135,7 +136,7 @@ async def test_children_go_on_from_their_parent(open_queue, ask, spec):
 
 async def test_an_unknown_model_fails_in_one_sentence_and_the_next_job_is_painted(open_queue, ask, spec):
     queue, audience = await open_queue()
-    bad = await queue.submit(ask(spec=spec.but(generator="no-such")))
+    bad, _ = await queue.ledger.add(ask(spec=spec.but(generator="no-such")))  # it was here when it was asked for
     good = await queue.submit(ask())
     failed = await audience.wait(bad.id, Failed)
     assert "no-such" in failed.sentence
@@ -242,10 +243,10 @@ async def test_refusals_are_sentences(open_queue, ask, spec):
         "You have 3 of 3 paintings under way; cancel one or wait for it to finish."
     )
     assert await queue.refusal(Requester(2, 5, 6)) is None
-    await queue.change_guild(5, per_role={50: 4})
-    assert await queue.refusal(requester) is None
+    await queue.change_guild(5, per_role={50: 10_000}, per_user=10_000)
+    assert "You have 3 of 3" in await queue.refusal(requester)
     await queue.change_guild(5, per_guild=3)
-    assert "This server has 3 of 3" in await queue.refusal(requester)
+    assert "This server has 3 of 3" in await queue.refusal(Requester(2, 5, 6))
     await queue.change_guild(5, channels_denied=[6])
     assert "channel" in await queue.refusal(requester)
     await queue.change_guild(WHOLE_PROCESS, draining=True)
@@ -255,8 +256,6 @@ async def test_refusals_are_sentences(open_queue, ask, spec):
 async def test_many_requests_at_once_stay_under_the_cap(open_queue, ask):
     queue, _ = await open_queue()
     await queue.change_guild(5, paused=True)
-    requester = Requester(1, 5, 6)
-    assert await asyncio.gather(*(queue.refusal(requester) for _ in range(10))) == [None] * 10
     results = await asyncio.gather(*(queue.submit(ask()) for _ in range(10)), return_exceptions=True)
     refusals = [result for result in results if isinstance(result, Refusal)]
     assert len(refusals) == 7
@@ -328,3 +327,36 @@ async def test_a_ledger_that_cannot_be_written_for_a_while_loses_nothing(open_qu
     blocker.close()
     await audience.wait(job.id, Rendered)
     assert (await row(queue.ledger, job.id)).state is JobState.RENDERED
+
+
+async def test_what_is_old_goes_without_anything_being_painted(open_queue, files):
+    old = files.folder / "pictures" / "abcdefgh.png"
+    old.write_bytes(b"x")
+    os.utime(old, (1, 1))
+    await open_queue()
+    await until(lambda: not old.exists())
+
+
+async def test_a_film_is_made_once(open_queue, ask):
+    queue, audience = await open_queue()
+    job = await queue.submit(ask())
+    await audience.wait(job.id, Rendered)
+    films = [await queue.submit(ask(kind="timelapse", parent_id=job.id, user_id=user)) for user in (1, 2)]
+    for one in films:
+        await audience.wait(one.id, Rendered)
+    first, second = [queue.files.result_path(one) for one in films]
+    assert first.samefile(second)
+
+
+async def test_whatever_door_a_job_comes_through_it_is_judged(open_queue, ask, spec):
+    queue, _ = await open_queue()
+    await queue.change_guild(5, blocked_words=["gore"], paused=True)
+    hidden = spec.but(prompts=(Prompt(content="a hill"), Prompt(content="gore", weight=-0.5)))
+    for request in (ask(prompt="gore"), ask(spec=hidden)):
+        with pytest.raises(Refusal):
+            await queue.submit(request)
+    parent = await queue.submit(ask(user_id=2))
+    await queue.change_guild(5, blocked_users=[1])
+    with pytest.raises(Refusal, match="may not use"):
+        await queue.submit(ask(guild_id=None, channel_id=9, parent_id=parent.id))
+    assert (await queue.submit(ask(guild_id=None, channel_id=9))).guild_id is None

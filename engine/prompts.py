@@ -68,8 +68,8 @@ def parse_prompts(text: str, negative: str = "") -> tuple[Prompt, ...]:
     `::weight` or `::weight:stop` always ends a part; a `::` with no number directly after it means weight 1.
     """
     wanted, *unwanted = _NO.split(_mended(text))
-    if flag := next((found[1] for words in (wanted, *unwanted) if (found := _FLAG.search(words))), None):
-        raise BadPromptError(f"There is no --{flag:.20} here: take it out, or write it without the two dashes.")
+    unwanted_too = _NO.split(_mended(negative))
+    _refuse_flags(wanted, *unwanted, *unwanted_too)
     if any("|" in words for words in unwanted):
         raise BadPromptError("Put `--no` last: everything after it is pushed away, separated by commas.")
     if any(not words.strip(" ,;:") for words in unwanted):
@@ -77,7 +77,7 @@ def parse_prompts(text: str, negative: str = "") -> tuple[Prompt, ...]:
     prompts = [prompt for part in wanted.split("|") for prompt in _parts(part)]
     if not prompts:
         raise BadPromptError("Write what the picture should show.")
-    for words in (*unwanted, *_NO.split(_mended(negative))):
+    for words in (*unwanted, *unwanted_too):
         prompts += _pushed_away(words)
     _check_together(prompts)
     return tuple(prompts)
@@ -95,6 +95,7 @@ def with_suffix(prompts: tuple[Prompt, ...], suffix: str) -> tuple[Prompt, ...]:
     and words after `--no` are pushed away. Raise `BadPromptError`, also where all of it becomes too long.
     """
     wanted, *unwanted = _NO.split(_mended(suffix))
+    _refuse_flags(wanted, *unwanted)
     added = [prompt for part in wanted.split("|") for prompt in _parts(part)]
     longer = list(prompts)
     if len(added) == 1 and added[0] == Prompt(content=added[0].content):
@@ -103,6 +104,11 @@ def with_suffix(prompts: tuple[Prompt, ...], suffix: str) -> tuple[Prompt, ...]:
     longer += [*added, *(prompt for words in unwanted for prompt in _pushed_away(words))]
     _check_together(longer)
     return tuple(longer)
+
+
+def _refuse_flags(*texts: str) -> None:
+    if flag := next((found[1] for text in texts if (found := _FLAG.search(text))), None):
+        raise BadPromptError(f"There is no --{flag:.20} here: take it out, or write it without the two dashes.")
 
 
 def _with_words(prompt: Prompt, words: str) -> Prompt:

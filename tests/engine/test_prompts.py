@@ -207,6 +207,14 @@ def test_no_suffix_loses_a_weight_or_a_stop(text: str, suffix: str) -> None:
         assert (after.weight, after.stop) == (before.weight, before.stop)
 
 
+def test_flags_that_nobody_read_are_named_wherever_they_stand() -> None:
+    for text, negative in (("a --zoom", ""), ("a::9 --no b --zoom", ""), ("a::9", "b --zoom")):
+        with pytest.raises(BadPromptError, match="no --zoom here"):
+            parse_prompts(text, negative)
+    with pytest.raises(BadPromptError, match="no --zoom here"):
+        with_suffix(parse_prompts("a"), "dusk --zoom 2")
+
+
 def test_a_suffix_that_makes_it_too_long_is_refused() -> None:
     with pytest.raises(BadPromptError, match="at most 2000 characters"):
         with_suffix(parse_prompts("a" * 1990), "oil on canvas")

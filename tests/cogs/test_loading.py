@@ -80,9 +80,13 @@ def test_every_file_with_a_cog_is_loaded():
     assert found == set(COGS)
 
 
-async def test_the_log_prints_the_invitation(settings, caplog):
+async def test_the_log_prints_the_invitation(settings, caplog, monkeypatch):
+    """But not of a Discord on this machine, which nobody can be invited to."""
     caplog.set_level(logging.INFO)
     async with running_bot(settings) as world:
-        await world.until(lambda: "Invite it" in caplog.text)
+        await world.until(lambda: "Connected as" in caplog.text)
+        assert "Invite it" not in caplog.text
+        monkeypatch.setattr("bot.chat.client.DiscordSettings", lambda: world.bot.settings.discord)
+        await world.bot.on_ready()
         link = discord.utils.oauth_url(world.bot.application_id or 0, permissions=INVITED)
-    assert link in caplog.text
+    assert f"Invite it with {link}" in caplog.text

@@ -169,8 +169,12 @@ class World:
         if waiting is not None:
             await self.until(lambda: not waiting.flags & LOADING, _ANSWER_SECONDS)
             if not waiting.ephemeral and any(button.startswith("job:") for button in waiting.buttons):
-                await self.until(lambda: self.ledger.by_message(waiting.id))
+                await self.until(lambda: self._is_noted(waiting))
         return Result(interaction)
+
+    async def _is_noted(self, message: Message) -> bool:
+        """Tell whether the ledger knows whose message it is, or nobody needs to: it was deleted."""
+        return message.deleted or await self.ledger.by_message(message.id) is not None
 
     def person(self, name: str, *roles: Role) -> Person:
         """Let somebody be on the server."""

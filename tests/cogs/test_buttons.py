@@ -109,7 +109,7 @@ async def test_delete_takes_message_and_picture_away(world, done):
     await world.until(lambda: not world.messages())
     assert world.bot.queue.files.picture(done) is None
     result = await world.alice.slash(world.channel, "show", job=done.id)
-    assert "cleared away" in words(result)
+    assert "There is no job" in words(result)
 
 
 async def test_delete_of_somebody_elses_picture_is_refused(world, done):

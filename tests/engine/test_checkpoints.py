@@ -14,7 +14,7 @@ from taming.modules.vqvae.quantize import VectorQuantizer2
 from torch import nn
 from torch.nn import functional as F
 
-from engine import third_party
+from engine import catalog, third_party
 from engine.checkpoints import BadCheckpointError, converted, read_clip, read_safetensors, read_vqgan
 from engine.generators import build_vqgan
 from engine.models import ModelStore
@@ -27,6 +27,12 @@ CLIP_MODEL: Any = sys.modules["clip_model"]  # openai's model.py, as engine.thir
 def folder(tmp_path):
     yield tmp_path
     shutil.rmtree(tmp_path)  # hundreds of megabytes, which pytest would keep for three runs
+
+
+@pytest.fixture(autouse=True)
+def any_hash(monkeypatch):
+    """Let files of the official format and size pass for the published ones, whose values they have not."""
+    monkeypatch.setattr(catalog, "verify", lambda *_: None)
 
 
 @pytest.fixture

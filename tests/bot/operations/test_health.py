@@ -63,13 +63,13 @@ async def test_nothing_is_healthy_before_the_bot_lives(look):
     assert samples((await look("/metrics"))[1])["painter_healthy", "ledger"] == 0
 
 
-async def test_healthy_only_while_each_part_is(look, world):
+async def test_healthy_only_while_each_part_is(look, world, monkeypatch):
     watch(look.health, world.bot)
     assert await look("/healthz") == (200, {"healthy": True, "wrong": {}})
 
-    world.bot.ws.open = False
-    assert await look("/healthz") == (503, {"healthy": False, "wrong": {"gateway": "not connected to Discord"}})
-    world.bot.ws.open = True
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(type(world.bot.ws), "open", property(lambda _: False))
+        assert await look("/healthz") == (503, {"healthy": False, "wrong": {"gateway": "not connected to Discord"}})
 
     database = world.ledger.database
     await database.read("PRAGMA query_only = ON")

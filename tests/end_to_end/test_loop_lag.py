@@ -24,6 +24,12 @@ LONGEST = 0.1
 _LOOK = 0.005
 
 
+@pytest.fixture(autouse=True)
+def nothing_frozen() -> None:
+    """Let the bot of each test take out of garbage collection what is there now, as a process's first bot does."""
+    gc.unfreeze()
+
+
 def waited(threads: list[threading.Thread]) -> float:
     """Return how many seconds the threads have waited for a core, all together; 0 where nobody counts."""
     total = 0.0

@@ -24,7 +24,7 @@ async def test_a_red_apple_on_a_blue_background_is_one(shipped):
     job = await shipped.imagine(shipped.alice, "a red apple on a blue background", preset="normal", size="128x128")
     ended = await shipped.ended(job)
     assert ended.state is JobState.DELIVERED
-    progress = [edit for edit in shipped.edits(job.message_id) if "it/s" in str(edit.json)]
+    progress = [body for body in shipped.edits(job.message_id) if "it/s" in str(body)]
     assert len(progress) >= 2
     assert "Painted in" in shown(shipped.message(ended.message_id))
     pixels = pixels_of(shipped, ended)

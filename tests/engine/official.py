@@ -2,16 +2,19 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
+import pooch
+import pytest
 import torch
 import yaml
 from torch import Tensor, nn
 
 from bench import architectures
-from engine import third_party
+from engine import catalog, third_party
 from engine.generators import VQGAN
 
 LOSS = {"target": "taming.modules.losses.vqperceptual.VQLPIPSWithDiscriminator", "params": {}}
@@ -109,3 +112,13 @@ def write_torchscript(tensors: Mapping[str, Tensor], path: Path) -> None:
             holder = holder._modules[parent]  # type: ignore[assignment]
         holder.register_buffer(leaf, tensor)
     torch.jit.save(torch.jit.script(root), path)
+
+
+def expect(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path) -> None:
+    """Let the catalogue know the model `name` by the files of its names in `folder`, instead of the published ones."""
+    model = catalog.find(name)
+    files = tuple(
+        replace(file, sha256=pooch.file_hash(str(folder / file.name)), bytes=(folder / file.name).stat().st_size)
+        for file in model.files
+    )
+    monkeypatch.setitem(cast(dict[str, catalog.Model], catalog.catalogue()), name, replace(model, files=files))

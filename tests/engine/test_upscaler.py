@@ -13,6 +13,7 @@ from engine.painting import Painting
 from engine.presets import spec_from_preset
 from engine.prompts import parse_prompts
 from engine.upscaler import FACTOR, RRDBNet, Upscaler, build_upscaler, sizes_of
+from tests.engine import official
 
 
 def small_net(seed: int = 0) -> RRDBNet:
@@ -59,11 +60,12 @@ def test_tensors_come_back_as_the_network_they_are_of() -> None:
     torch.testing.assert_close(again.enlarge(picture), Upscaler(net, device).enlarge(picture))
 
 
-def test_real_esrgans_file_is_read_without_running_its_code(tmp_path: Path) -> None:
+def test_real_esrgans_file_is_read_without_running_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = small_net(5)
     torch.save(
         {"params": small_net(6).state_dict(), "params_ema": net.state_dict()}, tmp_path / "RealESRGAN_x4plus.pth"
     )
+    official.expect(monkeypatch, "real-esrgan-x4plus", tmp_path)
     models = ModelStore(tmp_path, pick_device("cpu", "fp32"))
     picture = torch.rand(1, 3, 8, 8)
     made = models.upscaler("imagenet-16384").enlarge(picture)

@@ -29,9 +29,9 @@ async def test_everything_is_heard_on_the_loop(settings, tiny_models, monkeypatc
 
 
 async def test_models_that_are_not_here_are_named_and_do_not_stop_the_start(settings, caplog):
-    without = settings.model_copy(update={"models": ModelSettings(generator="no-such")})
+    without = settings.model_copy(update={"models": ModelSettings(generator="wikiart-16384")})
     painter = ThreadPainter(without, Callbacks(print, print, print))
     await painter.start()
-    assert "no-such" in caplog.text
+    assert "run `models fetch wikiart-16384`" in caplog.text
     assert painter.alive
     await painter.close(5)

@@ -11,7 +11,7 @@ from typing import Any
 
 from local_discord.errors import invalid
 from local_discord.files import Attachment
-from local_discord.ids import Json
+from local_discord.ids import Json, snowflake
 
 TEXT, MEDIA_ONLY_V2 = 10, range(9, 18)
 _MOST_COMPONENTS, _MOST_TEXT, _MOST_GALLERY = 40, 4000, 10
@@ -63,10 +63,12 @@ def resolved(components: list[Json], files: Mapping[str, Attachment], shown: set
             return value
         if isinstance(value.get("url"), str) and "type" not in value:
             return _media_item(value["url"], files, shown)
-        return {key: part if key == "emoji" else resolve(part) for key, part in value.items()}
+        return {key: _emoji(part) if key == "emoji" else resolve(part) for key, part in value.items()}
 
     result = resolve(components)
     for part in walk(result):
+        for item in part.get("items", ()):
+            item |= {"description": item.get("description"), "spoiler": item.get("spoiler", False)}
         if part["type"] == 13 and (file := files.get(f"attachment://{_name(part['file']['url'])}")) is not None:
             part |= {"name": file.filename, "size": file.size}
     return result
@@ -111,14 +113,24 @@ def check(components: list[Json], *, v2: bool) -> None:
 def _media_item(url: str, files: Mapping[str, Attachment], shown: set[int]) -> Json:
     file = files.get(url)
     if file is None:
-        return {"url": url, "proxy_url": url}
+        return {"id": str(snowflake()), "url": url, "proxy_url": url}
     shown.add(file.id)
-    item: Json = {"url": file.url, "proxy_url": file.proxy_url, "attachment_id": str(file.id), "flags": 0}
+    item: Json = {
+        "id": str(file.id),
+        "url": file.url,
+        "proxy_url": file.proxy_url,
+        "attachment_id": str(file.id),
+        "flags": 0,
+    }
     if file.content_type is not None:
         item["content_type"] = file.content_type
     if file.size_in_pixels is not None:
         item["width"], item["height"] = file.size_in_pixels
     return item
+
+
+def _emoji(value: Json) -> Json:
+    return {name: part for name, part in value.items() if part is not None}
 
 
 def _name(url: str) -> str:

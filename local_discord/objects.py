@@ -11,6 +11,7 @@ from local_discord.permissions import Overwrite, Permission
 
 EPHEMERAL, LOADING, COMPONENTS_V2, HAS_SNAPSHOT = 1 << 6, 1 << 7, 1 << 15, 1 << 14
 _REPLY, _COMMAND, _MENU = 19, 20, 23
+_USE, _PRESS, _FORM = 2, 3, 5
 
 
 @dataclass(eq=False)
@@ -61,6 +62,8 @@ class User:
             "avatar": None,
             "bot": self.bot,
             "public_flags": 0,
+            "flags": 0,
+            "primary_guild": None,
         }
 
     def member(self) -> Json:
@@ -100,7 +103,8 @@ class Channel:
     def json(self) -> Json:
         """Return the API's channel object."""
         if self.recipient is not None:
-            return {"id": str(self.id), "type": 1, "recipients": [self.recipient.json()], "last_message_id": None}
+            recipients = [self.recipient.json()]
+            return {"id": str(self.id), "type": 1, "recipients": recipients, "last_message_id": None, "flags": 0}
         return {
             "id": str(self.id),
             "type": 0,
@@ -113,6 +117,7 @@ class Channel:
             "last_message_id": None,
             "parent_id": None,
             "rate_limit_per_user": 0,
+            "flags": 0,
         }
 
 
@@ -234,15 +239,25 @@ class Asked:
     user: User
     name: str | None = None
     menu: bool = False
+    pressed_on: int | None = None
+    """The message whose button was pressed, for this or for the form that was sent."""
 
     def json(self) -> Json:
         """Return the fields of a message that tell of it."""
         who = {"id": str(self.id), "type": self.kind, "user": self.user.json()}
-        data: Json = {"interaction_metadata": who | {"authorizing_integration_owners": {}}}
+        data: Json = {"interaction_metadata": self._metadata(self.kind)}
         if self.name is not None:
             data["interaction_metadata"]["name"] = self.name
             data["interaction"] = who | {"name": self.name}
         return data
+
+    def _metadata(self, kind: int) -> Json:
+        own: Json = {"id": str(self.id), "type": kind, "user": self.user.json(), "authorizing_integration_owners": {}}
+        if kind == _PRESS:
+            own["interacted_message_id"] = str(self.pressed_on)
+        elif kind == _FORM:
+            own["triggering_interaction_metadata"] = self._metadata(_USE if self.pressed_on is None else _PRESS)
+        return own
 
 
 @dataclass(eq=False)
@@ -284,7 +299,9 @@ class Interaction:
     def asked(self) -> Asked:
         """What its answers say of it."""
         data: dict[str, Any] = self.payload["data"]
-        return Asked(self.id, self.type, self.user, data.get("name"), menu=data.get("type") in (2, 3))
+        return Asked(
+            self.id, self.type, self.user, data.get("name"), data.get("type") in (2, 3), self.source and self.source.id
+        )
 
     @property
     def said(self) -> str:

@@ -96,7 +96,7 @@ def message_record(message: Message) -> Json:
     return {
         "channel": message.channel.id,
         "author": message.author.id,
-        "asked": None if asked is None else [asked.id, asked.kind, asked.user.id, asked.name, asked.menu],
+        "asked": None if asked is None else _asked_record(asked),
         "attachments": [_attachment_record(attachment) for attachment in message.attachments],
         "mentions": list(message.mentions),
         **{name: getattr(message, name) for name in _PLAIN},
@@ -118,11 +118,20 @@ def message_from(
         channels[record["channel"]],
         users[record["author"]],
         id=number,
-        asked=None if asked is None else Asked(asked[0], asked[1], users[asked[2]], asked[3], asked[4]),
+        asked=None if asked is None else _asked_from(asked, users),
         attachments=[_attachment_from(one, files) for one in record["attachments"]],
         mentions=tuple(record["mentions"]),
         **{name: record[name] for name in _PLAIN},
     )
+
+
+def _asked_record(asked: Asked) -> list[Any]:
+    return [asked.id, asked.kind, asked.user.id, asked.name, asked.menu, asked.pressed_on]
+
+
+def _asked_from(record: list[Any], users: dict[int, User]) -> Asked:
+    number, kind, who, *others = record
+    return Asked(number, kind, users[who], *others)
 
 
 def _attachment_record(attachment: Attachment) -> list[Any]:

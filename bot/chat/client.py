@@ -56,6 +56,15 @@ TakesForm = Callable[[discord.Interaction[Any], str, Mapping[str, str]], Awaitab
 """Called with what the form is about and its fields by name."""
 
 
+_GUILD_SECONDS = {True: 2.0, False: 0.2}
+"""Seconds to wait for one more server after the last that the gateway told of: Discord may be slow, ours is not."""
+
+
+def _is_discord(settings: Settings) -> bool:
+    """Tell Discord from another server that speaks like it."""
+    return settings.discord.api_base == DiscordSettings().api_base
+
+
 class PaintingBot(commands.Bot):
     """The discord.py bot that connects the components of this package."""
 
@@ -73,6 +82,7 @@ class PaintingBot(commands.Bot):
             http_trace=(metrics or Metrics()).trace(),
             max_ratelimit_timeout=settings.discord.longest_rate_limit,
             tree_cls=_Tree,
+            guild_ready_timeout=_GUILD_SECONDS[_is_discord(settings)],
         )
         self.settings = settings
         self.queue = PaintingQueue(settings)
@@ -103,7 +113,7 @@ class PaintingBot(commands.Bot):
 
     async def _find_gateway(self) -> None:
         """Use the gateway that the configured API names: discord.py would use Discord's own."""
-        if self.settings.discord.api_base != DiscordSettings().api_base:
+        if not _is_discord(self.settings):
             _, address, _ = await self.http.get_bot_gateway()
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
 

@@ -21,7 +21,7 @@ class AccountRoutes:
 
     async def me(self, call: Call) -> Json:
         """Return the bot."""
-        return self._world.bot.json()
+        return self._world.bot.json() | {"mfa_enabled": False, "locale": "en-US"}
 
     async def application(self, call: Call) -> Json:
         """Return the bot's application."""
@@ -30,12 +30,22 @@ class AccountRoutes:
             "name": self._world.bot.name,
             "icon": None,
             "description": "",
+            "type": None,
             "bot_public": True,
             "bot_require_code_grant": False,
             "verify_key": "0" * 64,
             "owner": self._world.owner.json(),
             "team": None,
             "flags": 0,
+            "flags_new": "0",
+            "redirect_uris": [],
+            "interactions_endpoint_url": None,
+            "role_connections_verification_url": None,
+            "approximate_guild_count": 1,
+            "approximate_user_install_count": 0,
+            "approximate_user_authorization_count": 0,
+            "explicit_content_filter": 0,
+            "eligible_oauth2_scopes": [],
             "rpc_origins": [],
         }
 
@@ -84,14 +94,17 @@ class AccountRoutes:
             "nsfw": False,
             "contexts": None,
         }
+        given = {name: value for name, value in command.items() if value is not None}
         data = {
             **defaults,
-            **command,
+            **given,
             "id": known["id"] if known else str(snowflake()),
             "application_id": str(self._world.application_id),
             "version": str(snowflake()),
             "type": kind,
         }
+        if (needed := data["default_member_permissions"]) is not None:
+            data["default_member_permissions"] = str(needed)
         return data if scope is None else data | {"guild_id": scope}
 
     def _scope(self, call: Call) -> str | None:

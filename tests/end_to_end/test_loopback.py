@@ -12,7 +12,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from tests.end_to_end.loopback import TOKEN, Loopback, answer, reset, until
-from tests.end_to_end.loopback.description import DESCRIPTION, description
+from tests.end_to_end.loopback.description import description
 
 
 class _Client(discord.Client):
@@ -144,11 +144,17 @@ async def test_faults_strike_as_often_as_told(loopback, client, place):
     assert [message.content for message in loopback.messages(place)] == ["two"]
 
 
-@pytest.mark.skipif(not DESCRIPTION.is_file(), reason=f"Discord's API description is not at hand ({DESCRIPTION})")
 def test_bodies_are_held_to_the_description():
     judge = description()
-    assert judge is not None
     path = "/channels/1/messages"
     assert judge.complaint("POST", path, {"content": "words", "nonce": "n", "enforce_nonce": True}) is None
     assert "content" in str(judge.complaint("POST", path, {"content": "x" * 5000}))
     assert "not in the description" in str(judge.complaint("POST", "/nowhere", {}))
+
+
+def test_answers_are_held_to_the_description():
+    judge = description()
+    path = "/channels/1/messages"
+    assert "required" in str(judge.answer_complaint("POST", path, 200, {"content": "words"}))
+    assert "does not answer 201" in str(judge.answer_complaint("POST", path, 201, {}))
+    assert judge.answer_complaint("DELETE", path + "/1", 204, None) is None

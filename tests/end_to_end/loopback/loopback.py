@@ -1,6 +1,7 @@
 """`Loopback`: the local Discord, with faults, records, and people who are functions."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Loopback(LocalDiscord):
         super().__init__(folder)
         self.faults: list[Fault] = []
         self.violations: list[str] = []
-        """Bodies that are not what Discord's own API description says."""
+        """Bodies, the bot's and ours, that are not what Discord's own API description says."""
         self.records: list[Record] = []
         self.rest.around = self._around
         self.rest.limits.routes.clear()  # until a test asks for one
@@ -48,16 +49,24 @@ class Loopback(LocalDiscord):
         if fault is not None:
             fault.hits += 1
         response = await (handle() if fault is None else fault.effect(call.request, handle))
+        if fault is None and isinstance(response, web.Response) and response.status < 300:
+            self._judge_answer(call, response)
         cut = call.request.transport is None or call.request.transport.is_closing()
         self.records.append(Record(call.name, 0 if cut else response.status, time.monotonic(), call.channel_id))
         return response
 
     def _judge(self, call: Call) -> None:
-        judge = description()
-        if judge is not None and call.request.method != "GET":
-            path = unquote(call.request.raw_path.split("?")[0].removeprefix(PREFIX))
-            if (complaint := judge.complaint(call.request.method, path, call.body)) is not None:
-                self.violations.append(complaint)
+        if call.request.method != "GET":
+            self._note(description().complaint(call.request.method, _path(call), call.body))
+
+    def _judge_answer(self, call: Call, response: web.Response) -> None:
+        assert isinstance(response.body, bytes | None)
+        body = json.loads(response.body) if response.body else None
+        self._note(description().answer_complaint(call.request.method, _path(call), response.status, body))
+
+    def _note(self, complaint: str | None) -> None:
+        if complaint is not None:
+            self.violations.append(complaint)
 
     def change_token(self, token: str = TOKEN) -> None:
         """Take another token from now on, as when somebody resets it."""
@@ -152,3 +161,7 @@ class Loopback(LocalDiscord):
 
     def _interaction(self, number: str) -> Interaction:
         return self.world.interactions[int(number)]
+
+
+def _path(call: Call) -> str:
+    return unquote(call.request.raw_path.split("?")[0].removeprefix(PREFIX))

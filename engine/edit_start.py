@@ -18,7 +18,8 @@ from engine.drawings import draw_as
 from engine.generators import VQGAN
 from engine.intent import Intent, noun_of, read_intent
 from engine.perceptors import Perceptor
-from engine.priors import Conditions, Prior
+from engine.priors import Prior
+from engine.priors.transformer import Conditions
 from engine.prompts import with_article
 from engine.regions import find_named, is_seen
 from engine.segmentation import fill_holes, find_figure, main_parts
@@ -230,8 +231,8 @@ class _Proposer:
             one,
             one,
         )
-        painter = self.prior.painter
-        return self._decode(painter.codes(painter(nothing)))
+        transformer = self.prior.transformer
+        return self._decode(transformer.codes(transformer(nothing)))
 
     def _put_thing(self, picture: Tensor, intent: Intent) -> list[tuple[Tensor, Tensor]]:
         """Take the old thing away and put the new one in its place, in each artist's hand; return where it is, too."""
@@ -252,7 +253,7 @@ class _Proposer:
 
     def _sprite(self, thing: int, style: int) -> tuple[Tensor, Tensor]:
         """Return an icon from the prior's memory, and its opacity: how alike it looks on white and on black."""
-        codes = self.prior.painter.large[thing, style, 0].long()
+        codes = self.prior.transformer.large[thing, style, 0].long()
         white, black = self._decode(codes).split(1)
         alpha = ((1 - (white - black).mean(1, keepdim=True) - 0.25) / 0.5).clamp(0, 1)
         alpha = torch.maximum(alpha, fill_holes((alpha > 0.5).float()) * (alpha > 0.2))

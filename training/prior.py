@@ -17,7 +17,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from engine.priors import Conditions, Painter, PriorShape, Reader, memory_file, to_patches
+from engine.priors import memory_file
+from engine.priors.reader import Reader
+from engine.priors.shape import PriorShape
+from engine.priors.transformer import Conditions, PriorTransformer, to_patches
 from training import scenes as drawn
 from training.captions import ARRANGEMENTS, STYLES
 from training.networks import Codec, load_codec, read_weights, save_weights
@@ -342,7 +345,7 @@ class PaintTrainer(Trainer):
         self.reader_state = reader["reader"]
         repeatable(run.seed, device)
         self.generator = torch.Generator().manual_seed(run.seed)
-        self.painter = Painter(self.shape).to(device, torch.bfloat16)
+        self.painter = PriorTransformer(self.shape).to(device, torch.bfloat16)
         # In float32 whatever the rest: what is nearest must be the same as in the generator.
         self.painter.codebook = codec.codebook.to(device)
         memory = np.load(work / "memory.npz")
@@ -397,8 +400,10 @@ class PaintTrainer(Trainer):
             self.generator.set_state(state["generator"].cpu())
 
 
-def export(work: Path, shape: PriorShape, painter: Painter, reader: dict[str, Any], rows: torch.Tensor) -> None:
-    """Join reader and painter in the prior's file."""
+def export(
+    work: Path, shape: PriorShape, painter: PriorTransformer, reader: dict[str, Any], rows: torch.Tensor
+) -> None:
+    """Join reader and transformer in the prior's file."""
     tensors = {f"reader.{name}": tensor for name, tensor in reader.items()}
     tensors |= {f"painter.{name}": tensor for name, tensor in painter.state_dict().items()}
     write_prior(work / "embedded-prior.safetensors", {**tensors, "token_rows": rows}, shape)

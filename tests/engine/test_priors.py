@@ -6,7 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.priors import Conditions, Prior, PriorShape, load_prior, memory_file, to_codes, to_patches
+from engine.priors import Prior, load_prior, memory_file
+from engine.priors.choices import choose_conditions
+from engine.priors.shape import PriorShape
+from engine.priors.transformer import Conditions, to_codes, to_patches
 from engine.third_party import tokenizer
 
 WORDS = "a red apple two dogs cat on blue"
@@ -39,7 +42,7 @@ SHAPE = PriorShape(
 def prior() -> Prior:
     torch.manual_seed(0)
     prior = Prior(SHAPE).eval()
-    prior.painter.codebook.normal_()
+    prior.transformer.codebook.normal_()
     with torch.no_grad():  # an untrained reader names a ground; this one leaves it open
         prior.reader.ground.bias[SHAPE.grounds] = 50
     prior.token_rows.copy_(torch.tensor(sorted(set(tokenizer().encode(WORDS)))))
@@ -51,7 +54,7 @@ def propose(prior: Prior, text: str, seed: int, count: int = 3) -> torch.Tensor:
 
 
 def understand(prior: Prior, text: str, count: int, seed: int = 0) -> Conditions:
-    return prior.understand(prior.read(text), count, torch.Generator().manual_seed(seed))
+    return choose_conditions(prior.read(text), prior.shape, count, torch.Generator().manual_seed(seed))
 
 
 def test_proposals_are_codes_on_the_grid(prior: Prior) -> None:
@@ -98,11 +101,11 @@ def test_a_second_thing_has_a_place(prior: Prior) -> None:
 
 
 def test_memory_shows_each_thing_in_its_place(prior: Prior) -> None:
-    prior.painter.large[2, 1, 0] = 7
-    prior.painter.small[0, 1], prior.painter.small[2, 1] = 5, 6
+    prior.transformer.large[2, 1, 0] = 7
+    prior.transformer.small[0, 1], prior.transformer.small[2, 1] = 5, 6
     one = torch.tensor
     shown = Conditions(one([[2, 3], [0, 2]]), one([[2, 2], [2, 2]]), one([0, 0]), one([0, 1]), one([1, 1]))
-    alone, pair = prior.painter.recall(shown)
+    alone, pair = prior.transformer.recall(shown)
     assert (alone == 7).all()
     assert (pair[:, 2:6, :4] == 5).all()
     assert (pair[:, 2:6, 4:] == 6).all()
@@ -111,7 +114,8 @@ def test_memory_shows_each_thing_in_its_place(prior: Prior) -> None:
 
 def test_a_file_gives_the_same_prior(prior: Prior, tmp_path: Path) -> None:
     path = tmp_path / "prior.safetensors"
-    tensors = {name: tensor.contiguous() for name, tensor in prior.state_dict().items()}
+    state = {name.replace("transformer.", "painter.", 1): tensor for name, tensor in prior.state_dict().items()}
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     memory = {name: tensors.pop(name) for name in ("painter.large", "painter.small", "painter.blank")}
     save_file(tensors, path, metadata={"config": json.dumps({"kind": "prior", **asdict(SHAPE)})})
     save_file(memory, memory_file(path), metadata={"config": "{}"})

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from engine.models import EMBEDDED
-from engine.priors import Prior, PriorShape
+from engine.priors import Prior
+from engine.priors.shape import PriorShape
 from training.codec import RUNS as CODECS
 from training.networks import ClipShape, Codec, build_clip, read_weights
 from training.perceptor import RUNS as PERCEPTORS

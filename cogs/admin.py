@@ -13,7 +13,7 @@ from bot.chat.client import PaintingBot
 from bot.chat.components import note
 from bot.escaping import plain
 from bot.options import parse_size
-from bot.queue.admission import duration
+from bot.queue.limits import duration
 from bot.queue.preferences import MOST_BLOCKED_WORDS, GuildSettings
 from bot.refusals import Refusal
 from bot.settings import LimitSettings, Settings

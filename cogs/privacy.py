@@ -12,7 +12,7 @@ from bot.chat.actions import delete_messages
 from bot.chat.client import PaintingBot
 from bot.chat.components import note
 from bot.chat.people import person_of
-from bot.queue.admission import duration
+from bot.queue.limits import duration
 
 
 class Privacy(commands.Cog):
@@ -25,7 +25,7 @@ class Privacy(commands.Cog):
     async def quota(self, interaction: discord.Interaction[Any]) -> None:
         """See how much you may still ask for here."""
         requester, queue = person_of(interaction).requester, self.bot.queue
-        limits, usage = await queue.limits(requester), await queue.ledger.usage(requester)
+        limits, usage = await queue.admission.limits(requester), await queue.ledger.usage(requester)
         sent, _ = await queue.ledger.personal_data.uploaded(requester.user_id)
         lines = [f"**Under way** · {usage.of_user} of {limits.per_user} paintings"]
         if limits.per_day is None:

@@ -79,7 +79,7 @@ class Actions:
 
     async def require_rules(self, person: Person, job: Job, words: str) -> None:
         """Raise `Refusal` unless the rules here and those of the job's server allow the person and the words."""
-        sentence = await self._queue.refusal_by_rules(person.requester, words, job)
+        sentence = await self._queue.admission.refusal_by_rules(person.requester, words, job)
         if sentence is not None:
             raise Refusal(sentence)
 

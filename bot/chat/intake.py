@@ -55,7 +55,7 @@ class Intake:
         person.require_channel_permissions()
         spec = await self.spec(person, options)
         words = words_of(spec, options.prompt)
-        if (sentence := await self._queue.refusal(person.requester, words, parent)) is not None:
+        if (sentence := await self._queue.admission.refusal(person.requester, words, parent)) is not None:
             raise Refusal(sentence)
 
     async def spec(self, person: Person, options: PaintingOptions) -> PaintingSpec:

@@ -1,15 +1,76 @@
-"""Who may ask for what: blocked people, channels and words, and limits on how much at once and in a day."""
+"""Who may ask for what: blocked people, channels and words, a queue that takes nothing, limits."""
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Iterable
 
-from bot.jobs import Requester
+from bot.jobs import Job, Request, Requester, words_of
+from bot.options import require_allowed
 from bot.queue.blocked_words import blocked_word
-from bot.queue.preferences import GuildSettings
-from bot.settings import LimitSettings, ModerationSettings
+from bot.queue.ledger import Ledger
+from bot.queue.limits import Limits, limits_of, refusal_by_limits
+from bot.queue.preferences import GuildSettings, Preferences
+from bot.refusals import Refusal
+from bot.settings import ModerationSettings, Settings
 
-DAY_SECONDS = 86_400.0
+
+class Admission:
+    """Say why something may not be painted or shown. Every door asks here."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, preferences: Preferences) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._preferences = preferences
+        self.closing = False
+        """The process is about to end: nothing more is taken."""
+
+    async def refusal(self, requester: Requester, words: str = "", parent: Job | None = None) -> str | None:
+        """Say in one sentence why these words may not be painted for this person now, or None.
+
+        `parent` is the job that the painting is made from: the rules of its guild hold as well.
+        """
+        if (sentence := await self._refusal_by_state(requester)) is not None:
+            return sentence
+        if (sentence := await self.refusal_by_rules(requester, words, parent)) is not None:
+            return sentence
+        usage = await self._ledger.usage(requester)
+        return refusal_by_limits(await self.limits(requester), usage, in_guild=requester.guild_id is not None)
+
+    async def require(self, request: Request) -> Limits:
+        """Raise `Refusal` unless the request may be queued; return the limits to hold it to when it is added.
+
+        Whatever made the request, everything is asked here but the limits, which are counted as it is added.
+        """
+        parent = await self._ledger.job(request.parent_id) if request.parent_id is not None else None
+        sentence = await self._refusal_by_state(request.requester)
+        words = words_of(request.spec, request.prompt)
+        sentence = sentence or await self.refusal_by_rules(request.requester, words, parent)
+        if sentence is not None:
+            raise Refusal(sentence)
+        require_allowed(request.spec, self._settings.models, self._settings.limits)
+        return await self.limits(request.requester)
+
+    async def refusal_by_rules(self, requester: Requester, words: str, job: Job | None = None) -> str | None:
+        """Say why this person, this channel or these words are refused, here or in the guild of `job`; None if not.
+
+        This is asked wherever words are painted and pictures shown. It runs beside the loop: texts may be long.
+        """
+        guild_id = requester.guild_id
+        here = await self._preferences.guild_in_effect(guild_id)
+        foreign = job is not None and job.guild_id is not None and job.guild_id != guild_id
+        elsewhere = [await self._preferences.guild_in_effect(job.guild_id)] if job is not None and foreign else []
+        return await asyncio.to_thread(refusal_by_rules, requester, words, here, self._settings.moderation, elsewhere)
+
+    async def limits(self, requester: Requester) -> Limits:
+        """Return what this person may have at once and in a day, where they ask."""
+        guild = await self._preferences.guild_in_effect(requester.guild_id)
+        return limits_of(requester, guild, self._settings.limits)
+
+    async def _refusal_by_state(self, requester: Requester) -> str | None:
+        if self.closing:
+            return "The bot is about to restart; try again in a minute."
+        if (await self._preferences.guild_in_effect(requester.guild_id)).draining:
+            return "No new paintings are taken right now; try again later."
+        return None
 
 
 def refusal_by_rules(
@@ -33,104 +94,3 @@ def refusal_by_rules(
     if blocked_word(words, blocked) is not None:
         return "This prompt contains a word that is not allowed here; say it differently."
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one person may have at once and in a day, where they ask. A guild may only lower what the owner set."""
-
-    per_user: int
-    per_guild: int
-    total: int
-    cooldown_seconds: float
-    per_day: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What there is already, jobs of paused guilds left out of `in_all` and `groups`."""
-
-    of_user: int
-    of_guild: int
-    """Unfinished jobs of the guild; of the person, where there is no guild."""
-    in_all: int
-    groups: int
-    """Guilds, and people in direct messages, that have unfinished jobs, the requester's own among them."""
-    today: int
-    """Requests of the person in the last 24 hours."""
-    since_last: float
-    """Seconds since their latest request; infinite when there was none."""
-    day_resets_in: float
-    """Seconds until the oldest of today's requests is a day old."""
-
-
-def limits_of(requester: Requester, guild: GuildSettings, limits: LimitSettings) -> Limits:
-    """Return the limits of one person: of the owner and of the guild the lower, each by their best role if it has one.
-
-    A role with a limit of its own replaces the limit of everybody, in the owner's settings and in the guild's.
-    """
-    roles = requester.role_ids
-    owners = _of_best_role(limits.per_role, roles, limits.per_user)
-    guilds = _of_best_role(guild.per_role, roles, guild.per_user)
-    cooldowns = [limits.cooldown_per_role[role] for role in roles if role in limits.cooldown_per_role]
-    owners_day = _of_best_role(limits.per_day_per_role, roles, limits.per_day)
-    guilds_day = _of_best_role(guild.per_day_per_role, roles, guild.per_day)
-    days = [cap for cap in (owners_day, guilds_day) if cap is not None]
-    return Limits(
-        per_user=_lower(limits.per_user if owners is None else owners, guilds),
-        per_guild=_lower(limits.per_guild, guild.per_guild),
-        total=limits.total,
-        cooldown_seconds=max(min(cooldowns, default=limits.cooldown_seconds), guild.cooldown_seconds or 0.0),
-        per_day=min(days) if days else None,
-    )
-
-
-def refusal_by_limits(limits: Limits, usage: Usage, *, in_guild: bool) -> str | None:
-    """Say which limit one more request would go over, or None."""
-    if limits.per_user == 0 or limits.per_day == 0:
-        return "You may not paint here: ask a moderator of this server."
-    if usage.of_user >= limits.per_user:
-        paintings = "painting" if limits.per_user == 1 else "paintings"
-        return (
-            f"You have {usage.of_user} of {limits.per_user} {paintings} under way; cancel one or wait for it to finish."
-        )
-    if (sentence := _refusal_by_clock(limits, usage)) is not None:
-        return sentence
-    if in_guild and usage.of_guild >= limits.per_guild:
-        return (
-            f"This server has {usage.of_guild} of {limits.per_guild} paintings under way; "
-            "try again when some are finished."
-        )
-    # A full queue still takes from those who have less than an equal share of it: nobody is shut out by the others.
-    if usage.in_all >= limits.total and usage.of_guild >= limits.total // max(usage.groups, 1):
-        return f"The queue is full with {usage.in_all} paintings; try again in a while."
-    return None
-
-
-def _refusal_by_clock(limits: Limits, usage: Usage) -> str | None:
-    if limits.per_day is not None and usage.today >= limits.per_day:
-        return (
-            f"You have asked for {usage.today} of {limits.per_day} paintings in 24 hours; "
-            f"ask again in {duration(usage.day_resets_in)}."
-        )
-    if (left := limits.cooldown_seconds - usage.since_last) > 0:
-        return f"One painting every {duration(limits.cooldown_seconds)}: ask again in {duration(left)}."
-    return None
-
-
-def _of_best_role(per_role: Mapping[int, int], roles: Iterable[int], otherwise: int | None) -> int | None:
-    return max((per_role[role] for role in roles if role in per_role), default=otherwise)
-
-
-def _lower(owners: int, guilds: int | None) -> int:
-    return owners if guilds is None else min(owners, guilds)
-
-
-def duration(seconds: float) -> str:
-    """Say how long something takes, in the largest unit that it fills, rounded up."""
-    for size, name in ((3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            count = math.ceil(seconds / size)
-            return f"{count} {name}{'s' if count > 1 else ''}"
-    count = max(1, math.ceil(seconds))
-    return f"{count} second{'s' if count > 1 else ''}"

@@ -200,6 +200,6 @@ class EventWriter:
         if job is None or not job.finished:  # another start of it goes on
             return
         unwanted = job.state in {JobState.CANCELLED, JobState.FAILED} or job.deleted_at is not None
-        await asyncio.to_thread(self._files.forget if unwanted else self._files.drop_checkpoint, job)
+        await asyncio.to_thread(self._files.delete if unwanted else self._files.drop_checkpoint, job)
         if isinstance(ended, Rendered) and job.kind != "timelapse" and ended.step and ended.seconds:
             await self._ledger.note_step_time(cost_key(job.spec), ended.seconds / ended.step)

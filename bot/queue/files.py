@@ -165,7 +165,7 @@ class Files:
         """Delete the checkpoint of a job that needs none any more."""
         self.checkpoint_path(job.id).unlink(missing_ok=True)
 
-    def forget(self, job: Job) -> None:
+    def delete(self, job: Job) -> None:
         """Delete all that belongs to the job alone."""
         for path in (self.result_path(job), self.checkpoint_path(job.id), self.latent_path(job.id)):
             path.unlink(missing_ok=True)

@@ -4,29 +4,22 @@
 
 import json
 import logging
-import math
-import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from bot.jobs import COMES_FROM, Job, JobState, Request, Requester, cost_key, new_job_id
-from bot.queue.admission import DAY_SECONDS, Limits, Usage, refusal_by_limits
+from bot.jobs import COMES_FROM, Job, JobState, Request, cost_key, new_job_id
 from bot.queue.database import Database
+from bot.queue.job_queries import UNFINISHED, JobQueries, job_of
+from bot.queue.limits import DAY_SECONDS, Limits, refusal_by_limits
 from bot.queue.personal_data import PersonalData
-from bot.queue.scheduler import Waiting
 from bot.refusals import Refusal
 from engine.prompts import Prompt
 from engine.spec import BadSpecError, PaintingSpec
 
 log = logging.getLogger(__name__)
 
-_FIELDS = tuple(field.name for field in fields(Job))
 _UNREADABLE = "This was asked of another version of the bot, which this one cannot read; please ask again."
-_UNFINISHED = "('queued', 'running')"
-_DIRECT = "guild_id IS NULL AND user_id = ?"
 _STEP_TIMES = 256
 """So many are remembered, the latest: there is one for every size that anybody tries."""
 _STAMPS = {
@@ -38,12 +31,11 @@ _STAMPS = {
 }
 
 
-class Ledger:
-    """Read and write jobs, their messages and step times."""
+class Ledger(JobQueries):
+    """Write jobs, their messages and step times; read them as `JobQueries` does."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self.database = database
-        self._clock = clock
+        super().__init__(database, clock)
         self.personal_data = PersonalData(database, clock)
 
     @classmethod
@@ -66,139 +58,42 @@ class Ledger:
             rows = await self.database.read("SELECT * FROM jobs WHERE interaction_id = ?", (request.interaction_id,))
             if not rows and request.once:
                 rows = await self.database.read(
-                    f"SELECT * FROM jobs WHERE user_id = ? AND parent_id IS ? AND kind = ? AND state IN {_UNFINISHED}",
+                    f"SELECT * FROM jobs WHERE user_id = ? AND parent_id IS ? AND kind = ? AND state IN {UNFINISHED}",
                     (request.user_id, request.parent_id, request.kind),
                 )
             if rows:
-                return _job(rows[0]), False
+                return job_of(rows[0]), False
             if limits is not None:
                 usage = await self.usage(request.requester)
                 if (sentence := refusal_by_limits(limits, usage, in_guild=request.guild_id is not None)) is not None:
                     raise Refusal(sentence)
-            now = self._clock()
-            await self.database.read("INSERT INTO asked VALUES (?, ?)", (request.user_id, now))
-            await self.database.read("DELETE FROM asked WHERE at < ?", (now - DAY_SECONDS,))
-            rows = await self.database.read(
-                "INSERT INTO jobs (id, interaction_id, kind, spec, steps, cost_key, prompt, user_id, guild_id,"
-                " channel_id, parent_id, notify, notices, created_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
-                (
-                    new_job_id(),
-                    request.interaction_id,
-                    request.kind,
-                    request.spec.to_json(),
-                    request.spec.steps,
-                    cost_key(request.spec),
-                    request.prompt,
-                    request.user_id,
-                    request.guild_id,
-                    request.channel_id,
-                    request.parent_id,
-                    request.notify,
-                    json.dumps(request.notices),
-                    now,
-                ),
-            )
-            return _job(rows[0]), True
+            return await self._insert(request), True
 
-    async def usage(self, requester: Requester) -> Usage:
-        """Count what the requester's limits are about."""
-        unfinished, now = f"state IN {_UNFINISHED}", self._clock()
+    async def _insert(self, request: Request) -> Job:
+        now = self._clock()
+        await self.database.read("INSERT INTO asked VALUES (?, ?)", (request.user_id, now))
+        await self.database.read("DELETE FROM asked WHERE at < ?", (now - DAY_SECONDS,))
+        columns = {
+            "id": new_job_id(),
+            "interaction_id": request.interaction_id,
+            "kind": request.kind,
+            "spec": request.spec.to_json(),
+            "steps": request.spec.steps,
+            "cost_key": cost_key(request.spec),
+            "prompt": request.prompt,
+            "user_id": request.user_id,
+            "guild_id": request.guild_id,
+            "channel_id": request.channel_id,
+            "parent_id": request.parent_id,
+            "notify": request.notify,
+            "notices": json.dumps(request.notices),
+            "created_at": now,
+        }
         rows = await self.database.read(
-            f"SELECT count(*) FROM jobs WHERE {unfinished} AND user_id = ?", (requester.user_id,)
+            f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) RETURNING *",
+            tuple(columns.values()),
         )
-        of_user = rows[0][0]
-        where, value = ("guild_id = ?", requester.guild_id) if requester.guild_id else (_DIRECT, requester.user_id)
-        rows = await self.database.read(f"SELECT count(*) FROM jobs WHERE {unfinished} AND {where}", (value,))
-        of_guild = rows[0][0]
-        rows = await self.database.read(
-            f"SELECT count(*), count(DISTINCT coalesce(guild_id, -user_id)) FROM jobs WHERE {unfinished}"
-            " AND (guild_id IS NULL OR guild_id NOT IN"
-            " (SELECT guild_id FROM guild_settings WHERE json_extract(settings, '$.paused')))"
-        )
-        in_all, groups = rows[0]
-        rows = await self.database.read(
-            "SELECT count(*), min(at), max(at) FROM asked WHERE user_id = ? AND at > ?",
-            (requester.user_id, now - DAY_SECONDS),
-        )
-        today, first, last = rows[0]
-        return Usage(
-            of_user=of_user,
-            of_guild=of_guild,
-            in_all=in_all,
-            groups=groups + (of_guild == 0),
-            today=today,
-            since_last=math.inf if last is None else max(0.0, now - last),
-            day_resets_in=0.0 if first is None else max(0.0, first + DAY_SECONDS - now),
-        )
-
-    async def job(self, job_id: str) -> Job | None:
-        """Look a job up by its id."""
-        return await self._one("SELECT * FROM jobs WHERE id = ?", job_id)
-
-    async def by_message(self, message_id: int) -> Job | None:
-        """Look up the job that a message shows."""
-        return await self._one(
-            "SELECT jobs.* FROM jobs JOIN messages ON job_id = id WHERE messages.message_id = ?", message_id
-        )
-
-    async def is_shown_in(self, job_id: str, channel_id: int) -> bool:
-        """Tell whether a message in a channel shows the job."""
-        sql = "SELECT 1 FROM messages WHERE job_id = ? AND channel_id = ? LIMIT 1"
-        return bool(await self.database.read(sql, (job_id, channel_id)))
-
-    async def film_of(self, parent_id: str) -> Job | None:
-        """Return the latest finished time-lapse of a job."""
-        return await self._one(
-            "SELECT * FROM jobs WHERE parent_id = ? AND kind = 'timelapse' AND state IN ('rendered', 'delivered')"
-            " AND deleted_at IS NULL ORDER BY seq DESC LIMIT 1",
-            parent_id,
-        )
-
-    async def owners(self) -> dict[str, int]:
-        """Tell who asked for each job."""
-        return {row["id"]: row["user_id"] for row in await self.database.read("SELECT id, user_id FROM jobs")}
-
-    async def queued(self, guild_id: int | None = None) -> list[Job]:
-        """List the queued jobs, of one guild or of all, oldest first."""
-        return await self._many(
-            "SELECT * FROM jobs WHERE state = 'queued' AND (?1 IS NULL OR guild_id = ?1) ORDER BY seq", guild_id
-        )
-
-    async def in_state(self, *states: JobState) -> list[Job]:
-        """List the jobs in any of `states`, oldest first."""
-        marks = ", ".join("?" * len(states))
-        return await self._many(f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY seq", *states)
-
-    async def unannounced(self) -> list[Job]:
-        """List the ended jobs whose end no message shows yet, oldest first."""
-        return await self._many(
-            "SELECT * FROM jobs WHERE state IN ('rendered', 'cancelled', 'failed') AND delivered_at IS NULL"
-            " ORDER BY seq"
-        )
-
-    async def history(self, user_id: int, limit: int = 10, offset: int = 0) -> list[Job]:
-        """List one person's jobs, newest first."""
-        return await self._many(
-            "SELECT * FROM jobs WHERE user_id = ? AND deleted_at IS NULL ORDER BY seq DESC LIMIT ? OFFSET ?",
-            user_id,
-            limit,
-            offset,
-        )
-
-    async def counts(self) -> dict[JobState, int]:
-        """Count the jobs in each state."""
-        rows = await self.database.read("SELECT state, count(*) FROM jobs GROUP BY state")
-        return dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in rows}
-
-    async def unfinished(self, *, user_id: int | None = None, guild_id: int | None = None) -> int:
-        """Count the queued and running jobs: all, or one user's, or one guild's."""
-        rows = await self.database.read(
-            f"SELECT count(*) FROM jobs WHERE state IN {_UNFINISHED}"
-            " AND (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR guild_id = ?2)",
-            (user_id, guild_id),
-        )
-        return rows[0][0]
+        return job_of(rows[0])
 
     async def transition(
         self,
@@ -263,7 +158,7 @@ class Ledger:
 
     async def fail_unreadable(self) -> None:
         """Fail the unfinished jobs whose spec this version does not read: nobody could ever paint them."""
-        for row in await self.database.read(f"SELECT id, spec FROM jobs WHERE state IN {_UNFINISHED}"):
+        for row in await self.database.read(f"SELECT id, spec FROM jobs WHERE state IN {UNFINISHED}"):
             try:
                 PaintingSpec.from_json(row["spec"])
             except BadSpecError:
@@ -296,11 +191,6 @@ class Ledger:
             "UPDATE jobs SET attempts = attempts + 1 WHERE id = ? AND state = 'running'", (job_id,)
         )
 
-    async def is_current(self, job_id: str, attempt: int) -> bool:
-        """Tell whether a job is running, and in this of its starts."""
-        sql = "SELECT 1 FROM jobs WHERE id = ? AND state = 'running' AND attempts = ?"
-        return bool(await self.database.read(sql, (job_id, attempt)))
-
     async def note_progress(self, job_id: str, step: int, attempt: int) -> None:
         """Note the step that a checkpoint holds: the job's starts so far no longer count against it."""
         await self.database.write(
@@ -315,7 +205,7 @@ class Ledger:
     async def note_steer(self, job_id: str, prompts: tuple[Prompt, ...], text: str) -> PaintingSpec | None:
         """Give an unfinished job other prompts; return its new spec, or None when it is too late."""
         async with self.database.transaction():
-            rows = await self.database.read(f"SELECT spec FROM jobs WHERE id = ? AND state IN {_UNFINISHED}", (job_id,))
+            rows = await self.database.read(f"SELECT spec FROM jobs WHERE id = ? AND state IN {UNFINISHED}", (job_id,))
             if not rows:
                 return None
             spec = PaintingSpec.from_json(rows[0]["spec"]).but(prompts=prompts)
@@ -337,7 +227,7 @@ class Ledger:
                     (spec.to_json(), cost_key(spec), json.dumps(list(notices)), job_id),
                 )
 
-    async def forget_before(self, moment: float, kept: Iterable[str]) -> int:
+    async def delete_before(self, moment: float, kept: Iterable[str]) -> int:
         """Delete the jobs announced before `moment` (unix seconds), but for those in `kept`; return how many."""
         rows = await self.database.write(
             "DELETE FROM jobs WHERE state IN ('delivered', 'cancelled', 'failed') AND delivered_at < ?"
@@ -345,23 +235,6 @@ class Ledger:
             (moment, json.dumps(list(kept))),
         )
         return len(rows)
-
-    # The queue
-
-    async def waiting(self) -> list[Waiting]:
-        """List what the scheduler needs to know of the queued jobs, oldest first."""
-        rows = await self.database.read(
-            "SELECT id, user_id, guild_id, kind, steps, cost_key FROM jobs WHERE state = 'queued' ORDER BY seq"
-        )
-        return [Waiting(*row) for row in rows]
-
-    async def served(self) -> dict[int, int]:
-        """Tell each user's latest turn; a higher number is later."""
-        return {row["user_id"]: row["turn"] for row in await self.database.read("SELECT * FROM served")}
-
-    async def step_times(self) -> dict[str, float]:
-        """Tell the seconds per step measured so far, by `cost_key`."""
-        return {row["cost_key"]: row["seconds"] for row in await self.database.read("SELECT * FROM step_times")}
 
     async def note_step_time(self, cost_key: str, seconds: float) -> None:
         """Remember the seconds per step of paintings with this `cost_key`."""
@@ -377,25 +250,3 @@ class Ledger:
         async with self.database.transaction():
             await self.database.read("INSERT INTO served VALUES (-1, 0)")
             await self.database.read("DELETE FROM served WHERE user_id = -1")
-
-    async def _one(self, sql: str, *parameters: Any) -> Job | None:
-        return next(iter(await self._many(sql, *parameters)), None)
-
-    async def _many(self, sql: str, *parameters: Any) -> list[Job]:
-        """Return the jobs that this version can read."""
-        jobs = []
-        for row in await self.database.read(sql, parameters):
-            try:
-                jobs.append(_job(row))
-            except BadSpecError as error:
-                log.warning("Job %s was written by another version and is left out: %s", row["id"], error)
-        return jobs
-
-
-def _job(row: sqlite3.Row) -> Job:
-    values: dict[str, Any] = {field: row[field] for field in _FIELDS}
-    values["spec"] = PaintingSpec.from_json(row["spec"])
-    values["state"] = JobState(row["state"])
-    values["notify"] = bool(row["notify"])
-    values["notices"] = tuple(json.loads(row["notices"]))
-    return Job(**values)

@@ -82,6 +82,10 @@ class Preferences:
         rows = await self._database.read("SELECT guild_id, settings FROM guild_settings")
         return {guild_id: GuildSettings.model_validate_json(settings) for guild_id, settings in rows}
 
+    async def paused_guilds(self) -> frozenset[int]:
+        """Return the ids of the guilds that are paused, `WHOLE_PROCESS` among them when everything is."""
+        return frozenset(guild_id for guild_id, own in (await self.all_guilds()).items() if own.paused)
+
     async def change_guild(self, guild_id: int, **changes: object) -> GuildSettings:
         """Change some of a guild's overrides; return them all. Raises `pydantic.ValidationError` for invalid values."""
         own = GuildSettings.model_validate({**(await self.guild(guild_id)).model_dump(), **changes})

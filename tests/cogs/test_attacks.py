@@ -168,7 +168,7 @@ async def test_jobs_of_a_paused_server_end_and_the_owner_can_clear_any(paused):
     world = paused
     first = await world.imagine(world.alice)
     limit(world, paused_hours=1e-9)
-    await world.bot.queue._end_paused()
+    await world.bot.queue.retention.end_paused()
     assert (await world.job(first.id)).state is JobState.CANCELLED
     second = await world.imagine(world.alice)
     shown_to = {world.bob.id: True}

@@ -140,7 +140,7 @@ async def test_a_button_of_a_forgotten_job_says_so(world, done):
 
 
 async def test_a_picture_that_was_cleared_away_cannot_be_refined(world, done):
-    world.bot.queue.files.forget(done)
+    world.bot.queue.files.delete(done)
     for label in ("Vary", "Refine", "Timelapse"):
         result = await press(world, world.bob, done, label)
         assert result.ephemeral, label

@@ -48,7 +48,7 @@ async def test_a_picture_of_ours_is_edited_from_the_original(world):
 async def test_a_form_whose_picture_is_gone_says_so(world):
     done = await world.ended(await world.imagine(world.alice))
     form = await world.bob.context_menu("Edit this picture", world.message(done.message_id))
-    world.bot.queue.files.forget(done)
+    world.bot.queue.files.delete(done)
     result = await world.bob.submit(form, prompt="a blue fish", strength="1")
     assert result.ephemeral
     assert "no longer kept" in words(result)

@@ -65,7 +65,7 @@ async def test_show_of_an_unfinished_job_moves_its_progress_there(world):
 
 async def test_show_says_when_the_picture_is_gone(world):
     job = await world.ended(await world.imagine(world.alice))
-    world.bot.queue.files.forget(job)
+    world.bot.queue.files.delete(job)
     result = await world.alice.slash(world.channel, "show", job=job.id)
     assert "cleared away" in words(result)
 

@@ -213,7 +213,7 @@ async def test_a_hostile_backup_leads_nowhere(ledger, ask, tmp_path):
     assert not Files(tmp_path / "second").ledger.exists()
     forged = dataclasses.replace(job, id="../../victim")
     with pytest.raises(StorageError):
-        Files(tmp_path / "restored").forget(forged)
+        Files(tmp_path / "restored").delete(forged)
     leading_out = job.spec.but(init_image="../victim.png")
     with pytest.raises(StorageError, match="outside the data folder"):
         Files(tmp_path / "restored").inputs(leading_out)

@@ -68,7 +68,7 @@ def test_forgetting_a_job_leaves_the_others(files, ask):
             files.frame_path(each.id, 1),
         ):
             put(path)
-    files.forget(job)
+    files.delete(job)
     left = {path.name for path in files.folder.rglob("*") if path.is_file()}
     assert left == {"other234.png", "other234.safetensors", "other234.pt", "000001.jpg"}
     assert files.frames(job.id) == []

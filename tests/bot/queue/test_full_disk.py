@@ -143,14 +143,14 @@ async def test_at_a_backup(files, tmp_path, ask):
         assert list((tmp_path / "small").iterdir()) == []
 
 
-async def test_old_jobs_without_a_picture_are_let_go(open_queue, ask, settings):
+async def test_old_jobs_without_a_picture_are_deleted(open_queue, ask, settings):
     queue, audience = await open_queue()
     old, shown = await queue.submit(ask()), await queue.submit(ask())
     for job in (old, shown):
         await audience.wait(job.id, Rendered)
         await queue.mark_delivered(job.id)
     await queue.ledger.database.write("UPDATE jobs SET delivered_at = 5")
-    queue.files.forget(old)
+    queue.files.delete(old)
     await prune(queue.ledger, queue.files, settings.storage)
     assert await queue.ledger.job(old.id) is None
     assert (await row(queue.ledger, shown.id)).delivered_at == 5

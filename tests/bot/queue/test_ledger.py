@@ -232,7 +232,7 @@ async def test_an_orderly_end_is_held_against_nobody(ledger, ask):
     assert (await row(ledger, job.id)).crashes == 0
 
 
-async def test_old_jobs_are_let_go_and_nothing_else(ledger, ask):
+async def test_old_jobs_are_deleted_and_nothing_else(ledger, ask):
     now = 100.0
     ledger._clock = lambda: now
     parent, child, recent, waiting, unannounced, shown = [(await ledger.add(ask()))[0] for _ in range(6)]
@@ -242,12 +242,12 @@ async def test_old_jobs_are_let_go_and_nothing_else(ledger, ask):
         now = 900.0 if job is recent else 100.0
         for state in (JobState.RUNNING, JobState.RENDERED, *(() if job is unannounced else (JobState.DELIVERED,))):
             assert await ledger.transition(job.id, state)
-    assert await ledger.forget_before(500.0, kept=[shown.id]) == 2
+    assert await ledger.delete_before(500.0, kept=[shown.id]) == 2
     left = [job.id for job in await ledger.history(1)]
     assert sorted(left) == sorted(job.id for job in (recent, waiting, unannounced, shown))
     assert (await row(ledger, recent.id)).parent_id is None
     assert await ledger.by_message(100) is None
-    assert await ledger.forget_before(500.0, kept=[]) == 1
+    assert await ledger.delete_before(500.0, kept=[]) == 1
 
 
 async def test_the_table_of_step_times_is_bounded(ledger):
@@ -259,7 +259,7 @@ async def test_the_table_of_step_times_is_bounded(ledger):
     assert "embedded 43x32 ViT 4" not in times
 
 
-async def test_what_two_people_sent_stays_until_both_let_go_of_it(ledger, ask, spec):
+async def test_what_two_people_sent_stays_until_both_have_deleted_it(ledger, ask, spec):
     data = ledger.personal_data
     for user in (1, 2):
         await data.note_upload("inputs/a.png", user, 100)

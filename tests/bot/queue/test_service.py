@@ -236,21 +236,21 @@ async def test_refusals_are_sentences(open_queue, ask, spec):
     queue, _ = await open_queue()
     requester = Requester(1, 5, 6, (50,))
     await queue.change_guild(5, paused=True)
-    assert await queue.refusal(requester, "a red apple") is None
+    assert await queue.admission.refusal(requester, "a red apple") is None
     for _ in range(3):
         await queue.submit(ask())
-    assert await queue.refusal(requester) == (
+    assert await queue.admission.refusal(requester) == (
         "You have 3 of 3 paintings under way; cancel one or wait for it to finish."
     )
-    assert await queue.refusal(Requester(2, 5, 6)) is None
+    assert await queue.admission.refusal(Requester(2, 5, 6)) is None
     await queue.change_guild(5, per_role={50: 10_000}, per_user=10_000)
-    assert "You have 3 of 3" in await queue.refusal(requester)
+    assert "You have 3 of 3" in await queue.admission.refusal(requester)
     await queue.change_guild(5, per_guild=3)
-    assert "This server has 3 of 3" in await queue.refusal(Requester(2, 5, 6))
+    assert "This server has 3 of 3" in await queue.admission.refusal(Requester(2, 5, 6))
     await queue.change_guild(5, channels_denied=[6])
-    assert "channel" in await queue.refusal(requester)
+    assert "channel" in await queue.admission.refusal(requester)
     await queue.change_guild(WHOLE_PROCESS, draining=True)
-    assert "No new paintings" in await queue.refusal(Requester(3, None, 9))
+    assert "No new paintings" in await queue.admission.refusal(Requester(3, None, 9))
 
 
 async def test_many_requests_at_once_stay_under_the_cap(open_queue, ask):

@@ -51,7 +51,7 @@ async def test_a_killed_child_is_replaced_and_the_job_goes_on(open_queue, apart,
     queue, audience = await open_queue(apart)
     job = await queue.submit(ask(spec=spec.but(steps=4000)))
     checkpoint = await audience.wait(job.id, Checkpointed)
-    os.kill(queue._painter.pid, signal.SIGKILL)
+    os.kill(queue._dispatcher.painter.pid, signal.SIGKILL)
     await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
     assert await queue.stop(job.id)
     await audience.wait(job.id, Rendered, PATIENCE)
@@ -78,7 +78,7 @@ async def test_a_child_that_is_stopped_is_killed_and_replaced(open_queue, apart,
     queue, audience = await open_queue(quick)
     job = await queue.submit(ask(spec=spec.but(steps=4000)))
     await audience.wait(job.id, Checkpointed)
-    os.kill(queue._painter.pid, signal.SIGSTOP)
+    os.kill(queue._dispatcher.painter.pid, signal.SIGSTOP)
     await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
     assert await queue.stop(job.id)
     await audience.wait(job.id, Rendered, PATIENCE)
@@ -90,5 +90,5 @@ async def test_a_job_that_kills_every_child_is_given_up(open_queue, apart, ask, 
     job = await queue.submit(ask(spec=spec.but(steps=4000)))
     for count in (1, 2):
         await until(lambda count=count: len(audience.of(job.id, Started)) == count, PATIENCE)
-        os.kill(queue._painter.pid, signal.SIGKILL)
+        os.kill(queue._dispatcher.painter.pid, signal.SIGKILL)
     assert "2 times" in (await audience.wait(job.id, Failed, PATIENCE)).sentence

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import WSMsgType, web
 
 from local_discord.ids import Json
+from local_discord.objects import Thread
 from local_discord.permissions import Permission
 from local_discord.rest.messages import for_bot
 from local_discord.world import Event, World
@@ -28,6 +29,10 @@ _INTENTS = {
     "CHANNEL_CREATE": (_GUILDS, 0),
     "CHANNEL_UPDATE": (_GUILDS, 0),
     "CHANNEL_DELETE": (_GUILDS, 0),
+    "THREAD_CREATE": (_GUILDS, 0),
+    "THREAD_UPDATE": (_GUILDS, 0),
+    "THREAD_MEMBER_UPDATE": (_GUILDS, 0),
+    "THREAD_MEMBERS_UPDATE": (1 << 1, 0),
     "MESSAGE_CREATE": (1 << 9, 1 << 12),
     "MESSAGE_UPDATE": (1 << 9, 1 << 12),
     "MESSAGE_DELETE": (1 << 9, 1 << 12),
@@ -202,24 +207,27 @@ class Gateway:
     def _on_event(self, event: Event) -> None:
         """Tell the bot of an event, now or when it resumes; without a session nobody hears it."""
         guild_id = event.guild_id if event.channel is None else event.channel.guild_id
-        if event.only_for is not None or not (data := self._for_bot(event)):
+        addressed = event.only_for == self._world.bot.id
+        if (event.only_for is not None and not addressed) or not (data := self._for_bot(event)):
             return
         for session in self._sessions.values():
             if self._shard_of(guild_id, session.shards) == session.shard:
                 intent = _INTENTS.get(event.name, (0, 0))[guild_id is None]
-                if event.name == "INTERACTION_CREATE" or session.intents & intent:
+                if event.name == "INTERACTION_CREATE" or addressed or session.intents & intent:
                     session.say(event.name, data)
 
     def _for_bot(self, event: Event) -> Json | None:
         """Return what the bot is told of an event; None if it may not hear of it."""
         if event.name == "INTERACTION_CREATE":
             return event.data
-        if event.name not in _INTENTS:
-            return None
         if event.channel is None:
-            return event.data
-        if Permission.VIEW_CHANNEL not in self._world.permissions(self._world.bot, event.channel):
+            return event.data if event.name in _INTENTS else None
+        if event.name not in _INTENTS or Permission.VIEW_CHANNEL not in self._world.permissions(
+            self._world.bot, event.channel
+        ):
             return None
+        if isinstance(event.channel, Thread) and event.name in ("THREAD_CREATE", "THREAD_UPDATE"):
+            return event.data | event.channel.json(self._world.bot)
         if event.message is None or event.name not in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):
             return event.data
         data = for_bot(self._world, event.message)

@@ -16,6 +16,11 @@ def snowflake() -> int:
     return (int(time.time() * 1000) - _EPOCH_MS) << 22 | next(_counter) & 0x3FFFFF
 
 
+def moment(number: int) -> float:
+    """Return the moment (Unix time) that an id holds."""
+    return ((number >> 22) + _EPOCH_MS) / 1000
+
+
 def iso(moment: float) -> str:
     """Write a moment (Unix time) as ISO 8601 in UTC."""
     return datetime.fromtimestamp(moment, UTC).isoformat()

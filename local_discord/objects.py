@@ -6,10 +6,15 @@ from typing import Any
 
 from local_discord import components as parts
 from local_discord.files import Attachment
-from local_discord.ids import Json, iso, snowflake
+from local_discord.ids import Json, iso, moment, snowflake
 from local_discord.permissions import Overwrite, Permission
 
-EPHEMERAL, LOADING, COMPONENTS_V2, HAS_SNAPSHOT = 1 << 6, 1 << 7, 1 << 15, 1 << 14
+EPHEMERAL, LOADING, COMPONENTS_V2, HAS_SNAPSHOT, HAS_THREAD = 1 << 6, 1 << 7, 1 << 15, 1 << 14, 1 << 5
+_PUBLIC_THREAD, _PRIVATE_THREAD = 11, 12
+_WEEK = 10_080
+"""Minutes after which a thread leaves the list of channels."""
+_MOST_COUNTED = 50
+"""Members of a thread that are counted."""
 _REPLY, _COMMAND, _MENU = 19, 20, 23
 _USE, _PRESS, _FORM = 2, 3, 5
 
@@ -96,12 +101,9 @@ class Channel:
     nsfw: bool = False
     overwrites: dict[int, Overwrite] = field(default_factory=dict)
     deleted: bool = False
-    archived: bool = False
-    """Like a thread that nobody has written in for long: no edits; a message opens it again, unless it is locked."""
-    locked: bool = False
 
-    def json(self) -> Json:
-        """Return the API's channel object."""
+    def json(self, viewer: User | None = None) -> Json:
+        """Return the API's channel object, as `viewer` gets it."""
         if self.recipient is not None:
             recipients = [self.recipient.json()]
             return {"id": str(self.id), "type": 1, "recipients": recipients, "last_message_id": None, "flags": 0}
@@ -119,6 +121,60 @@ class Channel:
             "rate_limit_per_user": 0,
             "flags": 0,
         }
+
+
+@dataclass(eq=False, kw_only=True)
+class Thread(Channel):
+    """A thread: a channel inside another one (developers/topics/threads). `position` and `overwrites` are not used."""
+
+    parent: Channel
+    owner: User
+    private: bool = False
+    archived: bool = False
+    """Nothing in it can be changed; a message opens it again, unless it is locked."""
+    locked: bool = False
+    """Only who may manage threads writes in it."""
+    archive_changed: float = field(default_factory=time.time)
+    members: dict[int, float] = field(default_factory=dict)
+    """When each of its members joined, by their ids."""
+    sent: int = 0
+    """How many messages were ever sent in it."""
+
+    def json(self, viewer: User | None = None) -> Json:
+        """Return the API's channel object; with the thread member object of `viewer`, who may be a member."""
+        data: Json = {
+            "id": str(self.id),
+            "type": _PRIVATE_THREAD if self.private else _PUBLIC_THREAD,
+            "guild_id": str(self.guild_id),
+            "parent_id": str(self.parent.id),
+            "owner_id": str(self.owner.id),
+            "name": self.name,
+            "last_message_id": None,
+            "rate_limit_per_user": 0,
+            "message_count": self.sent,
+            "total_message_sent": self.sent,
+            "member_count": min(len(self.members), _MOST_COUNTED),
+            "thread_metadata": self._metadata(),
+            "flags": 0,
+        }
+        if viewer is not None and viewer.id in self.members:
+            data["member"] = self.member(viewer)
+        return data
+
+    def member(self, user: User) -> Json:
+        """Return the API's thread member object of one who is in it."""
+        joined = iso(self.members[user.id])
+        return {"id": str(self.id), "user_id": str(user.id), "join_timestamp": joined, "flags": 0}
+
+    def _metadata(self) -> Json:
+        data: Json = {
+            "archived": self.archived,
+            "archive_timestamp": iso(self.archive_changed),
+            "auto_archive_duration": _WEEK,
+            "locked": self.locked,
+            "create_timestamp": iso(moment(self.id)),
+        }
+        return data | ({"invitable": True} if self.private else {})
 
 
 @dataclass(eq=False)

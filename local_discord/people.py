@@ -5,14 +5,15 @@ import secrets
 import time
 from typing import Any
 
+from local_discord import threads
 from local_discord.errors import Refused, invalid, missing_permissions, unknown
 from local_discord.files import Attachment, content_type
 from local_discord.forms import component_data, submitted
 from local_discord.ids import Json, snowflake
-from local_discord.objects import HAS_SNAPSHOT, LOADING, Channel, Interaction, Message, User
+from local_discord.objects import HAS_SNAPSHOT, LOADING, Channel, Interaction, Message, Thread, User
 from local_discord.options import check_options, option_values
 from local_discord.permissions import Permission
-from local_discord.posting import fill, may_send, pinged
+from local_discord.posting import fill, may_send, pinged, post
 from local_discord.rest.interactions import THINKING, InteractionRoutes
 from local_discord.rest.messages import make_reference, note_edit
 from local_discord.world import Event, World
@@ -46,10 +47,10 @@ class People:
     def channels(self, person: User) -> list[Json]:
         """List the channels that somebody sees, the server's in order, then their direct messages with the bot."""
         own = [channel for channel in self._world.channels.values() if channel.guild_id and not channel.deleted]
-        own.sort(key=lambda channel: (channel.position, channel.id))
+        own.sort(key=_place)
         found = [(channel, self._world.permissions(person, channel)) for channel in [*own, self._world.direct(person)]]
         return [
-            {**channel.json(), "permissions": str(int(granted))}
+            {**channel.json(person), "permissions": str(int(granted))}
             for channel, granted in found
             if Permission.VIEW_CHANNEL in granted
         ]
@@ -125,7 +126,7 @@ class People:
         if content:
             fill(self._world, message, {"content": content}, [], 0)
         message.attachments, message.mentions = attachments, pinged(content, None)
-        self._world.changed(message, "MESSAGE_CREATE")
+        post(self._world, message)
         return self.shown(person, message)
 
     async def forward(self, person: User, channel_id: int, message_id: int, to_channel_id: int) -> Json:
@@ -137,12 +138,13 @@ class People:
         message = Message(channel, person, flags=HAS_SNAPSHOT)
         message.reference = make_reference(source.channel, source.id, 1)
         message.snapshots = source.snapshots or [source.snapshot()]
-        self._world.changed(message, "MESSAGE_CREATE")
+        post(self._world, message)
         return self.shown(person, message)
 
     async def edit(self, person: User, channel_id: int, message_id: int, content: str) -> Json:
         """Change the words of one's own message."""
         message = self._visible(person, channel_id, message_id)
+        threads.check(self._world, person, message.channel, writing=False)
         if message.author is not person:
             raise Refused(403, 50005, "Cannot edit a message authored by another user")
         fill(self._world, message, {"content": content}, [], 0)
@@ -168,6 +170,7 @@ class People:
         message = self._visible(person, channel_id, message_id)
         if message.ephemeral:
             raise unknown(10008, "Message")
+        threads.check_reacting(message.channel)
         if emoji not in message.reactions:
             self._there(person, channel_id, Permission.ADD_REACTIONS)
         self._world.react(message, person, emoji, add=True)
@@ -345,6 +348,8 @@ class People:
 
     def _command(self, person: User, channel_id: int, command_id: int, kind: int) -> tuple[Channel, Json]:
         channel = self._there(person, channel_id)
+        if isinstance(channel, Thread) and channel.archived:
+            raise Refused(400, 50083, "Thread is archived")
         command = next((one for one in self._world.commands if int(one["id"]) == command_id), None)
         if command is None or command["type"] != kind:
             raise unknown(10063, "application command")
@@ -372,3 +377,9 @@ class People:
         if command.get("guild_id") is not None:
             data["guild_id"] = command["guild_id"]
         return data | ({"resolved": resolved} if resolved else {})
+
+
+def _place(channel: Channel) -> tuple[int, int, int]:
+    """Return by what the channels of a server are sorted: a thread comes after its channel, and before the next."""
+    parent = channel.parent if isinstance(channel, Thread) else channel
+    return parent.position, parent.id, channel.id if channel is not parent else 0

@@ -22,6 +22,9 @@ class Permission(IntFlag):
     MENTION_EVERYONE = 1 << 17
     USE_EXTERNAL_EMOJIS = 1 << 18
     USE_APPLICATION_COMMANDS = 1 << 31
+    MANAGE_THREADS = 1 << 34
+    CREATE_PUBLIC_THREADS = 1 << 35
+    CREATE_PRIVATE_THREADS = 1 << 36
     SEND_MESSAGES_IN_THREADS = 1 << 38
 
 
@@ -34,10 +37,15 @@ MEMBER = (
     | Permission.ATTACH_FILES
     | Permission.READ_MESSAGE_HISTORY
     | Permission.USE_APPLICATION_COMMANDS
+    | Permission.CREATE_PUBLIC_THREADS
+    | Permission.CREATE_PRIVATE_THREADS
     | Permission.SEND_MESSAGES_IN_THREADS
 )
 """What everybody may do on a server as it is made."""
-BOT = MEMBER & ~Permission.USE_APPLICATION_COMMANDS
+_NOT_ASKED_FOR = (
+    Permission.USE_APPLICATION_COMMANDS | Permission.CREATE_PUBLIC_THREADS | Permission.CREATE_PRIVATE_THREADS
+)
+BOT = MEMBER & ~_NOT_ASKED_FOR
 """What a bot is invited with that posts pictures."""
 DIRECT = MEMBER | Permission.MENTION_EVERYONE | Permission.USE_EXTERNAL_EMOJIS
 """In direct messages nobody can be kept from anything."""
@@ -72,9 +80,17 @@ def base_permissions(roles: Iterable[Permission], *, owner: bool) -> Permission:
 
 
 def in_channel(
-    base: Permission, overwrites: Mapping[int, Overwrite], everyone: int, roles: Iterable[int], member: int
+    base: Permission,
+    overwrites: Mapping[int, Overwrite],
+    everyone: int,
+    roles: Iterable[int],
+    member: int,
+    sending: Permission = Permission.SEND_MESSAGES,
 ) -> Permission:
-    """Compute what somebody may do in a channel: @everyone's overwrite, then all roles' together, then their own."""
+    """Compute what somebody may do in a channel: @everyone's overwrite, then all roles' together, then their own.
+
+    `sending` is what writing takes there: in a thread, whose overwrites are its channel's, SEND_MESSAGES_IN_THREADS.
+    """
     if Permission.ADMINISTRATOR in base:
         return ALL
     granted = base
@@ -89,4 +105,4 @@ def in_channel(
         granted = granted & ~own.deny | own.allow
     if Permission.VIEW_CHANNEL not in granted:
         return Permission(0)
-    return granted if Permission.SEND_MESSAGES in granted else granted & ~_NEED_SENDING
+    return granted if sending in granted else granted & ~_NEED_SENDING

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from local_discord import components as parts
+from local_discord import threads
 from local_discord.errors import Refused, invalid, missing_permissions
 from local_discord.files import Attachment
 from local_discord.ids import Json
-from local_discord.objects import COMPONENTS_V2, LOADING, Channel, Message, User
+from local_discord.objects import COMPONENTS_V2, LOADING, Channel, Message, Thread, User
 from local_discord.permissions import Permission
 from local_discord.world import World
 
@@ -54,7 +55,7 @@ def may_send(world: World, author: User, channel: Channel, body: Json, *, files:
     granted = world.permissions(author, channel)
     if Permission.VIEW_CHANNEL not in granted:
         raise Refused(403, 50001, "Missing Access")
-    needed = Permission.SEND_MESSAGES
+    needed = Permission.SEND_MESSAGES_IN_THREADS if isinstance(channel, Thread) else Permission.SEND_MESSAGES
     if files:
         needed |= Permission.ATTACH_FILES
     if body.get("embeds"):
@@ -65,13 +66,14 @@ def may_send(world: World, author: User, channel: Channel, body: Json, *, files:
         raise Refused(400, 160002, "Cannot reply without permission to read message history")
     if channel.recipient is not None and channel.recipient.direct_closed and author.bot:
         raise Refused(403, 50007, "Cannot send messages to this user")
+    threads.check(world, author, channel, writing=True)
 
 
-def reopen(channel: Channel, *, by_writing: bool) -> None:
-    """Refuse what an archived thread does not take; a message opens it again."""
-    if channel.archived and (channel.locked or not by_writing):
-        raise Refused(400, 50083, "Thread is archived")
-    channel.archived = False
+def post(world: World, message: Message, *, joins: bool = True) -> None:
+    """Let a message appear; `joins`: its author becomes a member of the thread that it is in."""
+    threads.before_message(world, message)
+    world.changed(message, "MESSAGE_CREATE")
+    threads.after_message(world, message, joins=joins)
 
 
 def pinged(text: str, allowed: Json | None) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from local_discord.files import Attachment, Files
 from local_discord.ids import Json
-from local_discord.objects import Asked, Channel, Message, Role, User
+from local_discord.objects import Asked, Channel, Message, Role, Thread, User
 from local_discord.permissions import Overwrite, Permission
 
 _SCHEMA = """
@@ -66,7 +66,8 @@ def role_from(number: int, record: Json) -> Role:
 
 def channel_record(channel: Channel) -> Json:
     """Write a channel down."""
-    return {
+    thread = {"thread": _thread_record(channel)} if isinstance(channel, Thread) else {}
+    return thread | {
         "name": channel.name,
         "guild": channel.guild_id,
         "recipient": None if channel.recipient is None else channel.recipient.id,
@@ -79,8 +80,16 @@ def channel_record(channel: Channel) -> Json:
     }
 
 
-def channel_from(number: int, record: Json, users: dict[int, User]) -> Channel:
-    """Read a channel."""
+def channel_from(number: int, record: Json, users: dict[int, User], channels: dict[int, Channel]) -> Channel:
+    """Read a channel; a thread's own channel is in `channels` already."""
+    if (thread := record.get("thread")) is not None:
+        own = {name: thread[name] for name in _THREAD}
+        owner, parent = users[thread["owner"]], channels[thread["parent"]]
+        members = {int(member): joined for member, joined in thread["members"].items()}
+        return Thread(
+            record["name"], record["guild"], id=number, nsfw=record["nsfw"], parent=parent, owner=owner,
+            members=members, **own,
+        )  # fmt: skip
     overwrites = {
         target: Overwrite(target, member=member, allow=allow, deny=deny)
         for target, member, allow, deny in record["overwrites"]
@@ -88,6 +97,14 @@ def channel_from(number: int, record: Json, users: dict[int, User]) -> Channel:
     recipient = None if record["recipient"] is None else users[record["recipient"]]
     own = {name: record[name] for name in ("topic", "position", "nsfw")}
     return Channel(record["name"], record["guild"], recipient, number, overwrites=overwrites, **own)
+
+
+_THREAD = ("private", "archived", "locked", "archive_changed", "sent")
+
+
+def _thread_record(thread: Thread) -> Json:
+    own = {name: getattr(thread, name) for name in _THREAD}
+    return own | {"parent": thread.parent.id, "owner": thread.owner.id, "members": thread.members}
 
 
 def message_record(message: Message) -> Json:

@@ -11,7 +11,7 @@ from local_discord import store
 from local_discord.errors import unknown
 from local_discord.files import Files
 from local_discord.ids import Json, snowflake
-from local_discord.objects import EPHEMERAL, LOADING, Channel, Interaction, Message, Role, User
+from local_discord.objects import EPHEMERAL, LOADING, Channel, Interaction, Message, Role, Thread, User
 from local_discord.permissions import BOT, DIRECT, MEMBER, Permission, base_permissions, in_channel
 from local_discord.store import Store
 
@@ -84,9 +84,9 @@ class World:
             self.add_user(User("owner", id=self._ids["owner"]))
         self.bot = self.users[self._ids["bot"]]
         self.owner = self.users[self._ids["owner"]]
-        self.channels = {
-            number: store.channel_from(number, record, self.users) for number, record in self.store.load("channel")
-        }
+        self.channels: dict[int, Channel] = {}
+        for number, record in self.store.load("channel"):  # by id: a thread is younger than its channel
+            self.channels[number] = store.channel_from(number, record, self.users, self.channels)
 
     def _load_messages(self) -> None:
         for number, record in self.store.load("message"):
@@ -219,11 +219,15 @@ class World:
     def add_channel(self, channel: Channel) -> Channel:
         """Open a channel, or change one."""
         event = "CHANNEL_UPDATE" if channel.id in self.channels else "CHANNEL_CREATE"
-        self.channels[channel.id] = channel
-        self.store.save("channel", channel.id, store.channel_record(channel))
+        self.keep_channel(channel)
         if channel.guild_id is not None:
             self.emit(Event(event, channel.json(), channel))
         return channel
+
+    def keep_channel(self, channel: Channel) -> None:
+        """Keep a channel as it now stands."""
+        self.channels[channel.id] = channel
+        self.store.save("channel", channel.id, store.channel_record(channel))
 
     def direct(self, user: User) -> Channel:
         """Return the direct messages between the bot and somebody."""
@@ -233,7 +237,7 @@ class World:
     def channel(self, channel_id: int) -> Channel:
         """Return a channel; raise `Refused`."""
         channel = self.channels.get(channel_id)
-        if channel is None or channel.deleted:
+        if channel is None or channel.deleted or (isinstance(channel, Thread) and channel.parent.deleted):
             raise unknown(10003, "Channel")
         return channel
 
@@ -256,7 +260,13 @@ class World:
             return DIRECT if user in (self.bot, channel.recipient) else Permission(0)
         roles = [self.guild_id, *user.roles]
         base = base_permissions((self.roles[role].permissions for role in roles), owner=user is self.owner)
-        return in_channel(base, channel.overwrites, self.guild_id, roles, user.id)
+        if not isinstance(channel, Thread):
+            return in_channel(base, channel.overwrites, self.guild_id, roles, user.id)
+        sending = Permission.SEND_MESSAGES_IN_THREADS
+        granted = in_channel(base, channel.parent.overwrites, self.guild_id, roles, user.id, sending)
+        if channel.private and user.id not in channel.members and Permission.MANAGE_THREADS not in granted:
+            return Permission(0)
+        return granted
 
     def upload_limit(self, channel: Channel) -> int:
         """Return how many bytes the files of a message may have in a channel."""
@@ -266,7 +276,9 @@ class World:
 
     def guild_json(self) -> Json:
         """Return the API's guild object, as a bot gets it that starts."""
-        channels = [c.json() for c in self.channels.values() if c.guild_id is not None and not c.deleted]
+        there = [c for c in self.channels.values() if c.guild_id is not None and not c.deleted]
+        threads = [thread for thread in there if isinstance(thread, Thread) and not thread.archived]
+        seen = [thread for thread in threads if Permission.VIEW_CHANNEL in self.permissions(self.bot, thread)]
         return {
             "id": str(self.guild_id),
             "name": "Local server",
@@ -274,7 +286,7 @@ class World:
             "owner_id": str(self.owner.id),
             "unavailable": False,
             "roles": [role.json() for role in self.roles.values()],
-            "channels": channels,
+            "channels": [channel.json() for channel in there if not isinstance(channel, Thread)],
             "members": [self.bot.member()],
             "member_count": len(self.users),
             "premium_tier": self.premium_tier,
@@ -282,7 +294,7 @@ class World:
             "features": [],
             "emojis": [],
             "stickers": [],
-            "threads": [],
+            "threads": [thread.json(self.bot) for thread in seen],
             "voice_states": [],
             "presences": [],
             "stage_instances": [],

@@ -20,9 +20,10 @@ from bot.chat import intake
 from bot.chat.client import PaintingBot
 from bot.jobs import Job, JobState
 from bot.settings import DiscordSettings, LimitSettings, ModelSettings, Settings, StorageSettings, WorkerSettings
+from local_discord import threads
 from local_discord.components import walk
 from local_discord.ids import Json
-from local_discord.objects import LOADING, Role
+from local_discord.objects import LOADING, Role, Thread
 from local_discord.permissions import Overwrite, Permission
 from local_discord.rest.requests import Call, Handle
 from tests.end_to_end.loopback import TOKEN, Channel, Interaction, Loopback, Message, User
@@ -191,6 +192,13 @@ class World:
         overwrites = {who: Overwrite(who, member=True, deny=what) for who, what in (denied or {}).items()}
         channel = Channel(name, self.guild_id, overwrites=overwrites)
         return self.discord.world.add_channel(channel)
+
+    def thread(self, owner: Person, *members: User, private: bool = False) -> Thread:
+        """Open a thread in the channel; the bot hears of a private one only as a member, or who manages threads."""
+        thread = threads.start(self.discord.world, owner.user, self.channel, "a thread", private=private)
+        for member in members:
+            threads.add(self.discord.world, thread, member)
+        return thread
 
     def direct(self, person: Person) -> Channel:
         """Return somebody's direct messages with the bot."""

@@ -53,6 +53,8 @@ class Rest:
             ("POST", "/users/@me/channels", "direct", messages.direct),
             ("GET", "/channels/{channel}", "channel", messages.channel),
             ("POST", "/channels/{channel}/typing", "typing", messages.typing),
+            ("PUT", "/channels/{channel}/thread-members/@me", "join", messages.join),
+            ("GET", "/channels/{channel}/thread-members/{user}", "thread_member", messages.thread_member),
             ("GET", channel, "history", messages.history),
             ("POST", channel, "send", messages.send),
             ("GET", message, "message", messages.message),

@@ -5,7 +5,7 @@ import time
 from local_discord.errors import Refused, invalid, unknown
 from local_discord.ids import Json
 from local_discord.objects import EPHEMERAL, LOADING, Interaction, Message
-from local_discord.posting import fill
+from local_discord.posting import fill, post
 from local_discord.rest.messages import note_edit
 from local_discord.rest.requests import Call
 from local_discord.world import Event, World
@@ -44,7 +44,7 @@ class InteractionRoutes:
             flags = data.get("flags", 0) & EPHEMERAL | LOADING
             message = Message(interaction.channel, self._world.bot, flags=flags, asked=interaction.asked)
             interaction.response = message
-            self._world.changed(message, "MESSAGE_CREATE")
+            post(self._world, message, joins=False)
         elif kind in (LATER, UPDATE):
             interaction.response = interaction.source
             if kind == UPDATE and interaction.source is not None:
@@ -62,7 +62,7 @@ class InteractionRoutes:
         flags = data.get("flags", 0) & EPHEMERAL
         message = Message(interaction.channel, self._world.bot, flags=flags, asked=interaction.asked)
         fill(self._world, message, data, call.files, interaction.limit)
-        self._world.changed(message, "MESSAGE_CREATE")
+        post(self._world, message, joins=False)
         return message
 
     def _change(self, interaction: Interaction, message: Message, call: Call, data: Json) -> None:

@@ -2,11 +2,12 @@
 
 import time
 
-from local_discord.errors import Refused, invalid, missing_permissions
+from local_discord import threads
+from local_discord.errors import Refused, invalid, missing_permissions, unknown
 from local_discord.ids import Json
-from local_discord.objects import Channel, Message
+from local_discord.objects import Channel, Message, Thread
 from local_discord.permissions import Permission
-from local_discord.posting import fill, may_send, reopen
+from local_discord.posting import fill, may_send, post
 from local_discord.rest.requests import Call
 from local_discord.world import Event, World
 
@@ -31,7 +32,23 @@ class MessageRoutes:
 
     async def channel(self, call: Call) -> Json:
         """Return a channel."""
-        return self._there(call, Permission.VIEW_CHANNEL).json()
+        return self._there(call, Permission.VIEW_CHANNEL).json(self._world.bot)
+
+    async def thread_member(self, call: Call) -> Json:
+        """Return a member of a thread."""
+        thread = self._there(call, Permission.VIEW_CHANNEL)
+        user = self._world.user_by_id(call.number("user"))
+        if not isinstance(thread, Thread) or user.id not in thread.members:
+            raise unknown(10007, "Member")
+        return thread.member(user)
+
+    async def join(self, call: Call) -> None:
+        """Let the bot become a member of a thread."""
+        thread = self._there(call, Permission.VIEW_CHANNEL)
+        if not isinstance(thread, Thread):
+            raise Refused(400, 50024, "Cannot execute action on this channel type")
+        threads.check(self._world, self._world.bot, thread, writing=False)
+        threads.add(self._world, thread, self._world.bot)
 
     async def history(self, call: Call) -> list[Json]:
         """List messages, newest first."""
@@ -57,7 +74,6 @@ class MessageRoutes:
         channel = self._world.channel(call.number("channel"))
         reply = call.body.get("message_reference") is not None
         may_send(self._world, self._world.bot, channel, call.body, files=bool(call.files), reply=reply)
-        reopen(channel, by_writing=True)
         nonce = call.body.get("nonce")
         if nonce is not None and call.body.get("enforce_nonce"):
             sent, known = self._nonces.get((channel.id, nonce), (0.0, None))
@@ -65,7 +81,7 @@ class MessageRoutes:
                 return self.shown(known)
         message = Message(channel, self._world.bot, nonce=nonce, reference=self._reference(call.body, channel))
         fill(self._world, message, call.body, call.files, self._world.upload_limit(channel))
-        self._world.changed(message, "MESSAGE_CREATE")
+        post(self._world, message)
         if nonce is not None:
             self._nonces[channel.id, nonce] = (time.monotonic(), message)
         return self.shown(message)
@@ -74,7 +90,7 @@ class MessageRoutes:
         """Change a message of the bot's own."""
         channel = self._there(call, Permission.VIEW_CHANNEL)
         message = self._found(call)
-        reopen(channel, by_writing=False)
+        threads.check(self._world, self._world.bot, channel, writing=False)
         if message.author is not self._world.bot:
             raise Refused(403, 50005, "Cannot edit a message authored by another user")
         lost = fill(self._world, message, call.body, call.files, self._world.upload_limit(channel))
@@ -96,7 +112,7 @@ class MessageRoutes:
         message, emoji = self._found(call), call.request.match_info["emoji"]
         if emoji not in message.reactions:
             self._there(call, Permission.ADD_REACTIONS)
-        reopen(channel, by_writing=False)
+        threads.check_reacting(channel)
         if len(message.reactions.keys() | {emoji}) > 20:
             raise Refused(400, 30010, "Maximum number of reactions reached (20)")
         self._world.react(message, self._world.bot, emoji, add=True)

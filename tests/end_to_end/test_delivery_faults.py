@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from local_discord import threads
 from local_discord.objects import Channel
 from tests.end_to_end.bot_process import BotProcesses, final, words
 from tests.end_to_end.loopback import Interaction, answer, disconnect, hold, late, reset, until
@@ -158,15 +159,18 @@ async def test_a_deleted_channel_sends_the_picture_to_its_requester(bots):
 
 @pytest.mark.parametrize("locked", [False, True])
 async def test_an_archived_thread_is_opened_by_a_reply_or_else_the_requester_gets_the_picture(bots, locked):
-    channel, asking = await asked(bots, steps=30)
+    world, alice = bots.discord.world, bots.discord.user("alice")
+    channel = bots.discord.channel("paintings")
+    await bots.start()
+    thread = threads.start(world, alice, channel, "apples")
+    asking = await imagine(bots, thread, steps=30)
     await bots.ledger_says("SELECT state = 'running' AND message_id IS NOT NULL FROM jobs", 1)
-    channel.archived, channel.locked = True, locked
+    threads.change(world, world.owner, thread, archived=True, locked=locked)
     await bots.delivered(1)
     assert asking.response is not None
-    there = bots.discord.world.direct(bots.discord.user("alice")) if locked else channel
-    message = the_one_picture(bots, there)
+    message = the_one_picture(bots, world.direct(alice) if locked else thread)
     assert message is not asking.response
-    assert channel.archived is locked
+    assert thread.archived is locked
     assert len([r for r in bots.discord.records if r.name == "edit" and r.status == 400]) <= 2
 
 

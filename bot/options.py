@@ -4,14 +4,14 @@ import math
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot.available_models import EMBEDDED, is_here, perceptors, require_generator, usual_generator
 from bot.refusals import Refusal
 from bot.settings import LimitSettings, ModelSettings
-from engine.presets import EDIT_STRENGTH, OURS, PUBLISHED, edit_area, spec_from_preset
-from engine.prompts import Prompt, parse_prompts, with_suffix
+from engine.presets import BY_PRESETS, EDIT_STRENGTH, OURS, PRESETS, PUBLISHED, edit_area, spec_from_preset
+from engine.prompts import BadPromptError, Prompt, format_prompts, parse_prompts, with_suffix
 from engine.spec import LARGEST_SEED, LEAST_SIDE, MOST_SIDE, PaintingSpec, PerceptorChoice
 
 SHAPES = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2), "widescreen": (16, 9)}
@@ -56,6 +56,8 @@ class PaintingOptions:
     start: str | None = None
     image_prompts: tuple[Prompt, ...] = ()
     edit: EditOptions | None = None
+    suffixed: bool = True
+    """Whether the words that somebody adds to each prompt are added to this one."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the spec by name, which win over all other options."""
 
@@ -105,6 +107,56 @@ def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSet
     given = {name: value for name, value in changes.items() if value is not None}
     spec = spec_from_preset(prompts, preset, generator, **given)
     return spec.but(**options.fields) if options.fields else spec
+
+
+def options_of(spec: PaintingSpec) -> PaintingOptions:
+    """Return options that build a spec again; what they cannot say stands in their `fields`."""
+    edit = None
+    if spec.init_image is not None:
+        edit = EditOptions(
+            picture=spec.init_image,
+            mask=spec.mask,
+            mask_text=spec.mask_text,
+            edit_from=spec.edit_from,
+            strength=spec.strength,
+        )
+    options = PaintingOptions(
+        prompt=format_prompts(spec.prompts),
+        size=f"{spec.width}x{spec.height}",
+        steps=spec.steps,
+        seed=spec.seed,
+        preset=spec.preset if spec.preset in PRESETS else "paper",
+        generator=spec.generator,
+        perceptors=spec.perceptors,
+        image_prompts=tuple(prompt for prompt in spec.prompts if prompt.kind == "image"),
+        edit=edit,
+        suffixed=False,
+    )
+    nothing_said = Defaults(preset=spec.preset, generator=spec.generator)
+    try:
+        built = painting_spec(options, nothing_said, ModelSettings())
+    except BadPromptError:  # prompts that the prompt language cannot say
+        built = painting_spec(replace(options, prompt="a picture"), nothing_said, ModelSettings())
+    wanted, got = spec.model_dump(), built.model_dump()
+    return replace(options, fields={name: value for name, value in wanted.items() if value != got[name]})
+
+
+def remixed(spec: PaintingSpec, prompt: str, size: str, preset: str, seed: int | None) -> PaintingOptions:
+    """Return options for a painting like another with other words; another preset brings its own numbers."""
+    options = options_of(spec)
+    another = preset != options.preset
+    fields = {name: value for name, value in options.fields.items() if name not in ("prompts", "preset")}
+    if another:
+        fields = {name: value for name, value in fields.items() if name not in BY_PRESETS}
+    steps = None if another else options.steps
+    return replace(options, prompt=prompt, size=size, preset=preset, seed=seed, steps=steps, fields=fields)
+
+
+def whole_number(text: str, name: str) -> int:
+    """Read a whole number, not negative; raise `Refusal`."""
+    if not re.fullmatch(r"[0-9]{1,10}", text.strip()):
+        raise Refusal(f"Write {name} as a whole number, such as 7.")
+    return int(text)
 
 
 def require_allowed(spec: PaintingSpec, models: ModelSettings, limits: LimitSettings) -> None:

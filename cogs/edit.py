@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import discord
-from discord import app_commands, ui
+from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.attachments import check_source
+from bot.chat.attachments import Upload, check_source
 from bot.chat.client import PaintingBot
-from bot.chat.components import Form
-from bot.chat.intake import defer_if_slow
+from bot.chat.forms import Answers, EditForm
+from bot.chat.intake import defer_if_slow, is_hidden
 from bot.chat.message_files import ShownFile, files_of, of_attachment
 from bot.chat.people import person_of
+from bot.jobs import Job
 from bot.options import EDIT_STRENGTH, EditOptions, PaintingOptions
 from bot.refusals import Refusal
-from bot.worker.events import HIDING_NOTICES
 from cogs.options import Preset, Seed, Steps, Strength
+from engine.prompts import Prompt
 
 _TO_BE_FETCHED = "to be fetched"
 _ANY_SIZE = (512, 512)
@@ -53,6 +54,7 @@ class Edit(commands.Cog):
         steps="How long to paint; more is finer",
         seed="The same seed and settings give the same picture",
         preset="A named set of numbers: draft is quick, fine is slow",
+        towards="A second picture, which the first is painted towards, beside the words",
     )
     async def edit(
         self,
@@ -66,6 +68,7 @@ class Edit(commands.Cog):
         steps: Steps | None = None,
         seed: Seed | None = None,
         preset: Preset | None = None,
+        towards: discord.Attachment | None = None,
     ) -> None:
         """Change a picture by words."""
         if mask is not None and mask_text is not None:
@@ -73,14 +76,14 @@ class Edit(commands.Cog):
         edit = EditOptions(
             picture=_TO_BE_FETCHED,
             picture_size=_ANY_SIZE,
-            mask=None if mask is None else _TO_BE_FETCHED,
             mask_text=mask_text,
             edit_from=shows,
             strength=strength,
         )
         options = PaintingOptions(prompt=prompt, steps=steps, seed=seed, preset=preset, edit=edit)
-        cut_out = None if mask is None else of_attachment(mask)
-        await self._fetch_and_paint(interaction, options, edit, of_attachment(image), cut_out)
+        files = {"picture": image, "mask": mask, "towards": towards}
+        given = {name: of_attachment(file) for name, file in files.items() if file is not None}
+        await self._fetch_and_paint(interaction, options, given)
 
     async def edit_message(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         """Open the form for the first picture of a message."""
@@ -105,74 +108,70 @@ class Edit(commands.Cog):
         check_source(pictures[-1], self.bot.settings)
         return pictures[-1]
 
-    async def edit_job(self, interaction: discord.Interaction[Any], job_id: str, fields: Mapping[str, str]) -> None:
+    async def edit_job(self, interaction: discord.Interaction[Any], job_id: str, answers: Answers) -> None:
         """Paint over a picture of ours, from the original and not from what Discord made of it."""
-        person, strength = person_of(interaction), _strength(fields["strength"])
-        job = await self.bot.actions.job(person, job_id)
+        job = await self.bot.actions.job(person_of(interaction), job_id)
         picture = self.bot.queue.files.picture_of(job)
-        edit = EditOptions(picture=picture, picture_size=(job.spec.width, job.spec.height), strength=strength)
-        options = PaintingOptions(prompt=fields["prompt"], edit=edit)
-        await self.bot.intake.admit(person, options, parent=job)
-        await self.paint(interaction, options, spoiler=not HIDING_NOTICES.isdisjoint(job.notices))
+        edit = EditOptions(
+            picture=picture,
+            picture_size=(job.spec.width, job.spec.height),
+            mask_text=answers.texts.get("mask_text") or None,
+            strength=_strength(answers.texts["strength"]),
+        )
+        await self._fetch_and_paint(
+            interaction, PaintingOptions(prompt=answers.texts["prompt"], edit=edit), answers.files, job
+        )
 
-    async def edit_attached(self, interaction: discord.Interaction[Any], note: str, fields: Mapping[str, str]) -> None:
+    async def edit_attached(self, interaction: discord.Interaction[Any], note: str, answers: Answers) -> None:
         """Queue an edit of a picture that a message showed."""
-        strength = _strength(fields["strength"])
+        edit = EditOptions(
+            picture=_TO_BE_FETCHED,
+            picture_size=_ANY_SIZE,
+            mask_text=answers.texts.get("mask_text") or None,
+            strength=_strength(answers.texts["strength"]),
+        )
         image = ShownFile.from_note(await self.bot.intake.read_note(interaction.user.id, note))
-        edit = EditOptions(picture=_TO_BE_FETCHED, picture_size=_ANY_SIZE, strength=strength)
-        options = PaintingOptions(prompt=fields["prompt"], edit=edit)
-        await self._fetch_and_paint(interaction, options, edit, image, None)
+        options = PaintingOptions(prompt=answers.texts["prompt"], edit=edit)
+        await self._fetch_and_paint(interaction, options, {"picture": image, **answers.files})
 
     async def _fetch_and_paint(
         self,
         interaction: discord.Interaction[Any],
         options: PaintingOptions,
-        edit: EditOptions,
-        image: ShownFile,
-        mask: ShownFile | None,
+        files: Mapping[str, ShownFile],
+        parent: Job | None = None,
     ) -> None:
-        """Fetch the files, once everything else is known to be right, and queue the edit."""
-        await self.bot.intake.admit(person_of(interaction), options)
-        user_id, fetch = interaction.user.id, self.bot.uploads.fetch
-        uploads = [await defer_if_slow(interaction, fetch(user_id, image))]
-        if mask is not None:
-            uploads.append(await defer_if_slow(interaction, fetch(user_id, mask, "mask")))
-        async with self.bot.intake.keeping(user_id, *uploads) as paths:
-            size = (uploads[0].width, uploads[0].height)
-            edit = dataclasses.replace(
-                edit, picture=paths[0], picture_size=size, mask=None if mask is None else paths[1]
-            )
-            spoiler = image.spoiler or (mask is not None and mask.spoiler)
-            await self.paint(interaction, dataclasses.replace(options, edit=edit), spoiler=spoiler)
+        """Fetch the files, once everything else is known to be right, and queue the edit.
 
-    async def paint(self, interaction: discord.Interaction[Any], options: PaintingOptions, *, spoiler: bool) -> None:
-        """Queue the edit and answer; `spoiler`: what it is made from is hidden."""
-        intake = self.bot.intake
-        spec = await intake.spec(person_of(interaction), options)
-        await intake.take(interaction, await intake.request(interaction, "edit", spec, options.prompt, spoiler=spoiler))
+        `files` may hold the `picture` to edit, a `mask`, and a picture to paint `towards`. `parent` is the job whose
+        picture is edited.
+        """
+        person, intake, fetch = person_of(interaction), self.bot.intake, self.bot.uploads.fetch
+        stand_ins = dict.fromkeys(files, Upload(b"", *_ANY_SIZE))
+        await intake.admit(person, _with_files(options, dict.fromkeys(files, _TO_BE_FETCHED), stand_ins), parent)
+        uploads: dict[str, Upload] = {}
+        for name, file in files.items():
+            purpose = "mask" if name == "mask" else "picture"
+            uploads[name] = await defer_if_slow(interaction, fetch(person.requester.user_id, file, purpose))
+        async with intake.keeping(person.requester.user_id, *uploads.values()) as paths:
+            options = _with_files(options, dict(zip(uploads, paths, strict=True)), uploads)
+            spec = await intake.spec(person, options)
+            spoiler = any(file.spoiler for file in files.values()) or (parent is not None and is_hidden(parent))
+            request = await intake.request(interaction, "edit", spec, options.prompt, spoiler=spoiler, parent=parent)
+            await intake.take(interaction, request)
 
 
-class EditForm(Form):
-    """Ask for the prompt and the strength of an edit."""
-
-    def __init__(self, kind: str, about: str) -> None:
-        super().__init__("Edit this picture", kind, about)
-        self.ask(
-            "It shall show",
-            None,
-            ui.TextInput(
-                custom_id="prompt",
-                style=discord.TextStyle.paragraph,
-                placeholder="a house in winter",
-                min_length=1,
-                max_length=2000,
-            ),
-        )
-        self.ask(
-            "Strength",
-            "0.05 hardly changes it, 1 paints it anew",
-            ui.TextInput(custom_id="strength", default=f"{EDIT_STRENGTH:g}", min_length=1, max_length=4),
-        )
+def _with_files(options: PaintingOptions, paths: Mapping[str, str], uploads: Mapping[str, Upload]) -> PaintingOptions:
+    """Put the paths of files, by what they are for, into the options of an edit."""
+    edit = options.edit
+    assert edit is not None
+    if "picture" in paths:
+        size = (uploads["picture"].width, uploads["picture"].height)
+        edit = dataclasses.replace(edit, picture=paths["picture"], picture_size=size)
+    if "mask" in paths:
+        edit = dataclasses.replace(edit, mask=paths["mask"])
+    towards = (Prompt(kind="image", content=paths["towards"]),) if "towards" in paths else ()
+    return dataclasses.replace(options, edit=edit, image_prompts=(*options.image_prompts, *towards))
 
 
 def _strength(text: str) -> float:

@@ -172,6 +172,10 @@ _EMBEDDED_AFAR: Mapping[str, Any] = {
 _LONGER_FROM_AFAR = 3
 
 
+BY_PRESETS = frozenset().union(*PRESETS.values(), *EMBEDDED.values(), _EDIT, _EMBEDDED_EDIT, _EMBEDDED_AFAR)
+"""The fields of a spec that some preset has a number for."""
+
+
 def spec_from_preset(
     prompts: tuple[Prompt, ...], preset: str = "normal", generator: str = "embedded", **changes: Any
 ) -> PaintingSpec:

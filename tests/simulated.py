@@ -85,9 +85,13 @@ class Person:
         """Use a command of a message's menu."""
         return await self._world.answered(await self._world.discord.menu(self.user, message, command))
 
-    async def submit(self, form: Result, **values: str) -> Result:
-        """Send a form."""
+    async def submit(self, form: Result, **values: Any) -> Result:
+        """Send a form; choices are lists, files are (name, bytes)."""
         people = self._world.discord.people
+        for name, value in values.items():
+            if isinstance(value, tuple):
+                upload = await people.upload(self.user, form.interaction.channel.id, *value)
+                values[name] = [upload["id"]]
         number = await people.submit(self.user, form.interaction.id, values)
         return await self._world.answered(self._world.discord.world.interactions[int(number)])
 

@@ -1,23 +1,23 @@
 """Actions on an existing job, by button, reaction or command, under one set of permissions."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import discord
 
 from bot import jobs, logs
-from bot.chat.components import SteerForm, layout
+from bot.chat.components import layout
 from bot.chat.delivery import Delivery
-from bot.chat.intake import Intake
+from bot.chat.forms import Answers, EditForm, RemixForm, SteerForm
+from bot.chat.intake import Intake, inherited
 from bot.chat.people import Person, permissions_where_painted, person_of
 from bot.chat.rate_limit import RateLimit
 from bot.jobs import Job, Kind, Request
-from bot.options import new_seed
+from bot.options import new_seed, remixed, whole_number
 from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
 from bot.settings import Settings
-from bot.worker.events import FROM_SPOILER_NOTICE, HIDING_NOTICES
 from engine.prompts import parse_prompts
 from engine.spec import PaintingSpec
 
@@ -31,11 +31,6 @@ FOLLOW_UPS: dict[str, Kind] = {
     "refine": "refine",
     "timelapse": "timelapse",
 }
-
-
-def _inherited(action: str) -> frozenset[str]:
-    """Name the notices that go over to what is made from a job: a rerun has its start, the others its picture."""
-    return frozenset({FROM_SPOILER_NOTICE}) if FOLLOW_UPS[action] == "rerun" else HIDING_NOTICES
 
 
 class Actions:
@@ -92,6 +87,13 @@ class Actions:
             await self._intake.take(interaction, await self.follow_up(person, action, job, interaction.id))
         elif action == "steer":
             await self._open_steering(interaction, person, job)
+        elif action == "remix":
+            person.require_channel_permissions()
+            await interaction.response.send_modal(RemixForm(job.id, job.spec))
+        elif action == "edit":
+            person.require_channel_permissions()
+            self._queue.files.picture_of(job)  # there must be one
+            await interaction.response.send_modal(EditForm("edit", job.id))
         elif action == "stop":
             await self.stop(person, job)
             await interaction.response.defer()
@@ -115,7 +117,7 @@ class Actions:
             parent_channel_id=person.requester.parent_channel_id,
             parent_id=job.id,
             notify=preferences.notify,
-            notices=tuple(notice for notice in job.notices if notice in _inherited(action)),
+            notices=inherited(job, FOLLOW_UPS[action]),
             once=FOLLOW_UPS[action] != "rerun",  # another seed is another picture; another film is not
         )
 
@@ -157,9 +159,20 @@ class Actions:
         finally:
             await delete_messages(self._client, [copy for copy in copies if copy[1] != message.id])
 
-    async def steer(self, interaction: discord.Interaction[Any], job_id: str, fields: Mapping[str, str]) -> None:
+    async def remix(self, interaction: discord.Interaction[Any], job_id: str, answers: Answers) -> None:
+        """Paint what the form says, and else what its job was; raise what `Intake.spec` does."""
+        person, said = person_of(interaction), answers.texts
+        job = await self.job(person, job_id)
+        seed = whole_number(said["seed"], "the seed") if said["seed"].strip() else None
+        options = remixed(job.spec, said["prompt"], said["size"], said["preset"], seed)
+        await self._intake.admit(person, options, parent=job)
+        spec = await self._intake.spec(person, options)
+        request = await self._intake.request(interaction, "remix", spec, said["prompt"], parent=job)
+        await self._intake.take(interaction, request)
+
+    async def steer(self, interaction: discord.Interaction[Any], job_id: str, answers: Answers) -> None:
         """Give a running painting the words of the form; raise `Refusal` or `BadPromptError`."""
-        person, text = person_of(interaction), fields["prompt"]
+        person, text = person_of(interaction), answers.texts["prompt"]
         job = await self.job(person, job_id)
         await self.require_control(person, job)
         images = tuple(prompt for prompt in job.spec.prompts if prompt.kind == "image")

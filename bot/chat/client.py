@@ -8,7 +8,7 @@ import json
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -23,10 +23,11 @@ from pydantic import SecretStr
 from bot import logs
 from bot.chat.actions import Actions
 from bot.chat.attachments import Uploads
-from bot.chat.components import JobButton, PageButton, form_of
+from bot.chat.components import JobButton, PageButton
 from bot.chat.delivery import Delivery
 from bot.chat.edit_rate import EditRate
 from bot.chat.errors import UNEXPECTED, sentence_for
+from bot.chat.forms import Answers, form_of
 from bot.chat.history import History
 from bot.chat.intake import Intake
 from bot.chat.people import INVITED
@@ -52,8 +53,8 @@ _LEAVE_SECONDS = 5.0
 """How long the worker has for its last checkpoint: with the farewells, less than the ten that service managers wait."""
 
 
-TakesForm = Callable[[discord.Interaction[Any], str, Mapping[str, str]], Awaitable[None]]
-"""Called with what the form is about and its fields by name."""
+TakesForm = Callable[[discord.Interaction[Any], str, Answers], Awaitable[None]]
+"""Called with what the form is about and what was filled in."""
 
 
 _GUILD_SECONDS = {True: 2.0, False: 0.2}
@@ -95,7 +96,7 @@ class PaintingBot(commands.Bot):
         self.reactions = Reactions(self, self.queue, settings.reactions, self.intake, self.actions)
         self.progress = ProgressReporter(self, self.queue, self.delivery, edit_rate, self.waiting)
         self.history = History(self.queue)
-        self.forms: dict[str, TakesForm] = {"steer": self.actions.steer}
+        self.forms: dict[str, TakesForm] = {"steer": self.actions.steer, "remix": self.actions.remix}
         """Who takes the forms of each kind."""
         self.started_at = time.time()
         self.token_refused = asyncio.Event()
@@ -177,9 +178,9 @@ class PaintingBot(commands.Bot):
         """Call the handler of a submitted form."""
         if (form := form_of(interaction)) is None:
             return
-        kind, about, fields = form
+        kind, about, answers = form
         try:
-            await self.forms.get(kind, _refuse_unknown_form)(interaction, about, fields)
+            await self.forms.get(kind, _refuse_unknown_form)(interaction, about, answers)
         except Exception as error:
             await self.explain(interaction, error)
 

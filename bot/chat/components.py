@@ -1,7 +1,7 @@
-"""Buttons, forms and layouts. All state is in the custom_id, so that they work after a restart."""
+"""Buttons and layouts. All state is in the custom_id, so that they work after a restart."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
 import discord
@@ -12,13 +12,14 @@ from bot.escaping import bare
 
 NOBODY = discord.AllowedMentions.none()
 """For edits: the client's own setting reaches sends only."""
-_FORM = re.compile(r"form:(?P<kind>[a-z]{1,20}):(?P<about>[a-z0-9]{1,40})")
-_PROMPT_LIMIT = 2000
+BUTTONS_IN_A_ROW = 5
 
 _BUTTONS: dict[str, tuple[str, str, discord.ButtonStyle]] = {
     "rerun": ("Rerun", "🔁", discord.ButtonStyle.primary),
+    "remix": ("Remix", "🖋️", discord.ButtonStyle.secondary),
     "vary": ("Vary", "🎲", discord.ButtonStyle.secondary),
     "refine": ("Refine", "⬆️", discord.ButtonStyle.secondary),
+    "edit": ("Edit", "🖌️", discord.ButtonStyle.secondary),
     "timelapse": ("Timelapse", "🎞️", discord.ButtonStyle.secondary),
     "steer": ("Steer", "🧭", discord.ButtonStyle.primary),
     "stop": ("Stop", "⏹️", discord.ButtonStyle.secondary),
@@ -85,53 +86,6 @@ class PageButton(
         await client.turn_page(interaction, self.user_id, self.page)
 
 
-class Form(ui.Modal):
-    """A modal whose answer goes to `PaintingBot.on_interaction`, whichever process opened it."""
-
-    def __init__(self, title: str, kind: str, about: str) -> None:
-        super().__init__(title=title, custom_id=f"form:{kind}:{about}", timeout=None)
-        self.stop()  # discord.py would wait for it in this process, and for ever where it is closed unsent
-
-    def ask(self, text: str, hint: str | None, field: "ui.TextInput[Self]") -> None:
-        """Add a field under a heading."""
-        self.add_item(ui.Label(text=text, description=hint, component=field))
-
-
-def form_of(interaction: discord.Interaction[Any]) -> tuple[str, str, dict[str, str]] | None:
-    """Return kind, subject and fields of a submitted form; None for any other interaction."""
-    data: Any = interaction.data
-    found = _FORM.fullmatch(data["custom_id"]) if interaction.type is discord.InteractionType.modal_submit else None
-    return None if found is None else (found["kind"], found["about"], _fields(data["components"]))
-
-
-def _fields(components: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Collect the fields by their custom_id, however they are wrapped."""
-    fields: dict[str, str] = {}
-    for component in components:
-        if "value" in component:
-            fields[component["custom_id"]] = component["value"]
-        fields |= _fields([component["component"]] if "component" in component else component.get("components", []))
-    return fields
-
-
-class SteerForm(Form):
-    """Ask for the new prompt of a running job."""
-
-    def __init__(self, job_id: str, prompt: str) -> None:
-        super().__init__("Steer this painting", "steer", job_id)
-        self.ask(
-            "From now on, paint",
-            "The picture goes on from what it shows.",
-            ui.TextInput(
-                custom_id="prompt",
-                style=discord.TextStyle.paragraph,
-                default=prompt[:_PROMPT_LIMIT],
-                min_length=1,
-                max_length=_PROMPT_LIMIT,
-            ),
-        )
-
-
 def layout(body: MessageContent, job_id: str, picture: str | None) -> ui.LayoutView:
     """Lay out a job's message; `picture` is the name of the file that travels with it, None without one."""
     box: ui.Container[Any] = ui.Container(ui.TextDisplay(body.title), accent_colour=body.colour)
@@ -141,8 +95,9 @@ def layout(body: MessageContent, job_id: str, picture: str | None) -> ui.LayoutV
         gallery.add_item(media=f"attachment://{picture}", description=alt, spoiler=body.spoiler)
         box.add_item(gallery)
     box.add_item(ui.TextDisplay("\n".join((body.status, *body.small))))
-    if body.buttons:
-        box.add_item(row(*(JobButton(action, job_id) for action in body.buttons)))
+    for first in range(0, len(body.buttons), BUTTONS_IN_A_ROW):
+        some = body.buttons[first : first + BUTTONS_IN_A_ROW]
+        box.add_item(row(*(JobButton(action, job_id) for action in some)))
     return boxed(box)
 
 

@@ -13,13 +13,20 @@ ALT_LIMIT = 256
 """discord.py's limit for a gallery item's description; the API's own is 1024."""
 _HEADING_LIMIT = 80
 _BAR_CELLS = 20
-_ORIGINS = {"rerun": "rerun of", "vary": "varied from", "refine": "refined from", "timelapse": "film of"}
+_ORIGINS = {
+    "rerun": "rerun of",
+    "remix": "remix of",
+    "edit": "edit of",
+    "vary": "varied from",
+    "refine": "refined from",
+    "timelapse": "film of",
+}
 
 WAITING_BUTTONS = ("stop",)
 PAINTING_BUTTONS = ("steer", "stop")
-FINISHED_BUTTONS = ("rerun", "vary", "refine", "timelapse", "delete")
+FINISHED_BUTTONS = ("rerun", "remix", "vary", "refine", "edit", "timelapse", "delete")
 FILM_BUTTONS = ("delete",)
-FAILED_BUTTONS = ("rerun", "delete")
+FAILED_BUTTONS = ("rerun", "remix", "delete")
 
 
 @dataclass(frozen=True, slots=True)

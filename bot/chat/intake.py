@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from bot.queue.preferences import defaults_for
 from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
 from bot.settings import Settings
-from bot.worker.events import FROM_SPOILER_NOTICE
+from bot.worker.events import FROM_SPOILER_NOTICE, HIDING_NOTICES
 from engine.spec import PaintingSpec
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,17 @@ T = TypeVar("T")
 _NOTE = ".json"
 _DEFER_SECONDS = 1.5
 """Seconds that work before the answer may take; Discord waits for three."""
+
+
+def inherited(parent: Job, kind: Kind) -> tuple[str, ...]:
+    """Return the notices that go over to what is made from a job: a rerun has its start, the others its picture."""
+    hiding = {FROM_SPOILER_NOTICE} if kind in ("rerun", "remix") else HIDING_NOTICES
+    return tuple(notice for notice in parent.notices if notice in hiding)
+
+
+def is_hidden(job: Job) -> bool:
+    """Tell whether the picture of a job is shown as a spoiler only."""
+    return not HIDING_NOTICES.isdisjoint(job.notices)
 
 
 class Intake:
@@ -66,7 +78,10 @@ class Intake:
         guild = await self._queue.preferences.guild_in_effect(person.requester.guild_id)
         user = await self._queue.preferences.user(person.requester.user_id)
         models = self._settings.models
-        spec = painting_spec(with_flags(options), defaults_for(user, guild, models), models)
+        defaults = defaults_for(user, guild, models)
+        spec = painting_spec(
+            with_flags(options), defaults if options.suffixed else replace(defaults, suffix=""), models
+        )
         require_allowed(spec, models, self._settings.limits)
         return spec
 
@@ -78,8 +93,9 @@ class Intake:
         prompt: str,
         *,
         spoiler: bool = False,
+        parent: Job | None = None,
     ) -> Request:
-        """Make the request of a command; `spoiler`: what it is made from is hidden."""
+        """Make the request of a command; `spoiler`: what it is made from is hidden; `parent`: the job it comes from."""
         requester = person_of(interaction).requester
         preferences = await self._queue.preferences.user(requester.user_id)
         return Request(
@@ -92,8 +108,9 @@ class Intake:
             channel_id=requester.channel_id,
             role_ids=requester.role_ids,
             parent_channel_id=requester.parent_channel_id,
+            parent_id=parent.id if parent is not None else None,
             notify=preferences.notify,
-            notices=(FROM_SPOILER_NOTICE,) if spoiler else (),
+            notices=((FROM_SPOILER_NOTICE,) if spoiler else ()) or (inherited(parent, kind) if parent else ()),
         )
 
     @contextlib.asynccontextmanager

@@ -94,6 +94,12 @@ def of_attachment(attachment: discord.Attachment) -> ShownFile:
     )
 
 
+def of_upload(data: Mapping[str, Any]) -> ShownFile:
+    """Describe a file of a form, from what an interaction says of it."""
+    name = data["filename"]
+    return ShownFile(name, data["url"], data["size"], data.get("content_type"), name.startswith("SPOILER_"))
+
+
 def _of_components(components: Iterable[Any]) -> Iterator[ShownFile]:
     for component in components:
         if isinstance(component, discord.MediaGalleryComponent):

@@ -5,7 +5,10 @@ import pytest
 from PIL import Image
 
 from bot.jobs import JobState
+from tests.cogs.test_edit import half_mask
 from tests.simulated import ENDLESS, png, shown, words
+
+QUICK = "--size 64x64 --steps 2"
 
 
 async def test_a_painting_is_steered_by_a_form_from_before_a_restart(world):
@@ -28,7 +31,7 @@ async def test_an_attached_picture_is_edited_by_a_form_from_before_a_restart(wor
     form = await world.alice.context_menu("Edit this picture", message)
     if restarted:
         await world.restart()
-    result = await world.alice.submit(form, prompt="a red apple", strength="0,5")
+    result = await world.alice.submit(form, prompt="a red apple", strength="0.5")
     job = await world.ended(await world.ledger.by_message(result.response.id))
     assert (job.state, job.kind, job.user_id, job.spec.strength) == (JobState.DELIVERED, "edit", world.alice.id, 0.5)
     with Image.open(world.bot.queue.files.folder / job.spec.init_image) as start:
@@ -43,6 +46,81 @@ async def test_a_picture_of_ours_is_edited_from_the_original(world):
     job = await world.ended(await world.ledger.by_message(result.response.id))
     assert (job.state, job.user_id) == (JobState.DELIVERED, world.bob.id)
     assert job.spec.init_image == world.bot.queue.files.picture_of(done)
+
+
+async def test_the_edit_button_takes_a_mask_and_a_second_picture(world):
+    done = await world.ended(await world.imagine(world.alice))
+    form = await world.bob.click(world.message(done.message_id), label="Edit")
+    mask, second = ("m.png", half_mask()), ("p.png", png("blue"))
+    result = await world.bob.submit(form, prompt=f"a green apple {QUICK}", strength="1", mask=mask, towards=second)
+    job = await world.ended(await world.ledger.by_message(result.response.id))
+    assert (job.state, job.kind, job.parent_id, job.spec.strength) == (JobState.DELIVERED, "edit", done.id, 1.0)
+    assert job.spec.init_image == world.bot.queue.files.picture_of(done)
+    assert job.spec.mask is not None
+    assert [prompt.kind for prompt in job.spec.prompts] == ["text", "image"]
+    assert f"edit of `{done.id}`" in shown(world.message(job.message_id))
+    right = np.s_[:, 40:]
+    before, after = (
+        np.asarray(Image.open(world.bot.queue.files.result_path(one)).convert("RGB")).astype(int)[right]
+        for one in (done, job)
+    )
+    assert np.abs(before - after).max() <= 2, "what is black in the mask stays"
+
+
+async def test_the_edit_form_takes_words_for_what_may_change_or_a_mask(world):
+    done = await world.ended(await world.imagine(world.alice))
+    form = await world.bob.click(world.message(done.message_id), label="Edit")
+    result = await world.bob.submit(form, prompt="a cat", strength="1", mask_text="apple", mask=("m.png", half_mask()))
+    assert result.ephemeral
+    assert "not both" in words(result)
+    form = await world.bob.click(world.message(done.message_id), label="Edit")
+    result = await world.bob.submit(form, prompt=f"a green apple {QUICK}", mask_text="the apple")
+    job = await world.ended(await world.ledger.by_message(result.response.id))
+    assert (job.spec.mask_text, job.spec.strength) == ("the apple", 0.7)
+
+
+async def test_remix_is_the_painting_with_other_words(world):
+    done = await world.ended(await world.imagine(world.alice, steps=7, start="gradient"))
+    form = await world.bob.click(world.message(done.message_id), label="Remix")
+    await world.restart()
+    result = await world.bob.submit(form, prompt="a blue fish")
+    job = await world.ended(await world.ledger.by_message(result.response.id))
+    assert (job.state, job.kind, job.user_id) == (JobState.DELIVERED, "remix", world.bob.id)
+    assert job.spec == done.spec.but(prompts=job.spec.prompts)
+    assert [prompt.content for prompt in job.spec.prompts] == ["a blue fish"]
+    assert f"remix of `{done.id}`" in shown(world.message(job.message_id))
+
+
+async def test_remix_changes_size_preset_and_seed(world):
+    done = await world.ended(await world.imagine(world.alice, steps=2))
+    form = await world.alice.click(world.message(done.message_id), label="Remix")
+    result = await world.alice.submit(form, prompt="a red apple --steps 3", size=["192x128"], preset=["paper"], seed="")
+    job = await world.ended(await world.ledger.by_message(result.response.id))
+    assert (job.spec.width, job.spec.height, job.spec.preset, job.spec.steps) == (192, 128, "paper", 3)
+    assert job.spec.seed != done.spec.seed
+    assert job.spec.start == "pixels", "another preset brings its own numbers"
+
+    form = await world.alice.click(world.message(done.message_id), label="Remix")
+    result = await world.alice.submit(form, prompt="a red apple", seed="seven")
+    assert result.ephemeral
+    assert "the seed as a whole number" in words(result)
+
+
+async def test_remix_of_an_edit_keeps_its_picture_and_of_blocked_words_is_refused(world):
+    done = await world.ended(await world.imagine(world.alice))
+    form = await world.bob.click(world.message(done.message_id), label="Edit")
+    result = await world.bob.submit(form, prompt=f"a green apple {QUICK}", strength="0.5")
+    edit = await world.ended(await world.ledger.by_message(result.response.id))
+    form = await world.bob.click(world.message(edit.message_id), label="Remix")
+    result = await world.bob.submit(form, prompt="a blue apple")
+    job = await world.ended(await world.ledger.by_message(result.response.id))
+    assert job.spec == edit.spec.but(prompts=job.spec.prompts)
+
+    await world.bot.queue.change_guild(world.guild_id, blocked_words=frozenset({"weasel"}))
+    form = await world.bob.click(world.message(edit.message_id), label="Remix")
+    result = await world.bob.submit(form, prompt="a weasel")
+    assert result.ephemeral
+    assert "not allowed" in words(result)
 
 
 async def test_a_form_whose_picture_is_gone_says_so(world):

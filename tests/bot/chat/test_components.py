@@ -6,7 +6,8 @@ import discord
 import pytest
 
 from bot.chat import content
-from bot.chat.components import JobButton, PageButton, SteerForm, form_of, layout, note
+from bot.chat.components import JobButton, PageButton, layout, note
+from bot.chat.forms import Answers, EditForm, RemixForm, SteerForm, form_of
 from tests.bot.conftest import make_job
 
 NOTHING: Any = None
@@ -85,7 +86,42 @@ async def test_a_form_is_read_by_whichever_process_gets_it():
     field = {"type": 4, "custom_id": "prompt", "value": "a blue fish"}
     labelled, in_a_row = [{"type": 18, "component": field}], [{"type": 1, "components": [field]}]
     for components in (labelled, in_a_row):
-        assert form_of(sent(form.custom_id, components)) == ("steer", "abcdefgh", {"prompt": "a blue fish"})
+        assert form_of(sent(form.custom_id, components)) == ("steer", "abcdefgh", Answers({"prompt": "a blue fish"}))
+
+
+def test_lists_and_files_of_a_form_are_read():
+    upload = {"id": "5", "filename": "SPOILER_m.png", "url": "https://x/m.png", "size": 7, "content_type": "image/png"}
+    fields = [
+        {"type": 3, "custom_id": "size", "values": ["64x64"]},
+        {"type": 3, "custom_id": "preset", "values": []},
+        {"type": 21, "custom_id": "strength", "value": None},
+        {"type": 19, "custom_id": "mask", "values": ["5"]},
+        {"type": 19, "custom_id": "towards", "values": []},
+    ]
+    interaction = sent("form:edit:abcdefgh", [{"type": 18, "component": field} for field in fields])
+    interaction.data["resolved"] = {"attachments": {"5": upload}}
+    found = form_of(interaction)
+    assert found is not None
+    kind, about, answers = found
+    assert (kind, about, answers.texts) == ("edit", "abcdefgh", {"size": "64x64", "preset": "", "strength": ""})
+    assert {name: (file.name, file.spoiler) for name, file in answers.files.items()} == {
+        "mask": ("SPOILER_m.png", True)
+    }
+
+
+@pytest.mark.parametrize("generator", ["embedded", "imagenet-16384"])
+async def test_forms_keep_to_discords_limits(ask, generator):
+    spec = ask().spec.but(generator=generator, width=480, height=352)
+    for form in (SteerForm("abcdefgh", "x" * 5000), RemixForm("abcdefgh", spec), EditForm("attached", "a" * 32)):
+        shown = form.to_dict()
+        assert 1 <= len(shown["components"]) <= 5
+        assert len(shown["title"]) <= 45
+        assert len(shown["custom_id"]) <= 100
+        for label in shown["components"]:
+            assert len(label["label"]) <= 45
+            assert len(label.get("description") or "") <= 100
+            assert len(label["component"].get("options", ())) <= 25
+            assert len(label["component"].get("placeholder") or "") <= 100
 
 
 @pytest.mark.parametrize("custom_id", ["form:steer", "form:steer:", "form:Steer:abc", "job:stop:abcdefgh", "5f0c"])

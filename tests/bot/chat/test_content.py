@@ -55,7 +55,7 @@ def test_the_end_shows_seed_settings_time_and_notices(job):
     assert any("were cut off" in line for line in body.small)
     assert "-# paper · 32 × 32 · 6 steps · seed 7 · embedded" in body.small
     assert body.alt == "a red apple"
-    assert body.buttons == ("rerun", "vary", "refine", "timelapse", "delete")
+    assert body.buttons == content.FINISHED_BUTTONS
 
 
 def test_a_stopped_one_says_where(job):

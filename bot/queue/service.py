@@ -39,7 +39,7 @@ class PaintingQueue:
     """Queue, steer and end jobs. All methods run on the event loop, and none blocks it."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self._settings = settings
         self.files = Files(settings.storage.folder)
         self._lock = filelock.FileLock(self.files.lock, timeout=0)
         self.device_lost = asyncio.Event()
@@ -70,14 +70,14 @@ class PaintingQueue:
         await asyncio.to_thread(self.files.clear_scraps)
         self.ledger = ledger = await Ledger.open(self.files.ledger)
         self.preferences = Preferences(ledger.database)
-        self.inputs = Inputs(self.files, ledger, self.settings.limits)
-        self.admission = Admission(self.settings, ledger, self.preferences)
+        self.inputs = Inputs(self.files, ledger, self._settings.limits)
+        self.admission = Admission(self._settings, ledger, self.preferences)
         self._writer = EventWriter(ledger, self.files, self._publish, self._tasks.spawn)
         self._dispatcher = Dispatcher(
-            self.settings, self.files, ledger, self.preferences, self._writer, self._tasks, self._on_device_lost
+            self._settings, self.files, ledger, self.preferences, self._writer, self._tasks, self._on_device_lost
         )
         await self._dispatcher.start()
-        self.retention = Retention(self.settings, self.files, ledger, self.preferences, self.cancel)
+        self.retention = Retention(self._settings, self.files, ledger, self.preferences, self.cancel)
         self._pruning = spawn(self.retention.run(), "retention")
 
     async def close(self, seconds: float = 8.0) -> None:

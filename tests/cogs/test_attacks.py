@@ -29,8 +29,8 @@ async def paused(world):
 
 def limit(world, **changes):
     """Change what the owner has configured."""
-    limits = world.bot.settings.limits.model_copy(update=changes)
-    world.bot.queue.settings = world.bot.queue.settings.model_copy(update={"limits": limits})
+    settings = world.bot.settings
+    vars(settings)["limits"] = settings.limits.model_copy(update=changes)  # frozen, and everybody holds this object
 
 
 def request(world, number, spec, user_id, **changes):
@@ -186,7 +186,6 @@ async def test_whatever_made_a_job_the_limits_on_its_size_hold(done, paused):
     limit(world, most_steps=done.spec.steps)
     with pytest.raises(Refusal, match="at most"):
         await world.bot.queue.submit(request(world, 400, done.spec.but(steps=done.spec.steps + 1), world.alice.id))
-    world.bot.actions._settings = world.bot.queue.settings
     await world.alice.click(world.message(done.message_id), label="Refine")
     (child,) = await world.children(done, "refine")
     assert child.spec.steps == done.spec.steps
@@ -237,15 +236,16 @@ async def test_a_day_is_not_given_back_by_deleting(paused):
 
 
 async def test_nothing_is_fetched_or_kept_of_a_request_that_cannot_be_painted(world, monkeypatch):
-    async def never(*_):
-        pytest.fail("was fetched")
-
-    monkeypatch.setattr(world.bot.uploads, "fetch", never)
+    fetched = []
+    monkeypatch.setattr(world.bot.uploads, "fetch", lambda *what: fetched.append(what))
     refused = await world.alice.slash(world.channel, "imagine", prompt="a", image=("a.png", png()), size="9999x9999")
     assert "pixels" in words(refused)
-    for options in ({"steps": ENDLESS}, {"prompt": "a::b::"}):
-        limit(world, most_steps=5)
-        await world.alice.slash(world.channel, "edit", **{"image": ("a.png", png()), "prompt": "a", **options})
+    limit(world, most_steps=5)
+    for options, reason in (({"steps": ENDLESS}, "at most 5 steps"), ({"prompt": "::2"}, "needs words before it")):
+        sent = {"image": ("a.png", png()), "prompt": "a", "steps": 2, **options}
+        assert reason in words(await world.alice.slash(world.channel, "edit", **sent))
+    assert fetched == []
+    assert list(world.bot.queue.files.folder.glob("inputs/*")) == []
 
 
 async def test_what_one_person_may_leave_here_is_bounded(paused):

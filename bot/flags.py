@@ -28,6 +28,10 @@ def with_flags(options: PaintingOptions) -> PaintingOptions:
         if name == "no":
             unwanted.append(after)
             continue
+        if name in _SWITCHES:
+            options = dataclasses.replace(options, **{name: True})
+            words.append(after)
+            continue
         value, rest = _value(name, after)
         options = _READERS[name](options, value)
         words.append(rest)
@@ -53,7 +57,7 @@ def _parts(prompt: str) -> list[tuple[str, str]]:
 
 def flags() -> tuple[str, ...]:
     """List the flags there are."""
-    return ("no", *_READERS)
+    return ("no", *_READERS, *_SWITCHES)
 
 
 def _value(name: str, after: str) -> tuple[str, str]:
@@ -119,6 +123,8 @@ _READERS: dict[str, Callable[[PaintingOptions, str], PaintingOptions]] = {
     "iw": _weight,
     "strength": _strength,
 }
+_SWITCHES = ("tile",)
+"""Options that are on where they are named."""
 _EXAMPLES = {
     "ar": "16:9",
     "size": "512x384",

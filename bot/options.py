@@ -56,6 +56,7 @@ class PaintingOptions:
     start: str | None = None
     image_prompts: tuple[Prompt, ...] = ()
     edit: EditOptions | None = None
+    tile: bool = False
     suffixed: bool = True
     """Whether the words that somebody adds to each prompt are added to this one."""
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -91,6 +92,7 @@ def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSet
         "seed": new_seed() if options.seed is None else options.seed,
         "steps": options.steps,
         "start": options.start,
+        "tile": options.tile or None,
     }
     size = options.size
     if options.edit is not None:
@@ -130,6 +132,7 @@ def options_of(spec: PaintingSpec) -> PaintingOptions:
         perceptors=spec.perceptors,
         image_prompts=tuple(prompt for prompt in spec.prompts if prompt.kind == "image"),
         edit=edit,
+        tile=spec.tile,
         suffixed=False,
     )
     nothing_said = Defaults(preset=spec.preset, generator=spec.generator)

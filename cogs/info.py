@@ -19,6 +19,7 @@ _HELP = (
     "**/imagine** paints from words · `a lighthouse, oil on canvas`",
     "-# weigh the parts: `a castle::2 fog::-0.5` · keep things out: `a street --no cars`",
     "-# say more behind it: `a street --ar 16:9 --seed 5 --steps 60 --preset fine` · prompts are read in English",
+    "-# `--tile` goes on seamlessly beside itself; the button 🧩 shows it 2 × 2",
     "**/edit** changes a picture · `image:` a file `prompt: a house in winter`",
     "-# or right-click a message with a picture · Apps · Edit this picture",
     "**/queue** tells what waits · **/cancel** calls yours off · `job: k3v9x2ab`",

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from engine import third_party
 from engine.checkpoints import BadCheckpointError
@@ -121,8 +120,7 @@ class VQGAN(nn.Module):
 
     def _pixels_in_full(self, z_q: Tensor) -> Tensor:
         last: Any = self.decoder.conv_out
-        weight, bias = last.weight.float(), last.bias.float()
-        return F.conv2d(self._last_hidden(z_q).float(), weight, bias, last.stride, last.padding)
+        return last._conv_forward(self._last_hidden(z_q).float(), last.weight.float(), last.bias.float())
 
     def _last_hidden(self, z_q: Tensor) -> Tensor:
         return self.decoder.norm_out(self.decoder(self.post_quant_conv(z_q)))

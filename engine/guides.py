@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ class Guide:
         self.perceptor = perceptor
         self.weight = weight
         """Its share of the whole loss."""
-        self.cutter = Cutter(spec.cutouts, spec.augmentations, perceptor.size)
+        self.cutter = Cutter(spec.cutouts, spec.augmentations, perceptor.size, wraps=spec.tile)
         self.notices: list[str] = []
         self.at_once = 0
         """How many cutouts are seen at once; 0: not measured yet."""
@@ -105,8 +106,11 @@ class Guide:
         seen = self._encode_all(pictures, rngs)
         return self.weight * torch.stack([loss(seen) for loss in self._prompts]).sum(0)
 
-    def _encode_all(self, pictures: Tensor, rngs: Sequence[torch.Generator]) -> Tensor:
+    def _encode_all(self, pictures: Tensor, rngs: Sequence[torch.Generator], *, moved: bool = True) -> Tensor:
+        """Embed all cutouts; `moved`: of pictures that tile, as ours do and those of prompts do not."""
         params = self.cutter.draw(pictures.shape[-2], pictures.shape[-1], rngs)
+        if not moved:
+            params = replace(params, shift=torch.zeros_like(params.shift))
         return torch.cat([self._encode(pictures, params, part) for part in self._chunks(pictures)], 1)
 
     @torch.no_grad()
@@ -124,7 +128,7 @@ class Guide:
         size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
         picture = tensor_of(image.resize(size, Image.Resampling.LANCZOS), self._device.torch_device)
         # Not by the painting's own seed: what is wanted does not depend on it.
-        return self._encode_all(picture, generators([0], "prompts", picture.device))[0]
+        return self._encode_all(picture, generators([0], "prompts", picture.device), moved=False)[0]
 
     def _noise(self, seed: int) -> Tensor:
         """Return a random unit vector, (1, d), the same on every device."""

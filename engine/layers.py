@@ -153,7 +153,7 @@ class Residual(nn.Module):
 
 
 def _without_bias(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    return F.conv2d(x, conv.weight, None, conv.stride, conv.padding)
+    return conv._conv_forward(x, conv.weight, None)  # which heeds `padding_mode`
 
 
 class _AddWithBias(torch.autograd.Function):
@@ -206,10 +206,16 @@ class Upsample(nn.Module):
         rows = rows.to(kernel.device, torch.float32)
         summed = torch.einsum("pir,qjs,ocrs->pqocij", rows, rows, kernel.float()).flatten(0, 2)
         self.weight, self.bias = nn.Parameter(summed, requires_grad=False), block.conv.bias
+        self.wraps = False
+        """Whether it sees, beyond each edge, what is at the opposite one."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, c, h, w) to (b, c, 2 h, 2 w)."""
-        return _Interleave.apply(F.conv2d(x, self.weight, padding=1), self.bias)  # type: ignore[no-any-return]
+        if self.wraps:
+            kinds = F.conv2d(F.pad(x, (1, 1, 1, 1), "circular"), self.weight)
+        else:
+            kinds = F.conv2d(x, self.weight, padding=1)
+        return _Interleave.apply(kinds, self.bias)  # type: ignore[no-any-return]
 
 
 class _Interleave(torch.autograd.Function):

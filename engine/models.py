@@ -16,6 +16,7 @@ from engine.devices import Device
 from engine.generators import VQGAN, assemble_vqgan, build_vqgan
 from engine.perceptors import Perceptor, build_perceptor, config_of, whole_vocabulary
 from engine.priors import Prior, load_prior
+from engine.tiling import wrapping
 from engine.upscaler import Upscaler, build_upscaler
 from engine.vocabulary import Vocabulary, shipped_vocabulary
 
@@ -38,15 +39,21 @@ class ModelStore:
         self.device = device
         self.embedded = embedded
         self._generators: dict[str, VQGAN] = {}
+        self._wrapping: dict[str, VQGAN] = {}
         self._perceptors: dict[str, Perceptor] = {}
         self._priors: dict[str, Prior] = {}
         self._upscalers: dict[str, Upscaler] = {}
 
-    def generator(self, name: str) -> VQGAN:
-        """Return the generator `name`; raise `UnknownModelError`, `ModelMissingError` or `BadCheckpointError`."""
+    def generator(self, name: str, *, tile: bool = False) -> VQGAN:
+        """Return the generator `name`, or the one of its weights whose pictures tile.
+
+        Raise `UnknownModelError`, `ModelMissingError` or `BadCheckpointError`.
+        """
         if name not in self._generators:
             self._generators[name] = self._load_generator(name)
-        return self._generators[name]
+        if tile and name not in self._wrapping:
+            self._wrapping[name] = wrapping(self._generators[name])
+        return self._wrapping[name] if tile else self._generators[name]
 
     def perceptor(self, name: str) -> Perceptor:
         """Return the perceptor `name`; raise `UnknownModelError`, `ModelMissingError` or `BadCheckpointError`."""

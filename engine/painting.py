@@ -78,7 +78,7 @@ class Painting:
         self.step = 0
         self._models = models
         self._device = models.device.torch_device
-        self._vqgan = models.generator(spec.generator)
+        self._vqgan = models.generator(spec.generator, tile=spec.tile)
         self._grid = (max(1, spec.height // self._vqgan.factor), max(1, spec.width // self._vqgan.factor))
         whole = sum(choice.weight for choice in spec.perceptors)
         self._guides = [

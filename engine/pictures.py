@@ -143,6 +143,15 @@ def enlarged(image: Image.Image, side: int) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
 
 
+def laid_out(picture: Image.Image, times: int = 2) -> Image.Image:
+    """Lay a picture side by side, `times` in each direction."""
+    sheet = Image.new("RGB", (picture.width * times, picture.height * times))
+    for row in range(times):
+        for column in range(times):
+            sheet.paste(picture, (column * picture.width, row * picture.height))
+    return sheet
+
+
 def encode_png(image: Image.Image, spec: PaintingSpec, remark: str = "") -> bytes:
     """Encode a PNG that carries its spec and a remark, if any, on what was done to the picture since."""
     texts = _texts(_with_files(spec, lambda file: Path(file).name))

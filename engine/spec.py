@@ -133,6 +133,8 @@ class PaintingSpec(_Numbers):
     coarse: float = Field(default=0.0, ge=0, lt=1)
     """Share of the steps painted at half size first."""
 
+    tile: bool = False
+    """Paint a picture that goes on seamlessly where it is laid beside itself, in both directions."""
     upscale: int = Field(default=1, ge=1, le=4)
     """How many times larger the finished picture is made by super-resolution; published generators need its model."""
 
@@ -173,6 +175,8 @@ class PaintingSpec(_Numbers):
             raise ValueError("masks and `edit_from` need a picture to edit")
         if self.init_image is not None and self.init_latent is not None:
             raise ValueError("give either a picture or a latent to start from, not both")
+        if self.tile and (self.mask or self.mask_text or self.edit_from):
+            raise ValueError("a picture that tiles is edited as a whole: leave out the mask, its words and `from`")
         if self.cutouts.overview > self.cutouts.count:
             raise ValueError("there cannot be more overview cutouts than cutouts")
         return self

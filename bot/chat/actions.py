@@ -1,5 +1,7 @@
 """Actions on an existing job, by button, reaction or command, under one set of permissions."""
 
+import asyncio
+import io
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +12,7 @@ from bot import jobs, logs
 from bot.chat.components import layout
 from bot.chat.delivery import Delivery
 from bot.chat.forms import Answers, EditForm, RemixForm, SteerForm
-from bot.chat.intake import Intake, inherited
+from bot.chat.intake import Intake, inherited, is_hidden
 from bot.chat.people import Person, permissions_where_painted, person_of
 from bot.chat.rate_limit import RateLimit
 from bot.jobs import Job, Kind, Request
@@ -18,12 +20,14 @@ from bot.options import new_seed, remixed, whole_number
 from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
 from bot.settings import Settings
+from engine.pictures import laid_out, preview_jpeg, read_picture
 from engine.prompts import parse_prompts
 from engine.spec import PaintingSpec
 
 log = logging.getLogger(__name__)
 
 _SHOWN_PER_MINUTE = 3
+_TILED_SIDE = 1024
 FOLLOW_UPS: dict[str, Kind] = {
     "rerun": "rerun",
     "same-seed": "rerun",
@@ -94,6 +98,8 @@ class Actions:
             person.require_channel_permissions()
             self._queue.files.picture_of(job)  # there must be one
             await interaction.response.send_modal(EditForm("edit", job.id))
+        elif action == "tiled":
+            await self._show_tiled(interaction, job)
         elif action == "stop":
             await self.stop(person, job)
             await interaction.response.defer()
@@ -217,6 +223,13 @@ class Actions:
             log.info("Job %s: a person takes no direct messages", job.id)
             return
         await self._queue.attach_message(job.id, channel.id, message.id, current=False)
+
+    async def _show_tiled(self, interaction: discord.Interaction[Any], job: Job) -> None:
+        """Show in private what a picture looks like laid beside itself."""
+        path = self._queue.files.folder / self._queue.files.picture_of(job)
+        jpeg = await asyncio.to_thread(lambda: preview_jpeg(laid_out(read_picture(path)), _TILED_SIDE))
+        file = discord.File(io.BytesIO(jpeg), filename=f"tiled-{job.id}.jpg", spoiler=is_hidden(job))
+        await interaction.response.send_message(file=file, ephemeral=True)
 
     async def _open_steering(self, interaction: discord.Interaction[Any], person: Person, job: Job) -> None:
         await self.require_control(person, job)

@@ -21,6 +21,7 @@ _BUTTONS: dict[str, tuple[str, str, discord.ButtonStyle]] = {
     "refine": ("Refine", "⬆️", discord.ButtonStyle.secondary),
     "edit": ("Edit", "🖌️", discord.ButtonStyle.secondary),
     "timelapse": ("Timelapse", "🎞️", discord.ButtonStyle.secondary),
+    "tiled": ("2 × 2", "🧩", discord.ButtonStyle.secondary),
     "steer": ("Steer", "🧭", discord.ButtonStyle.primary),
     "stop": ("Stop", "⏹️", discord.ButtonStyle.secondary),
     "delete": ("Delete", "🗑️", discord.ButtonStyle.secondary),

@@ -26,6 +26,7 @@ WAITING_BUTTONS = ("stop",)
 PAINTING_BUTTONS = ("steer", "stop")
 FINISHED_BUTTONS = ("rerun", "remix", "vary", "refine", "edit", "timelapse", "delete")
 FILM_BUTTONS = ("delete",)
+TILED_BUTTONS = (*FINISHED_BUTTONS[:-1], "tiled", "delete")
 FAILED_BUTTONS = ("rerun", "remix", "delete")
 
 
@@ -86,9 +87,10 @@ def finished(job: Job) -> MessageContent:
     took = duration(job.seconds or 0)
     if job.kind == "timelapse":
         return _content(job, GREEN, f"🎞️ The painting in the making · {took}", FILM_BUTTONS)
+    buttons = TILED_BUTTONS if job.spec.tile else FINISHED_BUTTONS
     if 0 < job.step < job.spec.steps:
-        return _content(job, GREEN, f"⏹️ Stopped at step {job.step} of {job.spec.steps}, after {took}", FINISHED_BUTTONS)
-    return _content(job, GREEN, f"🖼️ Painted in {took}", FINISHED_BUTTONS)
+        return _content(job, GREEN, f"⏹️ Stopped at step {job.step} of {job.spec.steps}, after {took}", buttons)
+    return _content(job, GREEN, f"🖼️ Painted in {took}", buttons)
 
 
 def cancelled(job: Job) -> MessageContent:
@@ -133,6 +135,8 @@ def settings_line(spec: PaintingSpec) -> str:
     perceptors = " + ".join(choice.name for choice in spec.perceptors)
     models = spec.generator if perceptors == spec.generator else f"{spec.generator} · {perceptors}"
     parts = [spec.preset, f"{spec.width} × {spec.height}", f"{spec.steps} steps", f"seed {spec.seed}", models]
+    if spec.tile:
+        parts.append("tiles")
     if spec.init_image is not None and spec.strength < 1:
         parts.insert(3, f"strength {spec.strength:g}")
     return " · ".join(parts)

@@ -26,6 +26,7 @@ def painting_options(
     perceptors: tuple[str, ...] = (),
     image_prompts: tuple[str, ...] = (),
     start: str | None = None,
+    tile: bool = False,
     sets: tuple[str, ...] = (),
     picture: str | None = None,
     edit_from: str | None = None,
@@ -60,6 +61,7 @@ def painting_options(
         perceptors=tuple(_perceptor(text) for text in perceptors),
         image_prompts=tuple(_image_prompt(text) for text in image_prompts),
         start=start,
+        tile=tile,
         edit=edit,
         fields=_fields(sets),
     )

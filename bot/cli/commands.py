@@ -16,7 +16,7 @@ from bot.escaping import visible
 from bot.options import SHAPES, PaintingOptions
 from bot.settings import Settings, load_settings, read_token
 from engine.catalog import ModelMissingError, catalogue, fetch, find
-from engine.pictures import spec_of
+from engine.pictures import laid_out, read_picture, spec_of
 from engine.presets import PRESETS
 from engine.spec import PaintingSpec
 
@@ -109,6 +109,7 @@ def imagine(
     perceptor: Perceptors = [],  # noqa: B006
     image_prompt: ImagePrompts = [],  # noqa: B006
     start: Annotated[str | None, typer.Option(help="noise, pixels, gradient, best-of or prior.")] = None,
+    tile: Annotated[bool, typer.Option("--tile", help="A picture that goes on seamlessly beside itself.")] = False,
     sets: Sets = [],  # noqa: B006
     save_every: SaveEvery = None,
     output: Output = None,
@@ -125,6 +126,7 @@ def imagine(
         perceptors=tuple(perceptor),
         image_prompts=tuple(image_prompt),
         start=start,
+        tile=tile,
         sets=tuple(sets),
     )
     _paint(options, ctx.obj, output, save_every)
@@ -173,9 +175,14 @@ def edit(
 
 
 @app.command()
-def show(picture: Annotated[Path, typer.Argument(help="A PNG painted by this program.")]) -> None:
+def show(
+    picture: Annotated[Path, typer.Argument(help="A PNG painted by this program.")],
+    tiled: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the picture 2 × 2 there.")] = None,
+) -> None:
     """Print how a picture was painted, and the command that paints it again."""
     spec = spec_of(picture)
+    if tiled is not None:
+        laid_out(read_picture(picture)).save(tiled)
     for name, value in spec.model_dump(mode="json", exclude_none=True).items():
         typer.echo(visible(f"{name}: {json.dumps(value, ensure_ascii=False)}"))
     for path in pictures_of(spec):

@@ -20,7 +20,7 @@ from engine.cutouts.geometry import (
     is_inside,
     pixel_centres,
 )
-from engine.cutouts.sampling import look_up, pool
+from engine.cutouts.sampling import look_up, pool, shifted
 from engine.devices import constant
 from engine.spec import Augmentations, Cutouts
 
@@ -43,6 +43,8 @@ class CutoutParams:
     """(b, 1, 1, size, size): 0 in the erased box, 1 elsewhere."""
     noise: Tensor
     """(b, n, 3, size, size), already scaled."""
+    shift: Tensor
+    """(b, 2): by which share of its height and width the picture is first moved round its edges."""
 
     @classmethod
     def join(cls, each: Sequence[Self]) -> Self:
@@ -55,10 +57,12 @@ class CutoutParams:
 class Cutter:
     """Draw and cut the cutouts of one perceptor."""
 
-    def __init__(self, cutouts: Cutouts, augmentations: Augmentations, size: int) -> None:
+    def __init__(self, cutouts: Cutouts, augmentations: Augmentations, size: int, *, wraps: bool = False) -> None:
+        """`wraps`: cutouts lie across the edges too, as the picture tiles."""
         self.cutouts = cutouts
         self.augmentations = augmentations
         self.size = size
+        self.wraps = wraps
         self._power: Tensor | None = None
 
     def set_progress(self, progress: float, device: torch.device) -> None:
@@ -87,10 +91,18 @@ class Cutter:
             lift=lift[None],
             keep=draw_erasing(numbers, self.size, torch.rand(5, generator=rng, device=device))[None],
             noise=noise.mul_(uniform[:, 18].mul(numbers.noise)[:, None, None, None])[None],
+            shift=self._shift(rng),
         )
+
+    def _shift(self, rng: torch.Generator) -> Tensor:
+        if not self.wraps:
+            return torch.zeros(1, 2, device=rng.device)
+        return torch.rand(1, 2, generator=rng, device=rng.device)
 
     def cut(self, pictures: Tensor, params: CutoutParams, part: slice = slice(None)) -> Tensor:
         """Cut some of each picture's cutouts: (b, 3, h, w) in [0, 1] to (b, k, 3, size, size), differentiable."""
+        if self.wraps:
+            pictures = shifted(pictures, params.shift)
         if self.cutouts.method == "pooled":
             pictures = pool(pictures, self.size)
         places, inside, scale = self._places(params, part, pictures.shape[-2:])

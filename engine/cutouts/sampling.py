@@ -22,6 +22,17 @@ def pool(picture: Tensor, size: int) -> Tensor:
     return (F.adaptive_avg_pool2d(picture, size) + F.adaptive_max_pool2d(picture, size)) / 2
 
 
+def shifted(pictures: Tensor, shares: Tensor) -> Tensor:
+    """Move pictures (b, 3, h, w) round their edges, each by its shares of height and width, (b, 2) in [0, 1)."""
+    height, width = pictures.shape[-2:]
+    extent = constant((height, width), pictures.device)
+    down, across = (shares * extent).long().unbind(1)
+    rows = (torch.arange(height, device=pictures.device) + down[:, None]) % height
+    columns = (torch.arange(width, device=pictures.device) + across[:, None]) % width
+    each = zip(pictures, rows, columns, strict=True)
+    return torch.stack([one.index_select(1, row).index_select(2, column) for one, row, column in each])
+
+
 def look_up(pictures: Tensor, places: Tensor, scale: Tensor) -> Tensor:
     """Sample pictures (b, 3, h, w) at places (b, k, s, s, 2), in coordinates from -1 to 1, as (b, k, 3, s, s).
 

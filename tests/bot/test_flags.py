@@ -28,6 +28,7 @@ def spec_of(prompt: str, **options):
         ("a cat --size 192x128", "a cat", {"width": 192, "height": 128}),
         ("a cat --size landscape", "a cat", {"width": 160, "height": 112}),
         ("a cat --seed=5", "a cat", {"seed": 5}),
+        ("a cat --tile on grass", "a cat on grass", {"tile": True}),
         ("a cat --SEED 5", "a cat", {"seed": 5}),
         ("a well-known cat — at night", "a well-known cat — at night", {}),
         ("a cat –sleeping", "a cat –sleeping", {}),

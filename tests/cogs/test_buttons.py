@@ -1,4 +1,7 @@
+import io
+
 import pytest
+from PIL import Image
 
 from bot.jobs import JobState
 from local_discord.components import walk
@@ -144,6 +147,17 @@ async def test_a_picture_that_was_cleared_away_cannot_be_refined(world, done):
     for label in ("Vary", "Refine", "Timelapse"):
         result = await press(world, world.bob, done, label)
         assert result.ephemeral, label
+
+
+async def test_a_picture_that_tiles_is_shown_side_by_side_in_private(world, done):
+    assert "2 × 2" not in labels(world.message(done.message_id))
+    job = await world.ended(await world.imagine(world.alice, "a red apple --tile --steps 2"))
+    assert job.spec.tile
+    result = await press(world, world.bob, job, "2 × 2")
+    assert result.ephemeral
+    shown_file = result.response.attachments[0]
+    with Image.open(io.BytesIO(shown_file.content)) as image:
+        assert image.size == (2 * job.spec.width, 2 * job.spec.height)
 
 
 def labels(message: Message) -> list[str]:

@@ -10,7 +10,7 @@ from bench.kornia_cutouts import KorniaCutter, KorniaParams, kornia_chain
 from engine.cutouts import CutoutParams, Cutter, sampling
 from engine.cutouts.colour import colour_change, recolour
 from engine.cutouts.geometry import draw_boxes, homography_to_square
-from engine.cutouts.sampling import pool
+from engine.cutouts.sampling import pool, shifted
 from engine.spec import Augmentations, Cutouts
 
 SIZE = 64
@@ -249,3 +249,17 @@ def test_the_power_goes_from_the_first_to_the_last():
         sides.append((cutter.draw(264, 264, [rng()]).boxes[..., 2].mean() - SIZE) / 200)
     # the mean of u^p is 1 / (1 + p)
     assert [float(side) for side in sides] == pytest.approx([1 / 1.3, 1 / 1.65, 1 / 2], abs=0.04)
+
+
+def test_cutouts_of_pictures_that_tile_lie_across_the_edges():
+    pictures = torch.cat([smooth_picture(seed=1), smooth_picture(seed=2)])
+    moved = shifted(pictures, torch.tensor([[0.25, 0.5], [0.0, 0.99]]))
+    assert torch.equal(moved[0], pictures[0].roll((-24, -64), (1, 2)))
+    assert torch.equal(moved[1], pictures[1].roll((0, -126), (1, 2)))
+
+    whole = Cutter(Cutouts(count=1, overview=1), STILL, SIZE, wraps=True)
+    draw = whole.draw(96, 128, [rng(), rng(1)])
+    assert 0 < draw.shift.min() < draw.shift.max() < 1
+    plain = Cutter(Cutouts(count=1, overview=1), STILL, SIZE)
+    assert torch.equal(whole.cut(pictures, draw), plain.cut(shifted(pictures, draw.shift), draw))
+    assert plain.draw(96, 128, [rng()]).shift.tolist() == [[0, 0]]

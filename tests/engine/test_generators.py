@@ -114,3 +114,18 @@ def test_a_finished_picture_is_smooth_where_bf16_has_steps(half):
 def test_in_fp32_a_finished_picture_is_the_same(generator):
     z = generator.quantise(_latent(generator, 1, 8, 8))
     torch.testing.assert_close(generator.decode(z), generator.decode(z, in_full=True))
+
+
+@pytest.mark.parametrize("steps", [(1, 0), (0, 2), (3, 1)])
+def test_a_wrapping_decoder_moves_the_picture_with_its_latent(tiny_models, cpu, tmp_path, steps):
+    """As it does for no other: a shifted latent gives the shifted picture, so that its edges fit."""
+    store = ModelStore(tmp_path, cpu, embedded=tiny_models)
+    wrapping, plain = store.generator("embedded", tile=True), store.generator("embedded")
+    z = wrapping.quantise(_latent(wrapping, 1, 5, 4))
+    moved, pixels = z.roll(steps, (2, 3)), tuple(wrapping.factor * step for step in steps)
+    for in_full in (False, True):
+        expected = wrapping.decode(z, in_full=in_full).roll(pixels, (2, 3))
+        assert torch.allclose(wrapping.decode(moved, in_full=in_full), expected, atol=1e-4)
+    assert not torch.allclose(plain.decode(moved), plain.decode(z).roll(pixels, (2, 3)), atol=1e-2)
+    assert wrapping.codebook.data_ptr() == plain.codebook.data_ptr(), "one set of weights"
+    assert store.generator("embedded", tile=True) is wrapping

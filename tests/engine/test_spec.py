@@ -160,3 +160,8 @@ def test_what_cannot_be_saved_is_refused_before_it_is_painted(field):
 def test_numbers_are_written_out():
     with pytest.raises(BadSpecError, match=r"^seed must be at most 4294967295, not 12345678901234567890\.$"):
         PaintingSpec.checked(prompts=(Prompt(content="a red apple"),), seed=12345678901234567890)
+
+
+def test_what_tiles_is_not_edited_in_part():
+    with pytest.raises(BadSpecError, match="edited as a whole"):
+        PaintingSpec.checked(prompts=(Prompt(content="a"),), init_image="a.png", mask_text="the sky", tile=True)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from bench.kornia_cutouts import KorniaCutter, KorniaParams, kornia_chain
 from engine.cutouts import CutoutParams, Cutter, sampling
 from engine.cutouts.colour import colour_change, recolour
-from engine.cutouts.geometry import draw_boxes, homography_to_square
+from engine.cutouts.geometry import draw_affine, draw_boxes, homography_to_square
 from engine.cutouts.sampling import pool, shifted
 from engine.spec import Augmentations, Cutouts
 
@@ -263,3 +263,30 @@ def test_cutouts_of_pictures_that_tile_lie_across_the_edges():
     plain = Cutter(Cutouts(count=1, overview=1), STILL, SIZE)
     assert torch.equal(whole.cut(pictures, draw), plain.cut(shifted(pictures, draw.shift), draw))
     assert plain.draw(96, 128, [rng()]).shift.tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize(("number", "shift"), [(1.0, (16, 0)), (0.0, (-16, 0)), (0.75, (8, 0))])
+def test_the_largest_shift_is_a_share_of_the_side(number, shift):
+    """kornia's `translate`: a quarter of 64 pixels is 16."""
+    numbers = STILL.model_copy(update={"affine": 1.0, "degrees": 0.0, "translate": 0.25})
+    uniform = torch.tensor([[0, 1, 0.5, 0.5, number, 0.5]])
+    picture = torch.zeros(1, 3, SIZE, SIZE)
+    picture[..., 30:34, 30:34] = 1
+    cutter = Cutter(Cutouts(count=1), STILL, SIZE)
+    cut = cutter.cut(picture, still_draw(cutter, picture, affine=draw_affine(numbers, uniform)))[0, 0]
+    expected = torch.zeros(3, SIZE, SIZE)
+    expected[:, 30 + shift[1] : 34 + shift[1], 30 + shift[0] : 34 + shift[0]] = 1
+    torch.testing.assert_close(cut, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("side", [192, 200, 448])
+def test_no_level_of_the_pyramid_bleeds_into_another(side):
+    """Seen smaller than it is, a picture that is white above and black below has a white first and a black last row."""
+    picture = torch.ones(1, 3, side, side)
+    picture[..., side // 2 :, :] = 0
+    turned = Augmentations(flip=0, perspective=0, jitter=0, noise=0, affine=1, degrees=0, translate=0.1)
+    for numbers in (STILL, turned):
+        cutter = Cutter(Cutouts(count=8, overview=8), numbers, SIZE)
+        cut = cutter.cut(picture, cutter.draw(side, side, [rng()]))
+        torch.testing.assert_close(cut[..., :8, :], torch.ones_like(cut[..., :8, :]))
+        torch.testing.assert_close(cut[..., -8:, :], torch.zeros_like(cut[..., -8:, :]))

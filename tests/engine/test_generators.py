@@ -129,3 +129,18 @@ def test_a_wrapping_decoder_moves_the_picture_with_its_latent(tiny_models, cpu, 
     assert not torch.allclose(plain.decode(moved), plain.decode(z).roll(pixels, (2, 3)), atol=1e-2)
     assert wrapping.codebook.data_ptr() == plain.codebook.data_ptr(), "one set of weights"
     assert store.generator("embedded", tile=True) is wrapping
+
+
+def test_the_encoder_is_shown_black_as_minus_one_and_white_as_one(generator):
+    seen = []
+    hook = generator.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    generator.encode(torch.tensor([0.0, 0.5, 1.0])[:, None, None, None].expand(3, 3, 32, 32))
+    hook.remove()
+    assert [(float(one.min()), float(one.max())) for one in seen[0]] == [(-1, -1), (0, 0), (1, 1)]
+
+
+def test_colours_come_back_from_the_shipped_generator(shipped_models):
+    generator, colours = shipped_models.generator("embedded"), torch.tensor([[0.8, 0.2, 0.2], [0.2, 0.3, 0.8]])
+    pictures = colours[:, :, None, None].expand(2, 3, 64, 64)
+    back = generator.decode(generator.quantise(generator.encode(pictures)))
+    torch.testing.assert_close(back.mean((2, 3)), colours, atol=0.1, rtol=0)

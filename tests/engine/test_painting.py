@@ -17,6 +17,7 @@ from engine.painting import Iterate, LostError, Painting
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 from engine.spec import BadSpecError, Cutouts, PaintingSpec, PerceptorChoice
+from engine.start import fit
 
 APPLE = (Prompt(content="a red apple"),)
 
@@ -149,6 +150,28 @@ def test_out_of_memory_halves_the_chunk_and_repeats_the_step(store, monkeypatch)
     assert any("2 at a time" in notice for notice in painting.notices)
 
 
+def test_of_an_attempt_that_ran_out_of_memory_no_gradient_is_left(store, monkeypatch):
+    """The first chunk's gradient has been added to the picture's already when the second chunk fails."""
+    plain = Painting(spec_of(), store)
+    perceptor = store.perceptor("embedded")
+    embed, calls = perceptor.encode_image, itertools.count(1)
+
+    def fails_once(cutouts):
+        if next(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return embed(cutouts)
+
+    painting = Painting(spec_of(), store)
+    painting._guides[0].at_once = 4  # 6 cutouts: 3 and 3
+    assert plain.z.equal(painting.z)
+    next(plain)
+    monkeypatch.setattr(perceptor, "encode_image", fails_once)
+    next(painting)
+    assert painting.notices
+    gradients = [one._adam.state[one.z]["exp_avg"] for one in (plain, painting)]
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-5, rtol=1e-3)
+
+
 def test_another_error_is_not_taken_for_lack_of_memory(store, monkeypatch):
     perceptor = store.perceptor("embedded")
 
@@ -191,6 +214,15 @@ def test_a_weak_edit_stays_nearer_to_its_picture(store, photo):
     assert moved[0.05] < 0.5 * moved[1.0]
 
 
+@pytest.mark.parametrize(("strength", "weight"), [(0.25, 3.0), (0.5, 1.0), (0.8, 0.25)])
+def test_the_weaker_an_edit_the_harder_it_is_pulled_back(store, photo, strength, weight):
+    """By (1 - strength) / strength for each variance of the codebook that a latent is away from its start."""
+    painting = Painting(spec_of("notebook", init_image=photo, strength=strength), store)
+    away = 2 * painting._vqgan.codebook.var().sqrt()
+    (pull,) = painting._regularisers(painting.z + away)
+    assert pull.tolist() == pytest.approx([4 * weight], rel=1e-4)
+
+
 def test_a_directional_edit_finds_its_own_region(store, photo, monkeypatch):
     monkeypatch.setattr(store.perceptor("embedded"), "finds_by", "crops")
     painting = Painting(spec_of(init_image=photo, edit_from="grey", steps=2), store)
@@ -229,6 +261,25 @@ def test_coarse_steps_are_painted_at_half_size(store):
     sizes = [iterate.picture().size for iterate in painting]
     assert sizes == [(32, 32), (32, 32), (64, 64), (64, 64)]
     assert painting.picture().size == (64, 64)
+
+
+def test_the_full_size_begins_with_the_average_of_the_half_size(store):
+    painting = Painting(spec_of(width=64, height=64, coarse=0.5, ema_decay=0.9), store)
+    for _ in range(2):
+        next(painting)
+    with torch.no_grad():
+        average, last = (fit(z, painting._vqgan, (16, 16)) for z in (painting._ema, painting.z))
+    painting._change_stage()
+    assert torch.equal(painting.z, average)
+    assert not torch.equal(average, last)
+
+
+def test_a_cosine_schedule_goes_from_the_whole_rate_to_a_tenth(store):
+    painting = Painting(spec_of(learning_rate=0.2, learning_rate_schedule="cosine"), store)
+    rates = [painting._adam.param_groups[0]["lr"] for _ in painting]
+    assert rates == pytest.approx([0.2, 0.1736, 0.11, 0.0464], abs=1e-4)
+    painting.step = 4
+    assert painting._learning_rate() == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize("start", ["noise", "pixels", "gradient", "best-of"])

@@ -1,7 +1,7 @@
 import pytest
 
 from engine.losses import penalty_weight
-from engine.presets import OURS, PRESETS, PUBLISHED, spec_from_preset
+from engine.presets import EMBEDDED, OURS, PRESETS, PUBLISHED, spec_from_preset
 from engine.prompts import Prompt
 from engine.spec import Augmentations, BadSpecError, PaintingSpec
 
@@ -145,3 +145,14 @@ def test_directional_has_the_editing_notebooks_numbers() -> None:
     assert (spec.learning_rate, spec.steps, spec.width, spec.cutouts.count) == (0.15, 400, 640, 64)
     assert (spec.cutouts.first_power, spec.cutouts.power, spec.augmentations.greyscale) == (0.3, 1, 0.1)
     assert (spec.clamp_latent, spec.penalties) == (False, ())
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_the_embedded_generator_has_a_side_of_its_own_where_a_preset_has_none(preset: str) -> None:
+    spec, own = spec_from_preset(PROMPTS, preset), {**PRESETS[preset], **EMBEDDED.get(preset, {})}
+    assert (spec.width, spec.height) == (own.get("width", 128), own.get("height", 128))
+    published = spec_from_preset(PROMPTS, preset, "imagenet-16384")
+    assert (published.width, published.height) == (
+        PRESETS[preset].get("width", 512),
+        PRESETS[preset].get("height", 512),
+    )

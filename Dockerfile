@@ -12,14 +12,15 @@ WORKDIR /build
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 COPY requirements.txt ./
-# PyPI's torch brings CUDA along, several gigabytes of it; the one for CPUs is on torch's own index.
-RUN torch=$(grep ^torch== requirements.txt) \
+# PyPI's torch brings CUDA along, several gigabytes of it; the one for CPUs is on torch's own index. Neither goes by hash, since
+# the two builds of one version have different ones; everything else does.
+RUN torch=$(grep -o '^torch==[^ ]*' requirements.txt) \
     && case "$TORCH" in \
       cpu) pip install --extra-index-url https://download.pytorch.org/whl/cpu "$torch+cpu" ;; \
       cuda) pip install "$torch" ;; \
       *) echo "TORCH: expected cpu or cuda, found $TORCH" >&2; exit 2 ;; \
     esac \
-    && pip install --no-deps -r requirements.txt
+    && pip install --no-deps --require-hashes -r requirements.txt
 
 FROM ${PYTHON}
 ARG TORCH=cpu

@@ -5,6 +5,9 @@ PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --disable-pip-version-check --quiet
+# Everything is installed by hash but torch: its build for CPUs has another one than PyPI's, and there is one per index.
+PINNED := $(PIP) --no-deps --require-hashes
+TORCH := $$(grep -o '^torch==[^ ]*' requirements.txt)
 # What running needs, and what tests, training and linting need beyond it.
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
@@ -23,16 +26,16 @@ $(RUN): requirements.txt
 	@# Without an NVIDIA driver torch's build for CPUs does, a tenth as large; where its index is out of reach, PyPI's will.
 	@if command -v nvidia-smi >/dev/null; then echo "[1/2] torch with CUDA, about 3 GB"; else \
 		echo "[1/2] torch for CPUs, about 200 MB"; \
-		$(PIP) --retries 1 --no-deps --index-url https://download.pytorch.org/whl/cpu $$(grep ^torch== requirements.txt) 2>/dev/null \
+		$(PIP) --retries 1 --no-deps --index-url https://download.pytorch.org/whl/cpu $(TORCH) 2>/dev/null \
 		|| echo "      torch's own index cannot be reached; PyPI's torch brings CUDA along, about 3 GB"; fi
-	@$(PIP) $$(grep ^torch== requirements.txt)
+	@$(PIP) $(TORCH)
 	@echo "[2/2] discord.py, PyAV and the other libraries, about 95 MB"
-	@$(PIP) --no-deps -r requirements.txt
+	@$(PINNED) -r requirements.txt
 	@touch $@
 
 $(DEV): $(RUN) requirements-dev.txt
 	@echo "[dev] what tests, training and linting need, about 150 MB"
-	@$(PIP) --no-deps -r requirements-dev.txt
+	@$(PINNED) -r requirements-dev.txt
 	@touch $@
 
 run: $(RUN)
@@ -60,6 +63,6 @@ bench: $(RUN)
 
 # Write the pinned sets from pyproject.toml, keeping the pins that still fit; `make requirements UPGRADE=--upgrade` takes newer ones.
 requirements: $(DEV)
-	$(BIN)/uv pip compile --quiet --universal $(UPGRADE) pyproject.toml --output-file requirements.txt
-	$(BIN)/uv pip compile --quiet --universal $(UPGRADE) pyproject.toml --extra training --extra dev \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes $(UPGRADE) pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes $(UPGRADE) pyproject.toml --extra training --extra dev \
 		--constraint requirements.txt --output-file requirements-dev.txt

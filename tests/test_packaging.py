@@ -28,10 +28,16 @@ WITH_OTHERS = {"ray", "triton"}
 SHIPPED = ("engine", "bot", "cogs", "local_discord")
 
 
+def entries(name: str) -> list[tuple[str, list[str]]]:
+    """Return what a file of requirements says of each package, and its hashes."""
+    lines = (ROOT / name).read_text().replace("\\\n", "").splitlines()
+    parts = [line.split("--hash=") for line in lines if line and not line.lstrip().startswith("#")]
+    return [(first.strip(), [one.strip() for one in hashes]) for first, *hashes in parts]
+
+
 def pins(name: str) -> dict[str, str]:
     """Return the versions that a file pins and that count on this machine."""
-    lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.lstrip().startswith("#")]
-    found = [Requirement(line) for line in lines]
+    found = [Requirement(line) for line, _ in entries(name)]
     return {
         canonicalize_name(one.name): str(one.specifier).removeprefix("==")
         for one in found
@@ -71,6 +77,26 @@ def test_the_pinned_sets_hold_all_that_their_packages_need(name):
 def test_both_sets_pin_the_same():
     base, dev = pins("requirements.txt"), pins("requirements-dev.txt")
     assert {name: dev.get(name) for name in base} == base
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_package_is_installed_by_hash_but_torch(name):
+    for requirement, hashes in entries(name):
+        assert hashes, requirement
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in hashes)
+    for path in ("Makefile", "Dockerfile"):
+        text = (ROOT / path).read_text()
+        installs = [line for line in text.splitlines() if "-r requirements" in line and "pip compile" not in line]
+        assert installs
+        assert all("--require-hashes" in line or "$(PINNED)" in line for line in installs), path
+    assert "PINNED := $(PIP) --no-deps --require-hashes" in (ROOT / "Makefile").read_text()
+
+
+def test_the_line_that_installs_torch_reads_its_version():
+    for path in ("Makefile", "Dockerfile"):
+        (command,) = set(re.findall(r"grep -o '[^']*' requirements\.txt", (ROOT / path).read_text()))
+        done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == f"torch=={pins('requirements.txt')['torch']}"
 
 
 def test_every_package_that_is_imported_is_declared():

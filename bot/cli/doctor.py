@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ def examine(config: Path | None) -> Iterator[Finding]:
     for subject, look in (("Torch", _torch), ("Device", _device), ("Memory", _memory), ("Embedded", _embedded)):
         yield from _safely(subject, look, settings)
     yield Finding("ok", "Paints with", usual_pair(settings.models))
+    yield from _safely("Sandbox", _sandbox, settings)
     yield from _fetched(settings.models.folder)
     yield _writable("Data folder", settings.storage.folder)
     yield _writable("Model folder", settings.models.folder)
@@ -100,6 +102,19 @@ def _embedded(settings: Settings) -> Finding:
     store.generator("embedded")
     store.perceptor("embedded")
     return Finding("ok", "Embedded", "both networks load")
+
+
+def _sandbox(_: Settings) -> Finding:
+    """Confine a process as the one is that decodes what strangers send."""
+    command = [sys.executable, "-m", "bot.sandbox"]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, env={}, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    means = done.stdout.split()
+    if not means:
+        return Finding("note", "Sandbox", "neither seccomp nor Landlock: pictures that people send are refused")
+    if len(means) == 1:
+        return Finding("ok", "Sandbox", f"what people send is decoded under {means[0]}, the only one of two here")
+    return Finding("ok", "Sandbox", f"what people send is decoded under {' and '.join(means)}")
 
 
 def _fetched(folder: Path) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import pytest
 from bot.jobs import JobState, Request
 from bot.queue.preferences import UserSettings
 from bot.refusals import Refusal
+from local_discord import threads
 from local_discord.permissions import Overwrite, Permission
 from tests.end_to_end.loopback import Channel
 from tests.simulated import ENDLESS, png, words
@@ -58,6 +59,20 @@ async def test_the_queue_tells_no_ids_of_others_and_nothing_of_elsewhere(done, p
     assert theirs.id not in listed
     assert far.id not in listed
     assert "1 elsewhere" in listed
+
+
+async def test_a_job_of_a_private_thread_is_its_members(paused):
+    world = paused
+    thread = world.thread(world.alice, world.discord.world.bot, private=True)
+    hidden = await world.ledger.by_message((await world.alice.slash(thread, "imagine", prompt="an apple")).response.id)
+    carol = world.person("carol", world.role("warden", Permission.MANAGE_MESSAGES))
+    for who in (world.bob, carol):
+        for command in ("show", "cancel"):
+            assert NOT_SEEN in words(await who.slash(world.channel, command, job=hidden.id))
+        assert hidden.id not in words(await who.slash(world.channel, "queue"))
+    assert world.messages() == []
+    threads.add(world.discord.world, thread, world.bob.user)
+    assert str(hidden.message_id) in words(await world.bob.slash(world.channel, "show", job=hidden.id))
 
 
 async def test_a_moderator_of_one_channel_is_none_in_another(paused):

@@ -35,6 +35,7 @@ def test_a_healthy_machine_has_one_line_for_each_thing(folder: Path) -> None:
         "Memory",
         "Embedded",
         "Paints with",
+        "Sandbox",
         "Models",
         "Data folder",
         "Model folder",
@@ -43,7 +44,7 @@ def test_a_healthy_machine_has_one_line_for_each_thing(folder: Path) -> None:
     assert not any(line.startswith("bad") for line in lines)
     assert torch.__version__ in lines[2]
     assert "GiB free" in lines[4]
-    assert str(folder / "data") in lines[8]
+    assert str(folder / "data") in lines[9]
 
 
 def test_a_token_is_noticed_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +77,14 @@ def test_bad_settings_are_told_and_end_the_visit(folder: Path) -> None:
     findings = found(config)
     assert list(findings) == ["Python", "Settings"]
     assert findings["Settings"].says.startswith("worker.device: expected")
+
+
+def test_it_says_what_confines_the_process_that_decodes_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found()["Sandbox"].mark == "ok"
+    assert "seccomp" in found()["Sandbox"].says
+    monkeypatch.setattr("bot.cli.doctor.sys.executable", "/bin/false")  # nothing is said
+    assert found()["Sandbox"].mark == "note"
+    assert "are refused" in found()["Sandbox"].says
 
 
 def test_fetched_models_are_verified(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """/admin: what holds in one server, for the people who manage it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import discord
@@ -20,6 +20,8 @@ from bot.settings import LimitSettings, Settings
 from cogs.options import Model, Preset, Size
 
 _Cap = app_commands.Range[int, 0, 10_000]
+_MOST_OF_A_LIST, _MOST_OF_WORDS = 380, 1100
+"""Characters: Discord takes 4000 of a whole message."""
 _Word = app_commands.Range[str, 2, 100]
 _Channel = discord.TextChannel | discord.Thread | discord.VoiceChannel
 
@@ -185,8 +187,8 @@ def _lines(own: GuildSettings, settings: Settings) -> list[str]:
     """Show what holds; what is the configuration's and not the server's own is in italics."""
     state = "taking nothing new" if own.draining else "paused" if own.paused else "painting"
     limits, models = settings.limits, settings.models
-    roles = ", ".join(f"<@&{role}> {cap}" for role, cap in (own.per_role or limits.per_role).items())
-    daily = ", ".join(f"<@&{role}> {cap}" for role, cap in (own.per_day_per_role or limits.per_day_per_role).items())
+    roles, daily = _caps(own.per_role or limits.per_role), _caps(own.per_day_per_role or limits.per_day_per_role)
+    blocked = (f"||{plain(word)}||" for word in sorted(own.blocked_words))
     return [
         f"**State** · {state}",
         f"**Limit of one person** · {_lower(own.per_user, limits.per_user)} paintings under way",
@@ -197,7 +199,7 @@ def _lines(own: GuildSettings, settings: Settings) -> list[str]:
         f"**Allowed channels** · {_mentions(own.channels_allowed, '#') or 'all'}",
         f"**Denied channels** · {_mentions(own.channels_denied, '#') or 'none'}",
         f"**Blocked people** · {_mentions(own.blocked_users, '@') or 'none'}",
-        f"**Blocked words** · {', '.join(f'||{plain(word)}||' for word in sorted(own.blocked_words)) or 'none'}",
+        f"**Blocked words** · {_listed(blocked, _MOST_OF_WORDS) or 'none'}",
         f"**Usual preset** · {_or(own.preset, models.preset)}",
         f"**Usual size** · {_or(own.size, models.size or 'what the preset says')}",
         f"**Usual model** · {_or(own.generator, usual_generator(models))}",
@@ -221,8 +223,24 @@ def _cooldown(own: GuildSettings, limits: LimitSettings) -> str:
     return f"*{duration(limits.cooldown_seconds)}*" if limits.cooldown_seconds else "*no pause*"
 
 
+def _caps(limits: Mapping[int, int]) -> str:
+    return _listed(f"<@&{role}> {cap}" for role, cap in limits.items())
+
+
 def _mentions(ids: frozenset[int], sign: str) -> str:
-    return " ".join(f"<{sign}{number}>" for number in sorted(ids))
+    return _listed(f"<{sign}{number}>" for number in sorted(ids))
+
+
+def _listed(items: Iterable[str], most: int = _MOST_OF_A_LIST) -> str:
+    """Join what fits into `most` characters, and say how much more there is."""
+    shown, left, length = [], 0, 0
+    for item in items:
+        length += len(item) + 2
+        if length > most:
+            left += 1
+        else:
+            shown.append(item)
+    return ", ".join([*shown, f"and {left} more"] if left else shown)
 
 
 async def setup(bot: PaintingBot) -> None:

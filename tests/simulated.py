@@ -293,7 +293,7 @@ class World:
 
 
 class _Errors(logging.Handler):
-    """Keep what is logged as an error by those who speak to people."""
+    """Keep what is logged as an error by those who speak to people, and of tasks that failed."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -301,7 +301,7 @@ class _Errors(logging.Handler):
         self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name.startswith(("bot.chat", "cogs", "discord")):
+        if record.name.startswith(("bot.chat", "bot.background", "cogs", "discord")):
             self.found.append(self.format(record))
 
 

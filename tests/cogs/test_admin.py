@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from bot.jobs import JobState
@@ -83,3 +85,21 @@ async def test_defaults(world, boss):
     shown = words(await boss.slash(world.channel, "admin show"))
     for piece in ("Usual size** · 48x32", "Limit of one person** · *8*", "Limits of roles** · none of their own"):
         assert piece in shown
+
+
+async def test_what_is_set_is_shown_however_much_it_is(world, boss):
+    many = range(10**17, 10**17 + 200)
+    await world.bot.queue.change_guild(
+        world.guild_id,
+        blocked_words=frozenset(f"*{number}*" * 5 for number in many),
+        blocked_users=frozenset(many),
+        channels_allowed=frozenset({world.channel.id, *many}),
+        channels_denied=frozenset(many),
+        per_role=dict.fromkeys(many, 10_000),
+        per_day_per_role=dict.fromkeys(many, 10_000),
+    )
+    told = words(await boss.slash(world.channel, "admin show"))
+    assert len(told) <= 4000
+    for what in ("Blocked words", "Blocked people", "Allowed channels", "Denied channels", "Limits of roles"):
+        (line,) = [line for line in told.splitlines() if line.startswith(f"**{what}**")]
+        assert re.search(r", and \d+ more$", line)

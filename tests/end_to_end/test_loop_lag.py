@@ -1,74 +1,26 @@
 """The loop stays free while jobs are taken, painted with the shipped pair, shown and delivered.
 
-How long the loop was away is told from what the machine did to it: Linux counts how long each thread waited for a core
-that something else had. What is left is ours: work on the loop, and the interpreter held by another thread.
 Seen on two cores of a Xeon: 18 ms at most in a process's first job, 2 ms later, at 128 and 256 pixels alike; a full
 garbage collection took 150 ms until what lives as long as the process was taken out of it.
 """
 
 import asyncio
-import contextlib
 import gc
 import io
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
 from PIL import Image
 
-LONGEST = 0.1
-"""Seconds; promised to the people whose clicks wait on the same loop."""
-_LOOK = 0.005
+from tests.end_to_end.loop_watch import LONGEST, watched
 
 
 @pytest.fixture(autouse=True)
 def nothing_frozen() -> None:
     """Let the bot of each test take out of garbage collection what is there now, as a process's first bot does."""
     gc.unfreeze()
-
-
-def waited(threads: list[threading.Thread]) -> float:
-    """Return how many seconds the threads have waited for a core, all together; 0 where nobody counts."""
-    total = 0.0
-    for thread in threads:
-        with contextlib.suppress(OSError):  # it has ended, or this is no Linux
-            total += int(Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text().split()[1]) / 1e9
-    return total
-
-
-class Watch:
-    """Look at the loop every few milliseconds, and note how long it was away by its own fault."""
-
-    def __init__(self) -> None:
-        self.away: list[float] = []
-        self._loop = threading.current_thread()
-
-    async def run(self) -> None:
-        while True:
-            others = [thread for thread in threading.enumerate() if thread is not self._loop]
-            before = time.perf_counter(), time.thread_time(), waited([self._loop]), waited(others)
-            await asyncio.sleep(_LOOK)
-            after = time.perf_counter(), time.thread_time(), waited([self._loop]), waited(others)
-            passed, worked, stood, others_stood = (then - now for then, now in zip(after, before, strict=True))
-            held = (
-                passed - _LOOK - worked - stood
-            )  # neither working nor waiting for a core: somebody had the interpreter
-            self.away.append(worked + max(0.0, held - others_stood))
-
-
-@contextlib.asynccontextmanager
-async def watched() -> AsyncIterator[Watch]:
-    watch = Watch()
-    task = asyncio.create_task(watch.run())
-    await asyncio.sleep(_LOOK)
-    try:
-        yield watch
-        await asyncio.sleep(2 * _LOOK)
-    finally:
-        task.cancel()
 
 
 def picture(width: int, height: int) -> bytes:
@@ -112,7 +64,7 @@ async def test_a_full_garbage_collection_does_not_hold_up_the_loop(world):
         for _ in range(3):
             await asyncio.to_thread(gc.collect)
             gc.collect()
-            await asyncio.sleep(2 * _LOOK)
+            await asyncio.sleep(0.01)
     assert max(watch.away) < LONGEST
 
 

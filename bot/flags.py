@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from bot.escaping import bare
-from bot.options import PaintingOptions
+from bot.options import PaintingOptions, read_colours
 from bot.refusals import Refusal
+from engine.spec import Looks
 
 _DASHES = r"(?<![\w‒–—―-])(?:--|[‒–—―]{1,2})"
 """Two hyphens, or what phones make of them."""
@@ -92,6 +93,26 @@ def _strength(options: PaintingOptions, value: str) -> PaintingOptions:
     return dataclasses.replace(options, edit=dataclasses.replace(options.edit, strength=strength))
 
 
+def _palette(options: PaintingOptions, value: str) -> PaintingOptions:
+    return _with_look(options, "palette", value, palette=read_colours(value))
+
+
+def _edges(options: PaintingOptions, value: str) -> PaintingOptions:
+    return _with_look(options, "edges", value, edges=read_colours(value)[0])
+
+
+def _look(name: str) -> Callable[[PaintingOptions, str], PaintingOptions]:
+    return lambda options, value: _with_look(options, name, value, **{name: _number(name, value, float)})
+
+
+def _with_look(options: PaintingOptions, name: str, value: str, **changes: Any) -> PaintingOptions:
+    try:
+        return dataclasses.replace(options, looks=Looks(**{**options.looks.model_dump(), **changes}))
+    except ValueError:  # the only thing that can be wrong by now
+        expected = "at most 16 colours" if name == "palette" else "a weight from 0 to 10"
+        raise _bad(name, value, "a weight from -10 to 10" if name == "saturation" else expected) from None
+
+
 def _whole(name: str) -> Callable[[PaintingOptions, str], PaintingOptions]:
     return lambda options, value: dataclasses.replace(options, **{name: _number(name, value, int)})
 
@@ -122,6 +143,11 @@ _READERS: dict[str, Callable[[PaintingOptions, str], PaintingOptions]] = {
     "preset": _text("preset"),
     "iw": _weight,
     "strength": _strength,
+    "palette": _palette,
+    "symmetry": _look("symmetry"),
+    "saturation": _look("saturation"),
+    "smoothness": _look("smoothness"),
+    "edges": _edges,
 }
 _SWITCHES = ("tile",)
 """Options that are on where they are named."""
@@ -133,4 +159,9 @@ _EXAMPLES = {
     "preset": "fine",
     "iw": "0.5",
     "strength": "0.7",
+    "palette": "red,skyblue,#ffcc00",
+    "symmetry": "1",
+    "saturation": "1",
+    "smoothness": "1",
+    "edges": "white",
 }

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from PIL import ImageColor
+
 from bot.available_models import EMBEDDED, is_here, perceptors, require_generator, usual_generator
+from bot.escaping import bare
 from bot.refusals import Refusal
 from bot.settings import LimitSettings, ModelSettings
 from engine.presets import BY_PRESETS, EDIT_STRENGTH, OURS, PRESETS, PUBLISHED, edit_area, spec_from_preset
 from engine.prompts import BadPromptError, Prompt, format_prompts, parse_prompts, with_suffix
-from engine.spec import LARGEST_SEED, LEAST_SIDE, MOST_SIDE, PaintingSpec, PerceptorChoice
+from engine.spec import LARGEST_SEED, LEAST_SIDE, MOST_SIDE, Looks, PaintingSpec, PerceptorChoice
 
 SHAPES = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2), "widescreen": (16, 9)}
 """Shapes by name, as width to height; they keep the number of pixels that the preset paints."""
@@ -57,6 +60,7 @@ class PaintingOptions:
     image_prompts: tuple[Prompt, ...] = ()
     edit: EditOptions | None = None
     tile: bool = False
+    looks: Looks = field(default_factory=Looks)
     suffixed: bool = True
     """Whether the words that somebody adds to each prompt are added to this one."""
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -93,6 +97,7 @@ def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSet
         "steps": options.steps,
         "start": options.start,
         "tile": options.tile or None,
+        "looks": None if options.looks == Looks() else options.looks,
     }
     size = options.size
     if options.edit is not None:
@@ -109,6 +114,20 @@ def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSet
     given = {name: value for name, value in changes.items() if value is not None}
     spec = spec_from_preset(prompts, preset, generator, **given)
     return spec.but(**options.fields) if options.fields else spec
+
+
+def read_colours(text: str) -> tuple[str, ...]:
+    """Read colours between commas, by their names in CSS or as #rrggbb, into #rrggbb; raise `Refusal`."""
+    colours: list[str] = []
+    for name in text.split(","):
+        try:
+            colours.append("#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(name.replace(" ", "").lower())[:3]))
+        except ValueError:
+            raise Refusal(
+                f"“{bare(name, 30)}” is no colour that I know: write names such as red or skyblue, or codes such as "
+                "#ff8800, with commas between them."
+            ) from None
+    return tuple(colours)
 
 
 def options_of(spec: PaintingSpec) -> PaintingOptions:
@@ -133,6 +152,7 @@ def options_of(spec: PaintingSpec) -> PaintingOptions:
         image_prompts=tuple(prompt for prompt in spec.prompts if prompt.kind == "image"),
         edit=edit,
         tile=spec.tile,
+        looks=spec.looks,
         suffixed=False,
     )
     nothing_said = Defaults(preset=spec.preset, generator=spec.generator)

@@ -1,18 +1,22 @@
 """/imagine."""
 
+import asyncio
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.chat.attachments import Upload
 from bot.chat.client import PaintingBot
 from bot.chat.intake import defer_if_slow
-from bot.chat.message_files import of_attachment
+from bot.chat.message_files import ShownFile, of_attachment
 from bot.chat.people import person_of
 from bot.options import PaintingOptions
 from cogs.options import Model, Preset, Seed, Size, Steps
+from engine.pictures import palette_of, read_picture
 from engine.prompts import Prompt
 from engine.spec import Start
 
@@ -37,6 +41,7 @@ class Imagine(commands.Cog):
         start="What the picture comes out of: noise, a gradient, the best of several, what a prior proposes",
         image="A picture to paint towards, beside the words",
         image_weight="How strongly that picture pulls; the words pull with 1",
+        palette="A picture in whose colours to paint; in words: --palette red,skyblue,#ffcc00",
     )
     async def imagine(
         self,
@@ -51,6 +56,7 @@ class Imagine(commands.Cog):
         start: Start | None = None,
         image: discord.Attachment | None = None,
         image_weight: app_commands.Range[float, 0.0, 10.0] = 1.0,
+        palette: discord.Attachment | None = None,
     ) -> None:
         """Paint a picture from words."""
         options = PaintingOptions(
@@ -62,20 +68,36 @@ class Imagine(commands.Cog):
             preset=preset,
             generator=model,
             start=start,
-            image_prompts=()
-            if image is None
-            else (Prompt(kind="image", content="to be fetched", weight=image_weight),),
         )
-        await self.bot.intake.admit(person_of(interaction), options)
-        if image is None:
-            await self._paint(interaction, options, spoiler=False)
-            return
-        user_id, file = interaction.user.id, of_attachment(image)
-        upload = await defer_if_slow(interaction, self.bot.uploads.fetch(user_id, file))
-        async with self.bot.intake.keeping(user_id, upload) as (path,):
-            image_prompt = Prompt(kind="image", content=path, weight=image_weight)
-            options = dataclasses.replace(options, image_prompts=(image_prompt,))
-            await self._paint(interaction, options, spoiler=file.spoiler)
+        given = {"image": image, "palette": palette}
+        files = {name: of_attachment(file) for name, file in given.items() if file is not None}
+        await self._fetch_and_paint(interaction, options, files, image_weight)
+
+    async def _fetch_and_paint(
+        self,
+        interaction: discord.Interaction[Any],
+        options: PaintingOptions,
+        files: Mapping[str, ShownFile],
+        image_weight: float,
+    ) -> None:
+        """Fetch the files, once everything else is known to be right, and queue the painting.
+
+        `files` may hold an `image` to paint towards, and one whose colours are the `palette`.
+        """
+        person, intake, spoiler = person_of(interaction), self.bot.intake, any(file.spoiler for file in files.values())
+        towards = Prompt(kind="image", content="to be fetched", weight=image_weight)
+        wanted = dataclasses.replace(options, image_prompts=(towards,) if "image" in files else ())
+        await intake.admit(person, wanted)
+        uploads: dict[str, Upload] = {}
+        for name, file in files.items():
+            work = self.bot.uploads.fetch(person.requester.user_id, file)
+            uploads[name] = await defer_if_slow(interaction, work)
+        if (upload := uploads.pop("palette", None)) is not None:
+            colours = await asyncio.to_thread(lambda: palette_of(read_picture(upload.png)))
+            options = dataclasses.replace(options, looks=options.looks.model_copy(update={"palette": colours}))
+        async with intake.keeping(person.requester.user_id, *uploads.values()) as paths:
+            prompts = tuple(towards.model_copy(update={"content": path}) for path in paths)
+            await self._paint(interaction, dataclasses.replace(options, image_prompts=prompts), spoiler=spoiler)
 
     async def _paint(self, interaction: discord.Interaction[Any], options: PaintingOptions, *, spoiler: bool) -> None:
         """Queue the painting and answer; `spoiler`: what it is painted towards is hidden."""

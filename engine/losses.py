@@ -6,10 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.spec import Penalty
+from engine.devices import constant
+from engine.spec import Looks, Penalty
 
 STAIR = 50
 """Steps between two drops of a staircase penalty (EleutherAI/notebooks, "MSE regularized")."""
+
+
+PALETTE, SYMMETRY, SATURATION, SMOOTHNESS, EDGES = 2.0, 2.0, 0.5, 2.0, 2.0
+EDGE = 0.08
+"""Share of the shorter side that counts as the picture's edge."""
 
 
 def spherical_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -58,6 +64,65 @@ def total_variation(picture: Tensor) -> Tensor:
     across = (picture[..., :, 1:] - picture[..., :, :-1]).square().mean((1, 2, 3))
     down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean((1, 2, 3))
     return across + down
+
+
+# What a look asks of pictures (b, 3, h, w), (b,) each; pixray has losses of these names. The factors are such that a
+# weight of 1 is clearly to be seen beside the guides' losses, with the embedded pair.
+
+
+def palette_loss(pictures: Tensor, colours: Tensor) -> Tensor:
+    """Return the mean squared distance of each pixel to the nearest of some colours, (n, 3)."""
+    distances = (pictures[:, None] - colours[None, :, :, None, None]).square().sum(2)
+    return distances.amin(1).mean((1, 2))
+
+
+def asymmetry(pictures: Tensor) -> Tensor:
+    """Return the mean squared difference of pictures and their mirror images."""
+    return (pictures - pictures.flip(-1)).square().mean((1, 2, 3))
+
+
+def colourfulness(pictures: Tensor) -> Tensor:
+    """Return how far the colours are from grey and from each other (Hasler and Süsstrunk 2003; values in [0, 1])."""
+    red, green, blue = pictures.unbind(1)
+    opponents = torch.stack([red - green, (red + green) / 2 - blue], 1).flatten(2)
+    spread, middle = (opponents.var(2).sum(1) + 1e-8).sqrt(), (opponents.mean(2).square().sum(1) + 1e-8).sqrt()
+    return spread + 0.3 * middle
+
+
+def roughness(pictures: Tensor) -> Tensor:
+    """Return the mean absolute difference of neighbouring pixels: unlike squares, it leaves sharp borders alone."""
+    across = (pictures[..., :, 1:] - pictures[..., :, :-1]).abs().mean((1, 2, 3))
+    return across + (pictures[..., 1:, :] - pictures[..., :-1, :]).abs().mean((1, 2, 3))
+
+
+def edge_loss(pictures: Tensor, colour: Tensor) -> Tensor:
+    """Return the mean squared distance of the outermost part of pictures to a colour, (3,)."""
+    margin = max(1, round(EDGE * min(pictures.shape[-2:])))
+    distances = (pictures - colour[:, None, None]).square().mean(1)
+    inner = distances[:, margin:-margin, margin:-margin]
+    count = distances[0].numel() - inner[0].numel()
+    return (distances.sum((1, 2)) - inner.sum((1, 2))) / count
+
+
+def look_losses(looks: Looks, pictures: Tensor) -> list[Tensor]:
+    """Return what a look asks of pictures (b, 3, h, w), weighted, (b,) each; nothing for what it does not name."""
+    losses: list[Tensor] = []
+    if looks.palette:
+        losses.append(PALETTE * palette_loss(pictures, _colours(looks.palette, pictures.device)))
+    if looks.symmetry:
+        losses.append(SYMMETRY * looks.symmetry * asymmetry(pictures))
+    if looks.saturation:
+        losses.append(-SATURATION * looks.saturation * colourfulness(pictures))
+    if looks.smoothness:
+        losses.append(SMOOTHNESS * looks.smoothness * roughness(pictures))
+    if looks.edges is not None:
+        losses.append(EDGES * edge_loss(pictures, _colours((looks.edges,), pictures.device)[0]))
+    return losses
+
+
+def _colours(names: tuple[str, ...], device: torch.device) -> Tensor:
+    """Return colours such as #ff8000 as (n, 3) in [0, 1]."""
+    return constant(tuple(tuple(int(name[at : at + 2], 16) / 255 for at in (1, 3, 5)) for name in names), device)
 
 
 def latent_penalty(z: Tensor, target: Tensor | None) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.edit import Edit, choose, detail_of, read_edit
 from engine.guides import Guide
-from engine.losses import clamp_with_grad, latent_penalty, penalty_weight, total_variation
+from engine.losses import clamp_with_grad, latent_penalty, look_losses, penalty_weight, total_variation
 from engine.models import ModelStore
 from engine.prompts import Prompt
 from engine.recording import Recorder
@@ -157,8 +157,8 @@ class Painting:
         # mean over cutouts, so this is exact, and needs memory for one chunk only.
         seen = pictures.detach().requires_grad_()
         losses = torch.stack([guide.backward(seen, self._rngs) for guide in self._guides]).sum(0)
-        if self.spec.total_variation:
-            losses[:, -1] += _backward(self.spec.total_variation * total_variation(seen))
+        for asked in self._asked_of(seen):
+            losses[:, -1] += _backward(asked)
         pictures.backward(seen.grad)
         for regulariser in self._regularisers(z):
             losses[:, -1] += _backward(regulariser)
@@ -181,6 +181,12 @@ class Painting:
         """Map codewords (b, c, rows, columns) to pictures in [0, 1], the picture to edit where nothing may change."""
         pictures = clamp_with_grad(self._vqgan.decode(codewords, in_full=in_full))
         return pictures if self._edit is None else self._edit.put_back(pictures, self._detail)
+
+    def _asked_of(self, pictures: Tensor) -> Iterator[Tensor]:
+        """Yield the losses of pictures that are no guide's, (count,)."""
+        if self.spec.total_variation:
+            yield self.spec.total_variation * total_variation(pictures)
+        yield from look_losses(self.spec.looks, pictures)
 
     def _regularisers(self, z: Tensor) -> Iterator[Tensor]:
         """Yield what keeps each z small or near its start (paper section 2.4), (count,)."""

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
@@ -141,6 +142,14 @@ def enlarged(image: Image.Image, side: int) -> Image.Image:
     if factor <= 1:
         return image
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
+
+
+def palette_of(picture: Image.Image, count: int = 6) -> tuple[str, ...]:
+    """Return the colours that a picture is mostly of, as #rrggbb, by median cut."""
+    small = picture.convert("RGB").resize((64, 64), Image.Resampling.BOX)
+    colours = small.quantize(count, Image.Quantize.MEDIANCUT).convert("RGB").getcolors() or []
+    most: Any = sorted(colours, reverse=True)
+    return tuple("#{:02x}{:02x}{:02x}".format(*colour) for _, colour in most)
 
 
 def laid_out(picture: Image.Image, times: int = 2) -> Image.Image:

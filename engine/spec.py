@@ -1,6 +1,6 @@
 """`PaintingSpec`: everything that decides a picture. The only word spoken between the bot and the engine."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -81,6 +81,21 @@ class Penalty(_Numbers):
     rate: float = Field(default=0.0, ge=0)
 
 
+class Looks(_Numbers):
+    """Say what a picture shall look like, whatever it shows. Weights: 0 is off, 1 is clearly to be seen."""
+
+    palette: tuple[Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")], ...] = Field(default=(), max_length=16)
+    """Colours to paint in, as #rrggbb; none: any."""
+    symmetry: float = Field(default=0.0, ge=0, le=10)
+    """How strongly left shall mirror right."""
+    saturation: float = Field(default=0.0, ge=-10, le=10)
+    """Above 0 more colourful, below 0 greyer."""
+    smoothness: float = Field(default=0.0, ge=0, le=10)
+    """How strongly neighbouring pixels shall be alike: flat areas with sharp borders."""
+    edges: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")] | None = None
+    """The colour in which the picture shall end on all four sides."""
+
+
 class PaintingSpec(_Numbers):
     """Describe one painting completely."""
 
@@ -126,6 +141,7 @@ class PaintingSpec(_Numbers):
     augmentations: Augmentations = Augmentations()
     penalties: tuple[Penalty, ...] = ()
     total_variation: float = Field(default=0.0, ge=0)
+    looks: Looks = Looks()
     clamp_latent: bool = True
     """Keep z inside the codebook's range, channel by channel, after each step."""
     ema_decay: float = Field(default=0.0, ge=0, lt=1)

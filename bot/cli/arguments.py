@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bot.flags import with_flags
-from bot.options import EDIT_STRENGTH, EditOptions, PaintingOptions, configured_defaults, painting_spec
+from bot.options import EDIT_STRENGTH, EditOptions, PaintingOptions, configured_defaults, painting_spec, read_colours
 from bot.settings import ModelSettings
-from engine.pictures import read_mask, read_picture
+from engine.pictures import palette_of, read_mask, read_picture
 from engine.prompts import Prompt
-from engine.spec import BadSpecError, PaintingSpec, PerceptorChoice
+from engine.spec import BadSpecError, Looks, PaintingSpec, PerceptorChoice
 
 
 def painting_options(
@@ -27,6 +27,7 @@ def painting_options(
     image_prompts: tuple[str, ...] = (),
     start: str | None = None,
     tile: bool = False,
+    palette: str | None = None,
     sets: tuple[str, ...] = (),
     picture: str | None = None,
     edit_from: str | None = None,
@@ -62,6 +63,7 @@ def painting_options(
         image_prompts=tuple(_image_prompt(text) for text in image_prompts),
         start=start,
         tile=tile,
+        looks=Looks() if palette is None else Looks(palette=_palette(palette)),
         edit=edit,
         fields=_fields(sets),
     )
@@ -94,6 +96,10 @@ def free_name(path: Path) -> Path:
     while free.exists():
         free, number = path.with_stem(f"{path.stem}-{number}"), number + 1
     return free
+
+
+def _palette(text: str) -> tuple[str, ...]:
+    return palette_of(read_picture(Path(text))) if Path(text).is_file() else read_colours(text)
 
 
 def _image_prompt(text: str) -> Prompt:

@@ -110,6 +110,7 @@ def imagine(
     image_prompt: ImagePrompts = [],  # noqa: B006
     start: Annotated[str | None, typer.Option(help="noise, pixels, gradient, best-of or prior.")] = None,
     tile: Annotated[bool, typer.Option("--tile", help="A picture that goes on seamlessly beside itself.")] = False,
+    palette: Annotated[str | None, typer.Option(help="red,skyblue,#ffcc00, or a picture's FILE.")] = None,
     sets: Sets = [],  # noqa: B006
     save_every: SaveEvery = None,
     output: Output = None,
@@ -127,6 +128,7 @@ def imagine(
         image_prompts=tuple(image_prompt),
         start=start,
         tile=tile,
+        palette=palette,
         sets=tuple(sets),
     )
     _paint(options, ctx.obj, output, save_every)

@@ -9,6 +9,7 @@ from bot.options import Defaults, EditOptions, PaintingOptions, painting_spec
 from bot.refusals import Refusal
 from bot.settings import ModelSettings
 from engine.prompts import BadPromptError, Prompt, parse_prompts
+from engine.spec import Looks
 
 
 def spec_of(prompt: str, **options):
@@ -40,6 +41,14 @@ def test_flags_are_obeyed(prompt, words, expected):
     assert {name: getattr(spec, name) for name in expected} == expected
 
 
+def test_looks_are_flags():
+    spec = spec_of("a cat --palette red,SkyBlue,#FF8800 --symmetry 1 --saturation -0.5 --smoothness 2 --edges white")
+    assert spec.looks == Looks(
+        palette=("#ff0000", "#87ceeb", "#ff8800"), symmetry=1, saturation=-0.5, smoothness=2, edges="#ffffff"
+    )
+    assert spec_of("a cat").looks == Looks()
+
+
 def test_no_takes_the_words_up_to_the_next_flag():
     spec = spec_of("a cat::3 --no text, frame --ar 16:9 --no dogs --seed 3")
     assert [(part.content, part.weight) for part in spec.prompts] == [
@@ -66,6 +75,11 @@ def test_pictures_and_edits_have_flags_of_their_own():
         ("a cat --ar wide", "--ar takes two numbers such as 16:9"),
         ("a cat --ar 100:1", "one at most 8 times the other, not 100:1."),
         ("a cat --ar 0:1", "--ar takes"),
+        ("a cat --palette red,mauvish", "“mauvish” is no colour that I know"),
+        ("a cat --symmetry much", "--symmetry takes a number"),
+        ("a cat --smoothness -1", "--smoothness takes a weight from 0 to 10, not -1."),
+        ("a cat --saturation 11", "--saturation takes a weight from -10 to 10"),
+        ("a cat --palette " + ",".join(["red"] * 17), "--palette takes at most 16 colours"),
         ("a cat --seed many", "--seed takes a whole number, not many."),
         ("a cat --seed 1.5", "--seed takes a whole number"),
         ("a cat --iw 1", "add one to paint towards"),

@@ -91,6 +91,19 @@ async def test_markup_in_a_prompt_is_plain_text_and_pings_nobody(world):
     assert world.pinged() == []
 
 
+async def test_a_picture_gives_its_colours(world):
+    result = await world.alice.slash(
+        world.channel, "imagine", prompt="a castle --symmetry 0.5 --steps 2", palette=("p.png", png("teal"))
+    )
+    job = await world.ended(await world.ledger.by_message(result.response.id))
+    assert (job.spec.looks.palette, job.spec.looks.symmetry) == (("#008080",), 0.5)
+    assert spec_of(world.bot.queue.files.result_path(job)) == job.spec
+    form = await world.bob.click(world.message(job.message_id), label="Remix")
+    result = await world.bob.submit(form, prompt="a house")
+    remix = await world.ended(await world.ledger.by_message(result.response.id))
+    assert remix.spec.looks == job.spec.looks
+
+
 async def refused(world, **options) -> str:
     before = await world.ledger.unfinished()
     result = await world.alice.slash(world.channel, "imagine", **options)

@@ -11,13 +11,19 @@ from hypothesis import strategies as st
 from engine.losses import (
     STAIR,
     PromptLoss,
+    asymmetry,
     clamp_with_grad,
+    colourfulness,
+    edge_loss,
     latent_penalty,
+    look_losses,
+    palette_loss,
     penalty_weight,
+    roughness,
     spherical_distance,
     total_variation,
 )
-from engine.spec import Penalty
+from engine.spec import Looks, Penalty
 
 
 def unit(rows, dims, seed):
@@ -105,3 +111,65 @@ def test_the_clamp_keeps_only_gradients_that_lead_back():
     assert values.grad is not None
     # Descent moves against the gradient: below 0 a positive one would push further out, above 1 a negative one.
     assert values.grad.tolist() == [0, -1, 1, 1, 0]
+
+
+RED, BLUE = torch.tensor([[1.0, 0, 0]]), torch.tensor([[0, 0, 1.0]])
+
+
+def plain(*colour):
+    return torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, 32, 48).contiguous()
+
+
+def test_a_palette_is_how_far_pixels_are_from_their_nearest_colour():
+    assert palette_loss(plain(1.0, 0, 0), torch.cat([RED, BLUE])) == 0
+    assert palette_loss(plain(0.5, 0, 0), torch.cat([BLUE, RED])) == pytest.approx(0.25)
+
+
+def test_symmetry_is_of_left_and_right():
+    picture = torch.rand(1, 3, 32, 24, generator=torch.Generator().manual_seed(1))
+    assert asymmetry(picture) > 0.1
+    assert asymmetry(torch.cat([picture, picture.flip(-1)], 3)) == 0
+    assert asymmetry(torch.cat([picture, picture.flip(-1)], 2)) > 0.1
+
+
+def test_colourfulness_is_least_for_greys():
+    grey, pastel, vivid = plain(0.4, 0.4, 0.4), plain(0.6, 0.4, 0.4), plain(1.0, 0, 0)
+    assert colourfulness(grey) < 1e-3 < colourfulness(pastel) < colourfulness(vivid)
+
+
+def test_roughness_is_of_neighbours():
+    assert roughness(plain(0.3, 0.2, 0.1)) == 0
+    stripes = torch.arange(48).remainder(2).float().expand(1, 3, 32, 48)
+    assert roughness(stripes) == pytest.approx(1)
+
+
+def test_edges_are_the_outermost_pixels_and_no_others():
+    picture = plain(1.0, 0, 0)
+    assert edge_loss(picture, RED[0]) == 0
+    picture[..., 8:24, 8:40] = 0
+    assert edge_loss(picture, RED[0]) == pytest.approx(0, abs=1e-6)
+    picture[..., 0, :] = 0
+    assert edge_loss(picture, RED[0]) > 0.05
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        Looks(palette=("#ff0000", "#00ff00")),
+        Looks(symmetry=1),
+        Looks(saturation=1),
+        Looks(saturation=-1),
+        Looks(smoothness=1),
+        Looks(edges="#ffffff"),
+    ],
+    ids=str,
+)
+def test_a_look_comes_closer_by_its_gradient(looks):
+    pictures = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    (before,) = look_losses(looks, pictures)
+    assert before.shape == (2,)
+    before.sum().backward()
+    assert pictures.grad is not None
+    (after,) = look_losses(looks, pictures - 5 * pictures.grad)
+    assert (after < before).all()
+    assert look_losses(Looks(), pictures) == []

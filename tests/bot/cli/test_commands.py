@@ -66,6 +66,23 @@ def picture(folder: Path, colour: str = "red") -> Path:
     return path
 
 
+def test_a_look_is_in_the_picture_and_in_the_command_that_repaints_it(folder: Path) -> None:
+    colours = picture(folder, "teal")
+    result = bot(
+        "imagine", "a cat --edges white", f"--palette={colours}", "--tile", "--seed=5", *SMALL, "-o", "cat.png"
+    )
+    assert result.exit_code == 0, result.output
+    spec = spec_of(folder / "cat.png")
+    assert (spec.looks.palette, spec.looks.edges, spec.tile) == (("#008080",), "#ffffff", True)
+    printed = bot("show", "cat.png", "--tiled", "four.png").stdout
+    with Image.open(folder / "four.png") as tiled, Image.open(folder / "cat.png") as one:
+        assert tiled.size == (2 * one.width, 2 * one.height)
+    again = shlex.split(printed.strip().splitlines()[-1])[3:]
+    assert bot(*again).exit_code == 0
+    assert same_pixels(folder / "cat.png", folder / "cat-again.png")
+    assert "no colour that I know" in refused("imagine", "a cat", "--palette=mauvish")
+
+
 def test_imagine_paints_a_png_that_carries_its_spec(folder: Path) -> None:
     result = bot("imagine", "a red apple | grey:0.5 --no fog", "--seed=5", *SMALL, "-o", "new/apple.png")
     assert (result.exit_code, result.stdout) == (0, "new/apple.png\n")

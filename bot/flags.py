@@ -8,7 +8,7 @@ from typing import Any
 from bot.escaping import bare
 from bot.options import PaintingOptions, read_colours
 from bot.refusals import Refusal
-from engine.spec import Looks
+from engine.spec import PLACES, Looks
 
 _DASHES = r"(?<![\w‒–—―-])(?:--|[‒–—―]{1,2})"
 """Two hyphens, or what phones make of them."""
@@ -20,14 +20,17 @@ _MOST_RATIO = 8
 def with_flags(options: PaintingOptions) -> PaintingOptions:
     """Take the flags out of a prompt and put what they say in the place of what the options say.
 
-    `--no` and its words stay, behind everything else. Raise `Refusal`, which names a flag that there is not or that
-    says nothing that can be used.
+    `--no`, `--inside` and `--outside` and their words stay, behind everything else. Raise `Refusal`, which names a flag
+    that there is not or that says nothing that can be used.
     """
     first, *flags = _parts(options.prompt)
-    words, unwanted = [first[1]], []
+    words, kept = [first[1]], []
     for name, after in flags:
-        if name == "no":
-            unwanted.append(after)
+        if name in _WORDS:
+            kept.append(f"--{name} {after.strip()}")
+            continue
+        if name == "mask":
+            options = _mask(options, after.strip())
             continue
         if name in _SWITCHES:
             options = dataclasses.replace(options, **{name: True})
@@ -37,7 +40,7 @@ def with_flags(options: PaintingOptions) -> PaintingOptions:
         options = _READERS[name](options, value)
         words.append(rest)
     prompt = " ".join(part for part in (word.strip() for word in words) if part)
-    return dataclasses.replace(options, prompt=" --no ".join([prompt, *(text.strip() for text in unwanted)]).strip())
+    return dataclasses.replace(options, prompt=" ".join([prompt, *kept]).strip())
 
 
 def _parts(prompt: str) -> list[tuple[str, str]]:
@@ -58,7 +61,7 @@ def _parts(prompt: str) -> list[tuple[str, str]]:
 
 def flags() -> tuple[str, ...]:
     """List the flags there are."""
-    return ("no", *_READERS, *_SWITCHES)
+    return (*_WORDS, *_READERS, "mask", *_SWITCHES)
 
 
 def _value(name: str, after: str) -> tuple[str, str]:
@@ -66,6 +69,14 @@ def _value(name: str, after: str) -> tuple[str, str]:
     if not value:
         raise Refusal(f"Write a value after --{name}, such as {_EXAMPLES[name]}.")
     return value, rest
+
+
+def _mask(options: PaintingOptions, words: str) -> PaintingOptions:
+    if not words:
+        raise Refusal(f"Write after --mask one of {', '.join(PLACES)}, or of a picture to edit what may change.")
+    if options.edit is None:
+        return dataclasses.replace(options, mask_text=words)
+    return dataclasses.replace(options, edit=dataclasses.replace(options.edit, mask_text=words))
 
 
 def _ratio(options: PaintingOptions, value: str) -> PaintingOptions:
@@ -149,6 +160,8 @@ _READERS: dict[str, Callable[[PaintingOptions, str], PaintingOptions]] = {
     "smoothness": _look("smoothness"),
     "edges": _edges,
 }
+_WORDS = ("no", "inside", "outside")
+"""Parts of the prompt language (`engine/prompts.py`): their words go up to the next flag."""
 _SWITCHES = ("tile",)
 """Options that are on where they are named."""
 _EXAMPLES = {

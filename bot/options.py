@@ -59,6 +59,10 @@ class PaintingOptions:
     start: str | None = None
     image_prompts: tuple[Prompt, ...] = ()
     edit: EditOptions | None = None
+    mask: str | None = None
+    """Path of a picture whose white is what `--inside` and `--outside` are about, where there is no edit."""
+    mask_text: str | None = None
+    """One of `PLACES`, in its place."""
     tile: bool = False
     looks: Looks = field(default_factory=Looks)
     suffixed: bool = True
@@ -96,6 +100,8 @@ def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSet
         "seed": new_seed() if options.seed is None else options.seed,
         "steps": options.steps,
         "start": options.start,
+        "mask": options.mask,
+        "mask_text": options.mask_text,
         "tile": options.tile or None,
         "looks": None if options.looks == Looks() else options.looks,
     }
@@ -151,6 +157,8 @@ def options_of(spec: PaintingSpec) -> PaintingOptions:
         perceptors=spec.perceptors,
         image_prompts=tuple(prompt for prompt in spec.prompts if prompt.kind == "image"),
         edit=edit,
+        mask=spec.mask if edit is None else None,
+        mask_text=spec.mask_text if edit is None else None,
         tile=spec.tile,
         looks=spec.looks,
         suffixed=False,

@@ -41,6 +41,7 @@ class Imagine(commands.Cog):
         start="What the picture comes out of: noise, a gradient, the best of several, what a prior proposes",
         image="A picture to paint towards, beside the words",
         image_weight="How strongly that picture pulls; the words pull with 1",
+        mask="What words behind --inside are about is white, behind --outside black; or --mask left, right, top …",
         palette="A picture in whose colours to paint; in words: --palette red,skyblue,#ffcc00",
     )
     async def imagine(
@@ -57,6 +58,7 @@ class Imagine(commands.Cog):
         image: discord.Attachment | None = None,
         image_weight: app_commands.Range[float, 0.0, 10.0] = 1.0,
         palette: discord.Attachment | None = None,
+        mask: discord.Attachment | None = None,
     ) -> None:
         """Paint a picture from words."""
         options = PaintingOptions(
@@ -69,7 +71,7 @@ class Imagine(commands.Cog):
             generator=model,
             start=start,
         )
-        given = {"image": image, "palette": palette}
+        given = {"image": image, "palette": palette, "mask": mask}
         files = {name: of_attachment(file) for name, file in given.items() if file is not None}
         await self._fetch_and_paint(interaction, options, files, image_weight)
 
@@ -82,22 +84,22 @@ class Imagine(commands.Cog):
     ) -> None:
         """Fetch the files, once everything else is known to be right, and queue the painting.
 
-        `files` may hold an `image` to paint towards, and one whose colours are the `palette`.
+        `files` may hold an `image` to paint towards, one whose colours are the `palette`, and a `mask`.
         """
         person, intake, spoiler = person_of(interaction), self.bot.intake, any(file.spoiler for file in files.values())
         towards = Prompt(kind="image", content="to be fetched", weight=image_weight)
-        wanted = dataclasses.replace(options, image_prompts=(towards,) if "image" in files else ())
-        await intake.admit(person, wanted)
+        await intake.admit(person, _with_paths(options, towards, dict.fromkeys(files, "to be fetched")))
         uploads: dict[str, Upload] = {}
         for name, file in files.items():
-            work = self.bot.uploads.fetch(person.requester.user_id, file)
+            purpose = "mask" if name == "mask" else "picture"
+            work = self.bot.uploads.fetch(person.requester.user_id, file, purpose)
             uploads[name] = await defer_if_slow(interaction, work)
         if (upload := uploads.pop("palette", None)) is not None:
             colours = await asyncio.to_thread(lambda: palette_of(read_picture(upload.png)))
             options = dataclasses.replace(options, looks=options.looks.model_copy(update={"palette": colours}))
         async with intake.keeping(person.requester.user_id, *uploads.values()) as paths:
-            prompts = tuple(towards.model_copy(update={"content": path}) for path in paths)
-            await self._paint(interaction, dataclasses.replace(options, image_prompts=prompts), spoiler=spoiler)
+            options = _with_paths(options, towards, dict(zip(uploads, paths, strict=True)))
+            await self._paint(interaction, options, spoiler=spoiler)
 
     async def _paint(self, interaction: discord.Interaction[Any], options: PaintingOptions, *, spoiler: bool) -> None:
         """Queue the painting and answer; `spoiler`: what it is painted towards is hidden."""
@@ -105,6 +107,12 @@ class Imagine(commands.Cog):
         spec = await intake.spec(person_of(interaction), options)
         request = await intake.request(interaction, "imagine", spec, options.prompt, spoiler=spoiler)
         await intake.take(interaction, request)
+
+
+def _with_paths(options: PaintingOptions, towards: Prompt, paths: Mapping[str, str]) -> PaintingOptions:
+    """Put the paths of files, by what they are for, into the options; `towards` weighs the picture to paint towards."""
+    prompts = (towards.model_copy(update={"content": paths["image"]}),) if "image" in paths else ()
+    return dataclasses.replace(options, image_prompts=prompts, mask=paths.get("mask"))
 
 
 async def setup(bot: PaintingBot) -> None:

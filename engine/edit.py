@@ -12,12 +12,12 @@ from torch.nn import functional as F
 from engine.edit_start import FULL_STRENGTH, plan_start
 from engine.generators import VQGAN
 from engine.losses import PromptLoss, clamp_with_grad, spherical_distance
-from engine.masks import feather, find_region, integral, share_inside, to_latent
+from engine.masks import feather, find_region, integral, read_region, share_inside, to_latent
 from engine.perceptors import Perceptor
-from engine.pictures import read_mask, read_picture
+from engine.pictures import read_picture
 from engine.priors import Prior
 from engine.regions import NothingFoundError
-from engine.spec import PaintingSpec
+from engine.spec import PLACES, PaintingSpec
 from engine.tensors import tensor_of
 
 TOWARDS = 1.25
@@ -32,6 +32,8 @@ class Edit:
     """(1, 3, h, w) in [0, 1]."""
     mask: Tensor | None
     """(1, 1, h, w): 1 may change, 0 stays; None: all may change."""
+    region: Tensor | None = None
+    """(1, 1, h, w): what words for inside and outside are about."""
     starts: tuple[Tensor, ...] = ()
     """Pictures to begin with, (1, 3, h, w), of which the guides choose one; none: the original."""
 
@@ -104,14 +106,17 @@ def read_edit(
     device, (height, width) = vqgan.codebook.device, size
     image = read_picture(Path(spec.init_image)).resize((width, height), Image.Resampling.LANCZOS)
     original = tensor_of(image, device)
-    if spec.mask is not None:
-        mask = tensor_of(read_mask(Path(spec.mask)).resize((width, height), Image.Resampling.BOX), device)
+    if spec.mask is not None or spec.mask_text in PLACES:
+        mask = read_region(spec, height, width, device)
     elif spec.mask_text:
         mask = find_region(original, spec.mask_text, perceptors)
     elif spec.edit_from and spec.edit_start != "proposal":
         mask = _find_if_there(original, spec.edit_from, perceptors)
     else:
         mask = None
+    region = mask
+    if any(prompt.where == "outside" for prompt in spec.prompts):
+        mask = None  # they are words for what shall change out there
     plan = plan_start(spec, original, mask, perceptors, vqgan, prior)
     soft = None if plan.mask is None else feather(plan.mask, max(1, vqgan.factor // 8))
-    return Edit(original, soft, plan.candidates)
+    return Edit(original, soft, region, plan.candidates)

@@ -14,10 +14,11 @@ from engine.cutouts import CutoutParams, Cutter
 from engine.devices import Device
 from engine.edit import TOWARDS, DirectionalLoss, Edit
 from engine.losses import PromptLoss
+from engine.masks import Spots
 from engine.memory import even_chunks, out_of_memory, saved_bytes
 from engine.perceptors import Perceptor
 from engine.pictures import read_picture
-from engine.prompts import Prompt
+from engine.prompts import Prompt, Where
 from engine.recording import is_recording
 from engine.seeds import generators
 from engine.spec import PaintingSpec
@@ -38,14 +39,17 @@ class Guide:
         self._spec = spec
         self._count = spec.cutouts.count
         self._device = device
-        self._prompts: list[PromptLoss] = []
+        self._prompts: list[tuple[PromptLoss, Where]] = []
+        self._spots: Spots | None = None
         self._direction: DirectionalLoss | None = None
 
-    def set_prompts(self, prompts: tuple[Prompt, ...]) -> None:
-        """Set what to pull towards."""
+    def set_prompts(self, prompts: tuple[Prompt, ...], region: Tensor | None = None) -> None:
+        """Set what to pull towards, and the region, (1, 1, h, w), that words for inside and outside are about."""
+        self._spots = None if region is None else Spots(region)
         stronger = TOWARDS if self._spec.edit_from else 1.0
         self._prompts = [
-            PromptLoss(self._encode_prompt(prompt), prompt.weight * stronger, prompt.stop) for prompt in prompts
+            (PromptLoss(self._encode_prompt(prompt), prompt.weight * stronger, prompt.stop), prompt.where)
+            for prompt in prompts
         ]
 
     def set_direction(self, words: str, edit: Edit) -> None:
@@ -77,12 +81,20 @@ class Guide:
         for part in self._chunks(pictures):
             seen = self._encode(pictures, params, part)
             share = self.weight * seen.shape[1] / self._count
-            losses = share * torch.stack(
-                [*(loss(seen) for loss in self._prompts), self._edit_loss(seen, params, part)], 1
-            )
+            of_prompts = self._prompt_losses(seen, params, part, pictures)
+            losses = share * torch.stack([*of_prompts, self._edit_loss(seen, params, part)], 1)
             losses.sum().backward()
             total += losses.detach()
         return total
+
+    def _prompt_losses(self, seen: Tensor, params: CutoutParams, part: slice, pictures: Tensor) -> list[Tensor]:
+        """Return each prompt's loss of some embedded cutouts, (b,)."""
+        size = (pictures.shape[-2], pictures.shape[-1])
+        losses: list[Tensor] = []
+        for loss, where in self._prompts:
+            shares = None if self._spots is None else self._spots.shares(params.boxes, size, where)
+            losses.append(loss(seen, shares if shares is None else shares[:, part]))
+        return losses
 
     def _encode(self, pictures: Tensor, params: CutoutParams, part: slice) -> Tensor:
         """Embed some of each picture's cutouts, (b, k, d)."""
@@ -103,14 +115,11 @@ class Guide:
     @torch.no_grad()
     def judge(self, pictures: Tensor, rngs: Sequence[torch.Generator]) -> Tensor:
         """Return this guide's loss of each picture, (b,)."""
-        seen = self._encode_all(pictures, rngs)
-        return self.weight * torch.stack([loss(seen) for loss in self._prompts]).sum(0)
-
-    def _encode_all(self, pictures: Tensor, rngs: Sequence[torch.Generator], *, moved: bool = True) -> Tensor:
-        """Embed all cutouts; `moved`: of pictures that tile, as ours do and those of prompts do not."""
         params = self.cutter.draw(pictures.shape[-2], pictures.shape[-1], rngs)
-        if not moved:
-            params = replace(params, shift=torch.zeros_like(params.shift))
+        seen = self._encode_all(pictures, params)
+        return self.weight * torch.stack(self._prompt_losses(seen, params, slice(None), pictures)).sum(0)
+
+    def _encode_all(self, pictures: Tensor, params: CutoutParams) -> Tensor:
         return torch.cat([self._encode(pictures, params, part) for part in self._chunks(pictures)], 1)
 
     @torch.no_grad()
@@ -128,7 +137,8 @@ class Guide:
         size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
         picture = tensor_of(image.resize(size, Image.Resampling.LANCZOS), self._device.torch_device)
         # Not by the painting's own seed: what is wanted does not depend on it.
-        return self._encode_all(picture, generators([0], "prompts", picture.device), moved=False)[0]
+        params = self.cutter.draw(picture.shape[-2], picture.shape[-1], generators([0], "prompts", picture.device))
+        return self._encode_all(picture, replace(params, shift=torch.zeros_like(params.shift)))[0]
 
     def _noise(self, seed: int) -> Tensor:
         """Return a random unit vector, (1, d), the same on every device."""

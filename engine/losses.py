@@ -35,8 +35,10 @@ class PromptLoss:
     weight: float = 1.0
     stop: float | None = None
 
-    def __call__(self, cutouts: Tensor) -> Tensor:
+    def __call__(self, cutouts: Tensor, shares: Tensor | None = None) -> Tensor:
         """Return the prompt's loss for embedded cutouts (…, n, d), (…): `weight` times the mean over all pairs.
+
+        `shares` (…, n) say how much each cutout counts, 1 on the mean of all; None: all alike.
 
         Pairs already past `stop` (nearer to a wanted prompt, farther from an unwanted one) still count in the value but
         have no gradient, as in Crowson's z+quantize notebook.
@@ -45,7 +47,8 @@ class PromptLoss:
         if self.stop is not None:
             done = distances < self.stop if self.weight > 0 else distances > self.stop
             distances = torch.where(done, distances.detach(), distances)
-        return self.weight * distances.mean((-2, -1))
+        of_cutouts = distances.mean(-1)
+        return self.weight * (of_cutouts if shares is None else of_cutouts * shares).mean(-1)
 
 
 def penalty_weight(penalty: Penalty, step: int, steps: int) -> float:

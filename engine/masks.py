@@ -1,18 +1,25 @@
 """Masks: which part of a picture an edit may change. 1 may change, 0 stays."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from engine.losses import clamp_with_grad
 from engine.perceptors import Perceptor
+from engine.pictures import read_mask
+from engine.prompts import Where
 from engine.regions import find_named
 from engine.seeds import generators
+from engine.spec import PaintingSpec
+from engine.tensors import tensor_of
 
 CROPS = 2048
 BATCH = 128
+_LEAST_SHARE = 0.02
 WIDEST, NARROWEST = 0.4, 0.1
 """EleutherAI's editing notebook: crop sides anneal from 0.4 to 0.1 of the picture, each drawn between half and full."""
 
@@ -43,6 +50,43 @@ def share_inside(corner: Tensor, boxes: Tensor) -> Tensor:
     right, bottom = left + width, top + height
     inside = corner[bottom, right] - corner[top, right] - corner[bottom, left] + corner[top, left]
     return inside / (width * height)
+
+
+def place(name: str, height: int, width: int) -> Tensor:
+    """Return one of `PLACES` as a hard mask, (1, 1, height, width)."""
+    mask = torch.zeros(1, 1, height, width)
+    rows = {"top": slice(0, height // 2), "bottom": slice(height // 2, None)}
+    columns = {"left": slice(0, width // 2), "right": slice(width // 2, None)}
+    if name == "middle":
+        rows[name], columns[name] = slice(height // 4, -(height // 4)), slice(width // 4, -(width // 4))
+    mask[..., rows.get(name, slice(None)), columns.get(name, slice(None))] = 1
+    return mask
+
+
+def read_region(spec: PaintingSpec, height: int, width: int, device: torch.device) -> Tensor:
+    """Read the mask of a spec, a picture or one of `PLACES`, as (1, 1, height, width); raise `BadPictureError`."""
+    if spec.mask is None:
+        return place(spec.mask_text or "middle", height, width).to(device)
+    return tensor_of(read_mask(Path(spec.mask)).resize((width, height), Image.Resampling.BOX), device)
+
+
+class Spots:
+    """Say how much a cutout counts for words about the inside, or the outside, of a region."""
+
+    def __init__(self, region: Tensor) -> None:
+        """Take a mask, (1, 1, h, w)."""
+        self.region = region
+        self._integrals: dict[tuple[int, int], Tensor] = {}
+
+    def shares(self, boxes: Tensor, size: tuple[int, int], where: Where) -> Tensor | None:
+        """Return weights for cutouts (b, n, 4) of pictures of some size, (b, n), 1 on the mean; None: all alike."""
+        if where == "everywhere":
+            return None
+        if size not in self._integrals:
+            self._integrals[size] = integral(F.interpolate(self.region, size, mode="area"))
+        inside = share_inside(self._integrals[size], boxes)
+        shares = inside if where == "inside" else 1 - inside
+        return shares / shares.mean(1, keepdim=True).clamp(min=_LEAST_SHARE)
 
 
 def find_region(picture: Tensor, words: str, perceptors: Sequence[Perceptor]) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from engine.edit import Edit, choose, detail_of, read_edit
 from engine.guides import Guide
 from engine.losses import clamp_with_grad, latent_penalty, look_losses, penalty_weight, total_variation
+from engine.masks import read_region
 from engine.models import ModelStore
 from engine.prompts import Prompt
 from engine.recording import Recorder
@@ -92,6 +93,7 @@ class Painting:
         self._upscaler = models.upscaler(spec.generator) if spec.upscale > 1 else None
         self._in_logits = bool(spec.edit_from) and self._vqgan.kind == "gumbel"
         """Whether z is what a Gumbel VQGAN makes logits of, sampled at each step (EleutherAI's editing notebook)."""
+        self._region = self._read_region()
         self._set_prompts(spec.prompts)
         self._z: Tensor | None = None
         self._detail: Tensor | None = None
@@ -244,6 +246,15 @@ class Painting:
         prior = self._models.prior(self.spec.generator) if self.spec.edit_start == "proposal" else None
         return read_edit(self.spec, self._vqgan, size, [guide.perceptor for guide in self._guides], prior)
 
+    def _read_region(self) -> Tensor | None:
+        """Read what words for inside and outside are about."""
+        if self._edit is not None:
+            return self._edit.region
+        if not self.spec.mask and not self.spec.mask_text:
+            return None
+        width, height = self.size
+        return read_region(self.spec, height, width, self._device)
+
     # While it runs
 
     def enlarged(self, picture: Image.Image) -> Image.Image:
@@ -260,7 +271,7 @@ class Painting:
     def _set_prompts(self, prompts: tuple[Prompt, ...]) -> None:
         self._recorder.forget()
         for guide in self._guides:
-            guide.set_prompts(prompts)
+            guide.set_prompts(prompts, self._region)
             if self._edit is not None and self.spec.edit_from:
                 guide.set_direction(self.spec.edit_from, self._edit)
 

@@ -4,6 +4,7 @@ a lighthouse | storm:0.5 | text:-0.3        parts between bars, a weight after a
 a lighthouse::2 storm::0.5 --no text, fog   Midjourney's: `::weight` ends a part; `--no` pushes away
 storm:0.5:0.8                               weight and stop
 a lighthouse | noise=7::0.3                 towards a random point, the same for each number
+a beach --inside a ball --outside the sea   words for a part of the picture (a mask or a place), and for the rest
 """
 
 import re
@@ -29,13 +30,17 @@ _SINGLE = re.compile(rf"(?<=[^\s\d:])(?::|[ ]:[ ]?)({_NUMBER})(?:[ ]?:[ ]?({_NUM
 _ONLY_WEIGHT = re.compile(rf":{_NUMBER}(?::{_NUMBER})?", re.IGNORECASE)
 _NOISE = re.compile(r"noise=([0-9]{1,10})", re.IGNORECASE)
 _NO = re.compile(r"(?<![\w-])--no(?![\w‒–—―-])", re.IGNORECASE)
+_SPOT = re.compile(r"(?<![\w-])--(inside|outside|no)(?![\w‒–—―-])", re.IGNORECASE)
 _FLAG = re.compile(r"(?<![\w-])--([A-Za-z][\w-]*)")
-_PHONE_NO = re.compile(r"(?<![\w-])[‒–—―]no(?![\w‒–—―-])", re.IGNORECASE)
+_PHONE_WORDS = re.compile(r"(?<![\w-])[‒–—―](no|inside|outside)(?![\w‒–—―-])", re.IGNORECASE)
 _PHONE_MINUS = re.compile(r"(?<=:)[‒–—―−](?=[0-9.])")
 _FULL_WIDTH = {0xFF01 + index: 0x21 + index for index in range(94)}
 _MENDED = str.maketrans("‘’‚‛“”„‟", "''''\"\"\"\"") | _FULL_WIDTH
 """Quotes of phones, and the full-width marks of Asian keyboards: a bar, a colon, digits."""
 _JOINERS = "\u200c\u200d"  # what holds compound emoji and some scripts together
+
+
+Where = Literal["everywhere", "inside", "outside"]
 
 
 class BadPromptError(ValueError):
@@ -52,6 +57,8 @@ class Prompt(BaseModel):
     """The text, the path of the picture, or the seed of the noise in decimal digits."""
     weight: float = 1.0
     """Negative pushes away."""
+    where: Where = "everywhere"
+    """Whether it pulls cutouts by how much of them lies inside, or outside, of the spec's mask."""
     stop: float | None = None
     """Cutouts past this distance (squared spherical, 0 to 4.93) are left alone: nearer than it to what is wanted,
     farther than it from what is not. None: never. The plain distance, where Crowson's notebook turns its sign with the
@@ -67,25 +74,33 @@ def parse_prompts(text: str, negative: str = "") -> tuple[Prompt, ...]:
     are text, and "storm:0.5" and "storm : 0.5" weigh.
     `::weight` or `::weight:stop` always ends a part; a `::` with no number directly after it means weight 1.
     """
-    wanted, *unwanted = _NO.split(_mended(text))
+    everywhere, spots = _spots(_mended(text))
+    wanted, *unwanted = _NO.split(everywhere)
     unwanted_too = _NO.split(_mended(negative))
-    _refuse_flags(wanted, *unwanted, *unwanted_too)
+    _refuse_flags(wanted, *unwanted, *unwanted_too, *(words for _, words in spots))
     if any("|" in words for words in unwanted):
         raise BadPromptError("Put `--no` last: everything after it is pushed away, separated by commas.")
     if any(not words.strip(" ,;:") for words in unwanted):
         raise BadPromptError("Write after `--no` what the picture should not show.")
     prompts = [prompt for part in wanted.split("|") for prompt in _parts(part)]
-    if not prompts:
+    if not prompts and not spots:
         raise BadPromptError("Write what the picture should show.")
     for words in (*unwanted, *unwanted_too):
         prompts += _pushed_away(words)
+    for where, words in spots:
+        prompts += [prompt.model_copy(update={"where": where}) for part in words.split("|") for prompt in _parts(part)]
     _check_together(prompts)
     return tuple(prompts)
 
 
 def format_prompts(prompts: tuple[Prompt, ...]) -> str:
     """Write prompts so that `parse_prompts` reads the same ones; image prompts are no text and left out."""
-    return " | ".join(_written(prompt) for prompt in prompts if prompt.kind != "image")
+
+    def joined(where: Where) -> str:
+        return " | ".join(_written(prompt) for prompt in prompts if prompt.kind != "image" and prompt.where == where)
+
+    inside, outside = joined("inside"), joined("outside")
+    return f"{joined('everywhere')}{inside and f' --inside {inside}'}{outside and f' --outside {outside}'}".strip()
 
 
 def with_suffix(prompts: tuple[Prompt, ...], suffix: str) -> tuple[Prompt, ...]:
@@ -106,6 +121,21 @@ def with_suffix(prompts: tuple[Prompt, ...], suffix: str) -> tuple[Prompt, ...]:
     return tuple(longer)
 
 
+def _spots(text: str) -> tuple[str, list[tuple[Where, str]]]:
+    """Take the words for a part of the picture out of a prompt: those inside first, then those outside."""
+    first, *rest = _SPOT.split(text)
+    everywhere, inside, outside = first, [], []
+    for name, words in zip(rest[::2], rest[1::2], strict=True):
+        if name.lower() == "no":
+            everywhere += f" --no {words}"
+        elif not words.strip(" ,;:|"):
+            raise BadPromptError(f"Write after `--{name.lower()}` what is to be there.")
+        else:
+            (inside if name.lower() == "inside" else outside).append(words)
+    spots: list[tuple[Where, str]] = [("inside", words) for words in inside]
+    return everywhere, [*spots, *(("outside", words) for words in outside)]
+
+
 def _refuse_flags(*texts: str) -> None:
     if flag := next((found[1] for text in texts if (found := _FLAG.search(text))), None):
         raise BadPromptError(f"There is no --{flag:.20} here: take it out, or write it without the two dashes.")
@@ -121,7 +151,7 @@ def _mended(text: str) -> str:
     if len(text) > 10 * LONGEST:
         raise _too_long()
     visible = "".join(_shown(character) for character in text.translate(_MENDED))
-    visible = _PHONE_NO.sub("--no", " ".join(visible.split()))
+    visible = _PHONE_WORDS.sub(r"--\1", " ".join(visible.split()))
     return _PHONE_MINUS.sub("-", visible)
 
 
@@ -209,7 +239,7 @@ def _written(prompt: Prompt) -> str:
 def _reads_as(words: str, prompt: Prompt) -> bool:
     """Say whether the words alone read as this prompt, as they do unless they look like they end in a weight."""
     try:
-        return list(_parts(words)) == [prompt]
+        return list(_parts(words)) == [prompt.model_copy(update={"where": "everywhere"})]
     except BadPromptError:
         return False
 

@@ -10,6 +10,8 @@ Start = Literal["noise", "pixels", "gradient", "best-of", "prior"]
 EditStart = Literal["original", "search", "proposal"]
 LARGEST_SEED = 2**32 - 1
 MOST_PICTURES = 4
+PLACES = ("left", "right", "top", "bottom", "middle")
+"""Parts of any picture, by name: a half of it, or its middle."""
 LEAST_SIDE, MOST_SIDE = 32, 4096
 """Of a picture, in pixels."""
 
@@ -129,9 +131,11 @@ class PaintingSpec(_Numbers):
     keep_detail: bool = False
     """Add to each picture of an edit what the VQGAN lost of its start."""
     mask: str | None = None
-    """Path of a mask: white may change, black stays."""
+    """Path of a mask: white may change, black stays. What prompts say `inside` and `outside` is about it, too; with
+    words for outside, all may change."""
     mask_text: str | None = None
-    """Words for the region that may change; CLIP finds it (paper appendix H)."""
+    """Words for the region that may change, in place of a mask: one of `PLACES`, or what CLIP finds (paper appendix H).
+    """
     strength: float = Field(default=1.0, gt=0, le=1)
     """How far an edit may leave its picture: below 1 the latent is pulled back to its start."""
 
@@ -187,8 +191,7 @@ class PaintingSpec(_Numbers):
             raise ValueError("the weights of all prompts must add up to more than zero")
         if self.mask and self.mask_text:
             raise ValueError("give either a mask picture or mask words, not both")
-        if self.init_image is None and (self.mask or self.mask_text or self.edit_from):
-            raise ValueError("masks and `edit_from` need a picture to edit")
+        self._check_regions()
         if self.init_image is not None and self.init_latent is not None:
             raise ValueError("give either a picture or a latent to start from, not both")
         if self.tile and (self.mask or self.mask_text or self.edit_from):
@@ -196,6 +199,17 @@ class PaintingSpec(_Numbers):
         if self.cutouts.overview > self.cutouts.count:
             raise ValueError("there cannot be more overview cutouts than cutouts")
         return self
+
+    def _check_regions(self) -> None:
+        spots = any(prompt.where != "everywhere" for prompt in self.prompts)
+        if spots and not (self.mask or self.mask_text):
+            raise ValueError(
+                f"words for inside or outside need a mask: a picture, or --mask with one of {', '.join(PLACES)}"
+            )
+        if self.init_image is None and (self.edit_from or (not spots and (self.mask or self.mask_text))):
+            raise ValueError("masks and `edit_from` need a picture to edit, or words for --inside or --outside")
+        if self.init_image is None and self.mask_text and self.mask_text not in PLACES:
+            raise ValueError(f"where there is no picture yet, --mask is one of {', '.join(PLACES)}")
 
     @field_validator("perceptors", mode="before")
     @classmethod

@@ -65,6 +65,8 @@ def painting_options(
         tile=tile,
         looks=Looks() if palette is None else Looks(palette=_palette(palette)),
         edit=edit,
+        mask=mask and str(Path(mask).resolve()) if edit is None else None,
+        mask_text=mask_text if edit is None else None,
         fields=_fields(sets),
     )
 

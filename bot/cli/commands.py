@@ -18,7 +18,7 @@ from bot.settings import Settings, load_settings, read_token
 from engine.catalog import ModelMissingError, catalogue, fetch, find
 from engine.pictures import laid_out, read_picture, spec_of
 from engine.presets import PRESETS
-from engine.spec import PaintingSpec
+from engine.spec import PLACES, PaintingSpec
 
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -109,6 +109,8 @@ def imagine(
     perceptor: Perceptors = [],  # noqa: B006
     image_prompt: ImagePrompts = [],  # noqa: B006
     start: Annotated[str | None, typer.Option(help="noise, pixels, gradient, best-of or prior.")] = None,
+    mask: Annotated[str | None, typer.Option(metavar="FILE", help="White is what --inside words are about.")] = None,
+    mask_text: Annotated[str | None, typer.Option(help=f"Or {', '.join(PLACES)}.")] = None,
     tile: Annotated[bool, typer.Option("--tile", help="A picture that goes on seamlessly beside itself.")] = False,
     palette: Annotated[str | None, typer.Option(help="red,skyblue,#ffcc00, or a picture's FILE.")] = None,
     sets: Sets = [],  # noqa: B006
@@ -127,6 +129,8 @@ def imagine(
         perceptors=tuple(perceptor),
         image_prompts=tuple(image_prompt),
         start=start,
+        mask=mask,
+        mask_text=mask_text,
         tile=tile,
         palette=palette,
         sets=tuple(sets),

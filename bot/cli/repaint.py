@@ -60,13 +60,13 @@ def arguments_for(spec: PaintingSpec) -> dict[str, Any]:
         "generator": spec.generator,
         "perceptors": tuple(_with_weight(choice.name, choice.weight) for choice in spec.perceptors),
         "image_prompts": tuple(_with_weight(p.content, p.weight) for p in spec.prompts if p.kind == "image"),
+        "mask": spec.mask,
+        "mask_text": spec.mask_text,
     }
     if spec.init_image is not None:
         arguments |= {
             "picture": spec.init_image,
             "edit_from": spec.edit_from,
-            "mask": spec.mask,
-            "mask_text": spec.mask_text,
             "strength": spec.strength,
         }
     try:

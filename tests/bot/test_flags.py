@@ -9,7 +9,7 @@ from bot.options import Defaults, EditOptions, PaintingOptions, painting_spec
 from bot.refusals import Refusal
 from bot.settings import ModelSettings
 from engine.prompts import BadPromptError, Prompt, parse_prompts
-from engine.spec import Looks
+from engine.spec import BadSpecError, Looks
 
 
 def spec_of(prompt: str, **options):
@@ -41,6 +41,26 @@ def test_flags_are_obeyed(prompt, words, expected):
     assert {name: getattr(spec, name) for name in expected} == expected
 
 
+def test_words_for_inside_and_outside_need_a_mask():
+    spec = spec_of("a beach --inside a red ball --ar 1:1 --outside the sea --mask left")
+    assert [(part.content, part.where) for part in spec.prompts] == [
+        ("a beach", "everywhere"),
+        ("a red ball", "inside"),
+        ("the sea", "outside"),
+    ]
+    assert spec.mask_text == "left"
+    edit = spec_of("a cat --inside a hat --mask the head", edit=EditOptions(picture="a.png"))
+    assert edit.mask_text == "the head"
+    with pytest.raises(BadSpecError, match="need a mask"):
+        spec_of("a beach --inside a red ball")
+    with pytest.raises(BadSpecError, match="--mask is one of left, right"):
+        spec_of("a beach --inside a red ball --mask the ball")
+    with pytest.raises(BadSpecError, match="need a picture to edit, or words"):
+        spec_of("a beach --mask left")
+    with pytest.raises(Refusal, match="after --mask one of"):
+        spec_of("a beach --mask")
+
+
 def test_looks_are_flags():
     spec = spec_of("a cat --palette red,SkyBlue,#FF8800 --symmetry 1 --saturation -0.5 --smoothness 2 --edges white")
     assert spec.looks == Looks(
@@ -69,7 +89,7 @@ def test_pictures_and_edits_have_flags_of_their_own():
 @pytest.mark.parametrize(
     ("prompt", "sentence"),
     [
-        ("a cat --stylize 100", "I do not know --stylize; I know --no, --ar, "),
+        ("a cat --stylize 100", "I do not know --stylize; I know --no, "),
         ("a cat --v 5", "I do not know --v; "),
         ("a cat --ar", "Write a value after --ar, such as 16:9."),
         ("a cat --ar wide", "--ar takes two numbers such as 16:9"),

@@ -7,6 +7,7 @@ from bot.jobs import JobState
 from engine.pictures import spec_of
 from local_discord.objects import COMPONENTS_V2
 from local_discord.permissions import Permission
+from tests.cogs.test_edit import half_mask
 from tests.simulated import ENDLESS, png, shown, words
 
 
@@ -89,6 +90,16 @@ async def test_markup_in_a_prompt_is_plain_text_and_pings_nobody(world):
         assert piece not in text
     await world.ended(job)
     assert world.pinged() == []
+
+
+async def test_words_for_the_inside_of_a_mask(world):
+    result = await world.alice.slash(
+        world.channel, "imagine", prompt="a beach --inside a ball --outside sea --steps 2", mask=("m.png", half_mask())
+    )
+    job = await world.ended(await world.ledger.by_message(result.response.id))
+    assert job.state is JobState.DELIVERED
+    assert [prompt.where for prompt in job.spec.prompts] == ["everywhere", "inside", "outside"]
+    assert (world.bot.queue.files.folder / job.spec.mask).is_file()
 
 
 async def test_a_picture_gives_its_colours(world):

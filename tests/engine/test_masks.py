@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from engine.masks import feather, find_by_crops, find_region, integral, share_inside, to_latent
+from engine.masks import Spots, feather, find_by_crops, find_region, integral, place, share_inside, to_latent
 from engine.perceptors import Perceptor
+from engine.spec import PLACES
 
 
 def disc(size=64, radius=20):
@@ -87,3 +88,26 @@ def test_what_hardly_resembles_the_words_does_not_lower_the_threshold():
     mask = find_region(picture, "red", [ColourPerceptor()])
     assert mask[..., 44:52, 44:52].mean() > 0.9
     assert mask.mean() < 0.12  # the thing is 0.028 of the picture, and the least crop looks beyond it
+
+
+def test_places_are_halves_and_the_middle():
+    assert {name: place(name, 8, 16).mean().item() for name in PLACES} == {
+        "left": 0.5, "right": 0.5, "top": 0.5, "bottom": 0.5, "middle": 0.25,
+    }  # fmt: skip
+    assert place("left", 8, 16)[..., :8].min() == 1
+    assert place("bottom", 8, 16)[..., :4, :].max() == 0
+
+
+def test_cutouts_count_by_how_much_of_them_lies_inside():
+    spots = Spots(place("left", 32, 32))
+    boxes = torch.tensor([[[0.0, 0, 16, 16], [16, 16, 16, 16], [8, 0, 16, 16], [0, 0, 32, 32]]])
+    assert spots.shares(boxes, (32, 32), "everywhere") is None
+
+    def shares(boxes, size, where):
+        found = spots.shares(boxes, (size, size), where)
+        assert found is not None
+        return found.tolist()
+
+    assert shares(boxes, 32, "inside") == [[2, 0, 1, 1]]
+    assert shares(boxes, 32, "outside") == [[0, 2, 1, 1]]
+    assert shares(boxes / 2, 16, "inside") == [[2, 0, 1, 1]], "at another size"

@@ -228,3 +228,19 @@ def test_noise_is_a_prompt_with_a_seed():
     )
     assert parse_prompts(format_prompts(prompts)) == prompts
     assert parse_prompts("white noise=7 tape")[0].kind == "text"
+
+
+def test_words_for_inside_and_outside_are_read_and_written_back():
+    prompts = parse_prompts("a beach —inside a ball | red::0.5 --no text --outside the sea:0.7 --inside foam")
+    assert [(p.content, p.weight, p.where) for p in prompts] == [
+        ("a beach", 1.0, "everywhere"),
+        ("text", -0.5, "everywhere"),
+        ("a ball", 1.0, "inside"),
+        ("red", 0.5, "inside"),
+        ("foam", 1.0, "inside"),
+        ("the sea", 0.7, "outside"),
+    ]
+    assert parse_prompts(format_prompts(prompts)) == prompts
+    assert format_prompts(parse_prompts("--inside a ball")) == "--inside a ball"
+    with pytest.raises(BadPromptError, match="after `--inside` what is to be there"):
+        parse_prompts("a beach --inside --outside sea")

@@ -13,7 +13,7 @@ RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 TSC := $(VENV)/node_modules/typescript
 
-.PHONY: run test lint setup bench format requirements
+.PHONY: run test mutants lint setup bench format requirements
 .DEFAULT_GOAL := run
 
 setup: $(DEV)
@@ -43,6 +43,12 @@ run: $(RUN)
 
 test: $(DEV)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Small mistakes in the code, one at a time: which do the tests notice? `make mutants MODULES="bot/queue cogs/edit.py" EACH=50`
+# (0: all; slow), then `make mutants MODULES=… AGAIN=1` for those that were not noticed.
+EACH ?= 20
+mutants: $(DEV)
+	$(BIN)/python tests/mutants.py $(MODULES) --each $(EACH) $(if $(AGAIN),--again)
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """Put small mistakes into the code, one at a time, and count those that the tests notice: `make mutants`.
 
-mutmut makes the mistakes and runs the tests. Added here: which tests mirror a module, a fixed sample of its mistakes, and
-the bodies of decorated functions (commands, properties), which mutmut leaves alone.
+mutmut makes the mistakes and runs the tests. Added here: which tests mirror a module, a fixed sample of its mistakes,
+and the bodies of decorated functions (commands, properties), which mutmut leaves alone.
 """
 
 import argparse
@@ -27,6 +27,7 @@ OUTCOMES, SURVIVORS = SCRATCH / "outcomes.json", SCRATCH / "survivors.diff"
 NOTICED = {"killed", "timeout", "segfault", "suspicious"}
 PACKAGES = ("engine", "bot", "cogs")
 _NOT_MOVED = re.compile(r"^(staticmethod|typing\.overload|overload|abstractmethod|abc\.abstractmethod|.*\.setter)$")
+DOCSTRING = m.SimpleStatementLine([m.Expr(m.SimpleString())])
 _LITERAL = re.compile(r'"[^"]*"')
 
 
@@ -159,14 +160,11 @@ def _calling(function: cst.FunctionDef, body: cst.Name, method: bool) -> cst.Fun
     arguments += [cst.Arg(one.name, keyword=one.name) for one in function.params.kwonly_params]
     if function.params.star_kwarg:
         arguments.append(cst.Arg(function.params.star_kwarg.name, star="**"))
-    if method:
-        call = cst.Call(cst.Attribute(parameters[0].name, body), arguments[1:])
-    else:
-        call = cst.Call(body, arguments)
+    call = cst.Call(cst.Attribute(parameters[0].name, body), arguments[1:]) if method else cst.Call(body, arguments)
     awaited = function.asynchronous is not None and not m.findall(function, m.Yield())
     returned = cst.SimpleStatementLine([cst.Return(cst.Await(call) if awaited else call)])
     first = function.body.body[0]
-    described = [first] if m.matches(first, m.SimpleStatementLine([m.Expr(m.SimpleString())])) else []
+    described = [cst.ensure_type(first, cst.SimpleStatementLine)] if m.matches(first, DOCSTRING) else []
     return function.with_changes(
         body=cst.IndentedBlock([*described, returned]),
         asynchronous=function.asynchronous if awaited else None,

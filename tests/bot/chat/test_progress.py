@@ -1,19 +1,29 @@
-"""The pace of edits and the trying again; the rest of the progress is tested through real commands."""
+"""The edits of a running job's message: the newest picture, at the pace that Discord takes, and then the end."""
 
+import asyncio
+import io
 from types import SimpleNamespace
-from typing import Any
 
-import aiohttp
-import discord
 import pytest
+from PIL import Image
 
+from bot.chat.delivery import Delivery
 from bot.chat.edit_rate import EditRate
-from bot.chat.retry import may_pass, retried
+from bot.chat.progress import ProgressReporter
+from bot.chat.waiting import WaitingMessages
+from bot.jobs import JobState
+from bot.worker.events import Checkpointed, Progress, Rendered, Stopped
+from tests.bot.chat.fake_discord import MESSAGE, refusal
+from tests.bot.conftest import row, until
+
+INTERVAL = 0.0625
+"""Seconds; a power of two, so that sums of it are exact."""
 
 
 class Clock:
-    def __init__(self):
-        self.now = 100.0
+    """Stands still: how long a channel waits can be read off."""
+
+    now = 100.0
 
     def __call__(self):
         return self.now
@@ -24,113 +34,231 @@ def clock():
     return Clock()
 
 
-def test_a_channel_is_edited_once_in_an_interval(clock):
-    edit_rate = EditRate(3.0, clock)
-    assert edit_rate.wait(1) == 0
-    edit_rate.edited(1, active=1)
-    assert edit_rate.wait(1) == 3.0
-    assert edit_rate.wait(2) == 0
-    clock.now += 3
-    assert edit_rate.wait(1) == 0
+@pytest.fixture
+def pace(clock):
+    return EditRate(INTERVAL, clock)
 
 
-def test_several_jobs_share_the_pace_of_their_channel(clock):
-    edit_rate = EditRate(3.0, clock)
-    edit_rate.edited(1, active=4)
-    assert edit_rate.wait(1) == 12.0
+@pytest.fixture
+async def reporter(world, queue, settings, pace, monkeypatch):
+    monkeypatch.setattr(queue, "want_preview", lambda job_id: None)
+    monkeypatch.setattr("bot.chat.progress._FIRST_PATIENCE", 0.05)
+    monkeypatch.setattr("bot.chat.progress._LOOK_SECONDS", 0.01)
+    waiting = WaitingMessages(world, queue, pace, INTERVAL)
+    reporter = ProgressReporter(world, queue, Delivery(world, queue, settings), pace, waiting)
+    yield reporter
+    await reporter.close()
 
 
-def test_refusals_double_the_wait_and_successes_shorten_it_again(clock):
-    edit_rate = EditRate(3.0, clock)
-    waits = []
-    for _ in range(3):
-        edit_rate.refused(1)
-        waits.append(edit_rate.wait(1))
-    assert waits == [6.0, 12.0, 24.0]
-    for _ in range(20):
-        edit_rate.edited(1, active=1)
-    assert edit_rate.wait(1) == 3.0
+@pytest.fixture
+async def running(rendered):
+    return await rendered(JobState.RUNNING)
 
 
-def test_what_discord_asks_for_is_kept_and_the_wait_has_an_end(clock):
-    edit_rate = EditRate(3.0, clock)
-    edit_rate.refused(1, retry_after=50)
-    assert edit_rate.wait(1) == 50
-    for _ in range(20):
-        edit_rate.refused(1)
-    assert edit_rate.wait(1) == 60
+def jpeg(side=32):
+    buffer = io.BytesIO()
+    Image.effect_noise((side, side), 90).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
 
 
-def test_an_edit_out_of_turn_puts_the_next_turn_off(clock):
-    edit_rate = EditRate(3.0, clock)
-    edit_rate.edited(1, active=1)
-    edit_rate.edited_out_of_turn(1)
-    assert edit_rate.wait(1) == 6.0
-    clock.now += 60
-    edit_rate.edited_out_of_turn(1)
-    assert edit_rate.wait(1) == 3.0
+def progress(job, step, preview=None):
+    return Progress(job.id, step, 6, 2.0, (6 - step) / 2, 0.9, preview)
 
 
-def test_nothing_is_edited_out_of_turn_while_a_refusal_is_waited_out(clock):
-    edit_rate = EditRate(3.0, clock)
-    assert edit_rate.may_edit_out_of_turn(1)
-    edit_rate.refused(1)
-    assert not edit_rate.may_edit_out_of_turn(1)
-    clock.now += 6
-    assert edit_rate.may_edit_out_of_turn(1)
+async def ended(queue, job):
+    """Let the job end with a picture, in the ledger and on disk."""
+    await queue.ledger.transition(job.id, JobState.RENDERED, step=6, seconds=2.0)
+    return Rendered(job.id, queue.files.result_path(job), 2.0, 6)
 
 
-def http(status: int, kind: type[discord.HTTPException] = discord.HTTPException) -> discord.HTTPException:
-    answer: Any = SimpleNamespace(status=status, reason="because")
-    return kind(answer, {"code": 0, "message": "x"})
+def shows(world, name="edit"):
+    """Return the words of the last edit."""
+    return " ".join(part.content for part in world.last(name)["view"].walk_children() if hasattr(part, "content"))
+
+
+async def tried(world, name, count=1):
+    await until(lambda: world.tried.count(name) >= count, 10)
+
+
+async def test_a_preview_is_shown_with_its_step_and_the_next_one_after_the_interval(
+    world, reporter, running, pace, clock
+):
+    reporter.on_event(progress(running, 2, jpeg()))
+    await tried(world, "edit")
+    assert world.last("edit")["message"] == MESSAGE
+    assert world.files("edit") == [f"step-2-{running.id}.jpg"]
+    assert "step 2 of 6 · 2.0 it/s" in shows(world)
+    assert pace.wait(running.channel_id) == INTERVAL
+    clock.now += INTERVAL
+    reporter.on_event(progress(running, 3, jpeg()))
+    await tried(world, "edit", 2)
+    assert world.files("edit") == [f"step-3-{running.id}.jpg"]
+
+
+async def test_words_are_shown_where_no_picture_comes(world, reporter, running):
+    reporter.on_event(progress(running, 1))
+    await tried(world, "edit")
+    assert "attachments" not in world.last("edit")
+    assert "step 1 of 6" in shows(world)
+
+
+async def test_before_the_first_step_the_paint_is_mixed(world, reporter, running):
+    reporter.on_event(SimpleNamespace(job_id=running.id))
+    await tried(world, "edit")
+    assert "mixing the paint" in shows(world)
+
+
+async def test_the_newest_picture_is_shown_and_the_others_are_counted(world, reporter, running, pace):
+    pace.edited(running.channel_id, active=1)
+    for step in (1, 2, 3):
+        reporter.on_event(progress(running, step, jpeg()))
+    assert reporter.dropped == 2
+    reporter.on_event(progress(running, 4))
+    pace.forget(running.channel_id)
+    await tried(world, "edit")
+    assert world.files("edit") == [f"step-3-{running.id}.jpg"]
+    assert "step 4 of 6" in shows(world)
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"),
+    ("error", "wait"),
     [
-        (http(503), True),
-        (http(520), True),
-        (http(429), True),
-        (http(400), False),
-        (http(403, discord.Forbidden), False),
-        (http(404, discord.NotFound), False),
-        (discord.RateLimited(40), True),
-        (ConnectionResetError(104, "reset"), True),
-        (aiohttp.ServerDisconnectedError(), True),
-        (TimeoutError(), True),
-        (ValueError(), False),
+        (refusal(503), 2 * INTERVAL),
+        (refusal(500), 2 * INTERVAL),
+        (refusal(429), 2 * INTERVAL),
+        (TimeoutError(), 2 * INTERVAL),
+        (ConnectionResetError(104, "reset"), 2 * INTERVAL),
     ],
 )
-def test_what_may_pass(error, expected):
-    assert may_pass(error) is expected
+async def test_what_may_pass_slows_the_edits_down(world, reporter, running, pace, error, wait):
+    world.refusals["edit"] = [error]
+    reporter.on_event(progress(running, 2, jpeg()))
+    await tried(world, "edit")
+    await until(lambda: pace.wait(running.channel_id) == wait, 10)
+    assert reporter.dropped == 1
 
 
-async def test_a_call_is_repeated_until_it_works():
-    left = [ConnectionResetError(104, "reset"), http(503), aiohttp.ServerDisconnectedError()]
-
-    async def call():
-        if left:
-            raise left.pop()
-        return "done"
-
-    assert await retried(call, first_pause=0.001) == "done"
+async def test_discord_is_waited_for_as_long_as_it_says(world, reporter, running, pace):
+    error = refusal(429)
+    error.retry_after = 40.0  # pyright: ignore[reportAttributeAccessIssue]
+    world.refusals["edit"] = [error]
+    reporter.on_event(progress(running, 2, jpeg()))
+    await until(lambda: pace.wait(running.channel_id) == 40.0, 10)
 
 
-async def test_what_never_passes_is_raised_at_once_and_the_rest_after_some_tries():
-    calls = []
+@pytest.mark.parametrize("status", [403, 404, 400])
+async def test_a_message_that_can_never_be_edited_is_given_up_and_the_end_comes_as_a_reply(
+    world, reporter, running, queue, pace, status
+):
+    world.refusals["edit"] = [refusal(status)] * 2
+    reporter.on_event(progress(running, 2, jpeg()))
+    await tried(world, "edit")
+    for step in (3, 4, 5):
+        reporter.on_event(progress(running, step, jpeg()))
+        await asyncio.sleep(0.02)
+    assert pace.wait(running.channel_id) == 0.0
+    reporter.on_event(await ended(queue, running))
+    await tried(world, "send")
+    assert world.tried.count("edit") == 1
 
-    async def forbidden():
-        calls.append(1)
-        raise http(403, discord.Forbidden)
 
-    with pytest.raises(discord.Forbidden):
-        await retried(forbidden, first_pause=0.001)
-    assert len(calls) == 1
+async def test_a_refused_token_is_reported(world, reporter, running):
+    world.refusals["edit"] = [refusal(401)]
+    reporter.on_event(progress(running, 2, jpeg()))
+    await until(lambda: world.dispatched == ["token_refused"], 10)
 
-    async def broken():
-        calls.append(1)
-        raise http(503)
 
-    with pytest.raises(discord.HTTPException):
-        await retried(broken, tries=3, first_pause=0.001)
-    assert len(calls) == 4
+async def test_a_preview_that_is_too_large_comes_smaller_the_next_time(world, reporter, running, clock):
+    large = jpeg(128)
+    world.refusals["edit"] = [refusal(413)]
+    for step, times in ((2, 1), (3, 2)):
+        reporter.on_event(progress(running, step, large))
+        await tried(world, "edit", times)
+        clock.now += INTERVAL
+    file = world.last("edit")["attachments"][0]
+    assert file.filename == f"step-3-{running.id}.jpg"
+    file.reset()
+    assert len(file.fp.read()) <= len(large) // 2
+
+
+async def test_where_the_job_has_moved_a_refusal_gives_nothing_up(world, reporter, running, queue, monkeypatch, clock):
+    """Somebody had it shown again while the old message was deleted."""
+    take = world.take
+
+    async def moving(name, **arguments):
+        if name == "edit" and arguments["message"] == MESSAGE:
+            await queue.attach_message(running.id, running.channel_id, 888)
+            world.tried.append(name)
+            raise refusal(404)
+        await take(name, **arguments)
+
+    monkeypatch.setattr(world, "take", moving)
+    reporter.on_event(progress(running, 2, jpeg()))
+    await tried(world, "edit")
+    reporter.on_event(progress(running, 3, jpeg()))
+    await until(lambda: world.done, 10)
+    assert world.last("edit")["message"] == 888
+
+
+async def test_the_end_does_not_wait_for_the_pace(world, reporter, running, queue, pace):
+    pace.refused(running.channel_id, 1000)
+    reporter.on_event(progress(running, 2, jpeg()))
+    reporter.on_event(await ended(queue, running))
+    await until(lambda: "edit" in world.names(), 10)
+    assert "Painted in 2 s" in shows(world)
+    await until(lambda: pace.wait(running.channel_id) == 0.0, 10)  # nothing is left to be edited there
+
+
+async def test_several_jobs_share_the_pace_of_their_channel(world, reporter, rendered, pace, clock):
+    jobs = [await rendered(JobState.RUNNING) for _ in range(3)]
+    for job in jobs:
+        reporter.on_event(progress(job, 2, jpeg()))
+
+    def all_shown():
+        clock.now += INTERVAL / 8
+        return world.tried.count("edit") >= 3
+
+    await until(all_shown, 30)
+    assert pace.wait(jobs[0].channel_id) > 2 * INTERVAL
+
+
+async def test_an_orderly_end_says_back_soon_and_nothing_after_it(world, reporter, running, queue, clock):
+    reporter.on_event(progress(running, 2, jpeg()))
+    await tried(world, "edit")
+    await reporter.close()
+    assert "Back soon" in shows(world)
+    assert world.files("edit") == [f"step-2-{running.id}.jpg"]
+    clock.now += 100
+    reporter.on_event(progress(running, 3, jpeg()))
+    await asyncio.sleep(0.05)
+    assert world.tried.count("edit") == 2
+
+
+@pytest.mark.parametrize("event", [lambda job: Checkpointed(job.id, 2), lambda job: Stopped(job.id, back_soon=True)])
+async def test_what_nobody_needs_to_see_edits_nothing(world, reporter, running, event):
+    reporter.on_event(event(running))
+    await asyncio.sleep(0.1)
+    assert world.tried == []
+
+
+async def test_what_ended_while_the_bot_was_off_is_told_at_the_start(world, reporter, rendered, queue):
+    done, failed = await rendered(), await rendered(JobState.FAILED)
+    reporter.start()
+    await until(lambda: world.names().count("edit") == 2, 10)
+    for job in (done, failed):
+        assert (await row(queue.ledger, job.id)).delivered_at is not None
+
+
+async def test_one_that_cannot_be_told_keeps_no_other_back(world, reporter, rendered, queue, monkeypatch):
+    first, second = await rendered(), await rendered()
+    deliver = reporter._delivery.deliver_if_unannounced
+
+    async def failing(job):
+        if job.id == first.id:
+            raise ValueError
+        await deliver(job)
+
+    monkeypatch.setattr(reporter._delivery, "deliver_if_unannounced", failing)
+    reporter.start()
+    await until(lambda: "edit" in world.names(), 10)
+    assert (await row(queue.ledger, second.id)).state is JobState.DELIVERED

@@ -5,6 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.jobs import cost_key
 from bot.queue.preferences import WHOLE_PROCESS
 from bot.queue.scheduler import Waiting, fair_order, places, startable
 from tests.bot.conftest import make_job
@@ -72,6 +73,55 @@ def test_waiting_times_add_up_and_films_keep_nobody_waiting(ask):
         (2, 80.0),
         (3, 80.0),
     ]
+
+
+def test_each_place_is_its_jobs_own(ask):
+    running = make_job(ask(user_id=7), id="running2")
+    lines = places(running, 30.0, waiting("A1", guild_id=None), {})
+    assert [(line.job_id, line.user_id, line.guild_id) for line in lines] == [
+        ("running2", 7, 5),
+        ("A1", ord("A"), None),
+    ]
+    assert places(None, None, [], {}) == []
+
+
+def test_the_time_left_falls_with_every_step(ask):
+    """Where the painter has not told it yet, as after a restart."""
+    key = cost_key(ask().spec)
+    left = [places(make_job(ask(), step=step), None, waiting("A1"), {key: 0.5}) for step in (0, 2, 6)]
+    assert [line[0].estimate.painting for line in left] == [3.0, 2.0, 0.0]
+    assert [line[1].estimate.seconds for line in left] == [3.0, 2.0, 0.0]
+
+
+def test_what_the_painter_says_of_the_time_left_counts_more_than_a_guess(ask):
+    key = cost_key(ask().spec)
+    assert places(make_job(ask()), 9.0, [], {key: 0.5})[0].estimate.painting == 9.0
+    assert places(make_job(ask()), 0.0, [], {key: 0.5})[0].estimate.painting == 0.0
+
+
+def test_behind_a_job_of_unknown_length_nothing_is_promised(ask):
+    other = "imagenet-16384 128x128 embedded 8"
+    lines = places(make_job(ask()), None, waiting("A1", "B1", cost_key=other), {other: 0.5})
+    assert [(line.estimate.seconds, line.estimate.painting) for line in lines] == [
+        (0.0, None),
+        (None, 50.0),
+        (None, 50.0),
+    ]
+    mixed = waiting("A1", cost_key=other) + waiting("B1")
+    assert [line.estimate.seconds for line in places(None, None, mixed, {COST_KEY: 0.5})] == [0.0, None]
+
+
+def test_a_pace_is_guessed_by_what_grows_most_pixels_or_cutouts():
+    def guess(key, times):
+        return places(None, None, waiting("A1", cost_key=key), times)[0].estimate.painting
+
+    assert guess("embedded 128x128 embedded 32", {COST_KEY: 0.5}) == 100 * 0.5 * 4
+    assert guess("embedded 256x128 embedded 32", {COST_KEY: 0.5}) == 100 * 0.5 * 4
+    assert guess("embedded 256x256 embedded 16", {COST_KEY: 0.5}) == 100 * 0.5 * 4
+    assert guess("embedded 128x128 embedded 8", {"embedded 256x256 embedded 8": 2.0}) == 100 * 2.0
+    assert guess(
+        "embedded 64x64 embedded 8", {"embedded 128x128 embedded 8": 1.0, "embedded 64x32 embedded 8": 1.0}
+    ) == (100 * (1.0 + 2.0) / 2)
 
 
 def test_an_unmeasured_size_is_guessed_from_its_generators_others():

@@ -1,0 +1,46 @@
+"""A queue that has not begun to paint, and jobs whose messages are known, for what speaks to Discord."""
+
+import pytest
+from PIL import Image
+
+from bot.chat.retry import retried
+from bot.jobs import JobState
+from bot.queue.event_writer import EventWriter
+from bot.queue.inputs import Inputs
+from bot.queue.preferences import Preferences
+from bot.queue.service import PaintingQueue
+from engine.pictures import encode_png
+from tests.bot.chat.fake_discord import MESSAGE, FakeDiscord
+from tests.bot.conftest import row
+
+
+@pytest.fixture
+def world():
+    return FakeDiscord()
+
+
+@pytest.fixture
+def queue(settings, ledger, files, monkeypatch):
+    """A queue that has not begun to paint."""
+    monkeypatch.setitem(retried.__kwdefaults__, "first_pause", 0)
+    queue = PaintingQueue(settings)
+    queue.ledger, queue.preferences = ledger, Preferences(ledger.database)
+    queue.inputs = Inputs(files, ledger, settings.limits)
+    queue._event_writer = EventWriter(ledger, files, queue._publish, queue._spawn)
+    return queue
+
+
+@pytest.fixture
+def rendered(queue, ask):
+    """Add a job whose message is known, and its picture if it has one."""
+
+    async def add(state=JobState.RENDERED, **changes):
+        job, _ = await queue.ledger.add(ask(**changes))
+        await queue.attach_message(job.id, job.channel_id, MESSAGE)
+        await queue.ledger.claim(job.id)
+        await queue.ledger.transition(job.id, state, step=6, seconds=2.0)
+        if state is JobState.RENDERED:
+            queue.files.save_result(job, encode_png(Image.new("RGB", (32, 32), "red"), job.spec), b"")
+        return await row(queue.ledger, job.id)
+
+    return add

@@ -1,0 +1,105 @@
+"""A Discord that takes or refuses what is asked of it, call by call, for what needs neither socket nor gateway."""
+
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
+
+import discord
+
+MESSAGE = 777
+"""The message of the job that a test is about."""
+
+
+def refusal(status: int, code: int = 0, kind: type[discord.HTTPException] | None = None) -> discord.HTTPException:
+    """Make the error that discord.py raises for an answer."""
+    kinds = {403: discord.Forbidden, 404: discord.NotFound}
+    answer: Any = SimpleNamespace(status=status, reason="because")
+    return (kind or kinds.get(status, discord.HTTPException))(answer, {"code": code, "message": "x"})
+
+
+class FakeDiscord:
+    """What a client is asked for; `done` lists what was taken, `refusals` is used up from the front, by name.
+
+    The names are those of the calls, "write" for a send in direct messages.
+    """
+
+    def __init__(self) -> None:
+        self.refusals: defaultdict[str, list[Exception]] = defaultdict(list)
+        self.tried: list[str] = []
+        self.done: list[tuple[str, dict[str, Any]]] = []
+        self.dispatched: list[str] = []
+        self.user = SimpleNamespace(id=99)
+
+    def names(self) -> list[str]:
+        """Name the calls that were taken."""
+        return [name for name, _ in self.done]
+
+    def last(self, name: str) -> dict[str, Any]:
+        """Return the arguments of the last call of that name that was taken."""
+        return next(arguments for done, arguments in reversed(self.done) if done == name)
+
+    def files(self, name: str) -> list[str]:
+        """Name the files of the last call of that name."""
+        arguments = self.last(name)
+        return [file.filename for file in arguments.get("attachments", arguments.get("files", ()))]
+
+    async def take(self, name: str, **arguments: Any) -> None:
+        """Take a call, or refuse it."""
+        self.tried.append(name)
+        if self.refusals[name]:
+            raise self.refusals[name].pop(0)
+        self.done.append((name, arguments))
+
+    def get_partial_messageable(self, channel_id: int, *, guild_id: int | None = None) -> "FakeChannel":
+        return FakeChannel(self, channel_id, "send")
+
+    async def create_dm(self, user: discord.Object) -> "FakeChannel":
+        return FakeChannel(self, user.id, "write")
+
+    def get_guild(self, guild_id: int) -> None:
+        return None
+
+    def dispatch(self, event: str) -> None:
+        self.dispatched.append(event)
+
+
+class FakeChannel:
+    """A channel in which nothing was posted before."""
+
+    def __init__(self, world: FakeDiscord, channel_id: int, name: str) -> None:
+        self._world, self.id, self._name = world, channel_id, name
+
+    def get_partial_message(self, message_id: int) -> "FakeMessage":
+        return FakeMessage(self._world, self, message_id)
+
+    async def send(self, content: str | None = None, **arguments: Any) -> "FakeMessage":
+        await self._world.take(self._name, channel=self.id, content=content, **arguments)
+        return FakeMessage(self._world, self, 1000 + len(self._world.done))
+
+    async def history(self, **arguments: Any):
+        await self._world.take("history", **arguments)
+        for message in ():
+            yield message
+
+
+class FakeMessage:
+    """A message of the bot's."""
+
+    def __init__(self, world: FakeDiscord, channel: FakeChannel, message_id: int) -> None:
+        self._world, self.channel, self.id = world, channel, message_id
+
+    async def edit(self, **arguments: Any) -> "FakeMessage":
+        await self._world.take("edit", message=self.id, **arguments)
+        return self
+
+    async def fetch(self) -> "FakeMessage":
+        raise refusal(404)
+
+    async def delete(self) -> None:
+        await self._world.take("delete", message=self.id)
+
+    async def add_reaction(self, emoji: str) -> None:
+        await self._world.take("react", emoji=emoji)
+
+    def to_reference(self, *, fail_if_not_exists: bool) -> dict[str, Any]:
+        return {"message_id": self.id, "fail_if_not_exists": fail_if_not_exists}

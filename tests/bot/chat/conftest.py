@@ -5,9 +5,7 @@ from PIL import Image
 
 from bot.chat.retry import retried
 from bot.jobs import JobState
-from bot.queue.event_writer import EventWriter
-from bot.queue.inputs import Inputs
-from bot.queue.preferences import Preferences
+from bot.queue.dispatcher import Dispatcher
 from bot.queue.service import PaintingQueue
 from engine.pictures import encode_png
 from tests.bot.chat.fake_discord import MESSAGE, FakeDiscord
@@ -20,14 +18,18 @@ def world():
 
 
 @pytest.fixture
-def queue(settings, ledger, files, monkeypatch):
-    """A queue that has not begun to paint."""
+async def queue(settings, monkeypatch):
+    """A queue whose painter never starts."""
+
+    async def start_nothing(dispatcher):
+        pass
+
+    monkeypatch.setattr(Dispatcher, "start", start_nothing)
     monkeypatch.setitem(retried.__kwdefaults__, "first_pause", 0)
     queue = PaintingQueue(settings)
-    queue.ledger, queue.preferences = ledger, Preferences(ledger.database)
-    queue.inputs = Inputs(files, ledger, settings.limits)
-    queue._event_writer = EventWriter(ledger, files, queue._publish, queue._spawn)
-    return queue
+    await queue.start()
+    yield queue
+    await queue.close()
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ async def test_what_waits_and_what_is_gone_says_so(queue, world, settings, rende
     waiting, _ = await queue.ledger.add(ask())
     assert "Waiting" in (await shows(waiting))[0].status
     done = await rendered()
-    queue.files.forget(done)
+    queue.files.delete(done)
     body, upload = await shows(done)
     assert "cleared away" in body.status
     assert upload is None

@@ -78,8 +78,8 @@ async def test_what_a_waiting_job_starts_from_stays(ledger, files, add, ask, spe
 async def test_the_ledger_lets_go_of_old_jobs_whose_picture_is_gone(ledger, files, add):
     storage = StorageSettings(keep_days=1000, ledger_days=100)
     old, young, shown = await add(101), await add(99), await add(101)
-    files.forget(old)
-    files.forget(young)
+    files.delete(old)
+    files.delete(young)
     await prune(ledger, files, storage)
     assert await ledger.job(old.id) is None
     assert await ledger.job(young.id) is not None

@@ -79,7 +79,7 @@ def shows(world, name="edit"):
 async def told(queue, job):
     """Wait until the ledger knows that the job's end is to be seen."""
     async with asyncio.timeout(10):
-        while (await row(queue.ledger, job.id)).delivered_at is None:
+        while (await row(queue.ledger, job.id)).delivered_at is None:  # noqa: ASYNC110, the ledger has no event
             await asyncio.sleep(0.01)
 
 

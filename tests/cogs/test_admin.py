@@ -3,6 +3,9 @@ import re
 import pytest
 
 from bot.jobs import JobState
+from bot.queue.preferences import MOST_BLOCKED_WORDS, GuildSettings
+from bot.settings import LimitSettings, Settings
+from cogs.admin import _lines
 from local_discord import Refused
 from local_discord.permissions import Permission
 from tests.simulated import words
@@ -33,11 +36,23 @@ async def test_pause_holds_jobs_and_resume_lets_them_go(world, boss):
     assert (await world.ended(job)).state is JobState.DELIVERED
 
 
-async def test_drain_takes_nothing_new(world, boss):
+async def test_drain_takes_nothing_new_and_resume_does_again(world, boss):
     await boss.slash(world.channel, "admin drain")
     result = await world.alice.slash(world.channel, "imagine", prompt="a red apple")
     assert result.ephemeral
     assert "No new paintings" in words(result)
+    await boss.slash(world.channel, "admin resume")
+    await world.ended(await world.imagine(world.alice, steps=1))
+
+
+async def test_each_state_ends_the_one_before(world, boss):
+    states = {"pause": (True, False), "drain": (False, True), "resume": (False, False)}
+    told = {"pause": "paused", "drain": "taking nothing new", "resume": "painting"}
+    for command in ("pause", "drain", "pause", "resume", "drain", "resume"):
+        result = await boss.slash(world.channel, f"admin {command}")
+        held = await own(world)
+        assert (held.paused, held.draining) == states[command], command
+        assert f"**State** · {told[command]}\n" in words(result)
 
 
 async def test_limits_per_person_server_and_role(world, boss):
@@ -51,16 +66,65 @@ async def test_limits_per_person_server_and_role(world, boss):
     assert "which role" in words(result)
 
 
+async def test_a_limit_of_none_at_all_is_one(world, boss):
+    """0 is a number, not nothing said: neither for a person nor for a day, and a pause of 0 s is none."""
+    for option in ("per_user", "per_day", "per_guild"):
+        await boss.slash(world.channel, "admin limits", **{option: 0})
+        result = await world.alice.slash(world.channel, "imagine", prompt="a red apple")
+        assert result.ephemeral, option
+        assert "may not paint" in words(result) or "0 of 0" in words(result)
+        await boss.slash(world.channel, "admin limits", **{option: 3})
+    await boss.slash(world.channel, "admin limits", cooldown=0.0)
+    assert (await own(world)).cooldown_seconds == 0.0
+    await world.ended(await world.imagine(world.alice, steps=1))
+
+
+async def test_each_limit_is_kept_as_itself_and_leaves_the_others(world, boss):
+    role, other = world.role("patrons"), world.role("others")
+    await boss.slash(world.channel, "admin limits", per_user=2, per_guild=3, cooldown=4.5, per_day=5)
+    await boss.slash(world.channel, "admin limits", role=role, per_role=6, role_per_day=7)
+    await boss.slash(world.channel, "admin limits", role=other, role_per_day=8)
+    result = await boss.slash(world.channel, "admin limits", per_guild=9)
+    held = await own(world)
+    assert (held.per_user, held.per_guild, held.cooldown_seconds, held.per_day) == (2, 9, 4.5, 5)
+    assert (held.per_role, held.per_day_per_role) == ({role.id: 6}, {role.id: 7, other.id: 8})
+    for line in (
+        "**Limit of one person** · 2 paintings",
+        f"**Limits of roles** · <@&{role.id}> 6",
+        "**Limit of the server** · 9",
+        f"**In 24 hours** · 5 · <@&{role.id}> 7, <@&{other.id}> 8",
+        "**Between two requests** · 5 seconds",
+    ):
+        assert line in words(result)
+    await boss.slash(world.channel, "admin limits", role=role)
+    held = await own(world)
+    assert (held.per_role, held.per_day_per_role) == ({}, {other.id: 8})
+    assert "which role" in words(await boss.slash(world.channel, "admin limits", role_per_day=4))
+
+
 async def test_channels(world, boss):
     other = world.text_channel("other")
     await boss.slash(world.channel, "admin channels deny", channel=world.channel)
     result = await world.alice.slash(world.channel, "imagine", prompt="a red apple")
     assert "not allowed in this channel" in words(result)
     await boss.slash(world.channel, "admin channels allow", channel=other)
-    assert (await own(world)).channels_allowed == {other.id}
+    held = await own(world)
+    assert (held.channels_allowed, held.channels_denied) == ({other.id}, {world.channel.id})
     await boss.slash(world.channel, "admin channels everywhere")
-    assert (await own(world)).channels_denied == frozenset()
+    held = await own(world)
+    assert (held.channels_allowed, held.channels_denied) == (frozenset(), frozenset())
     await world.ended(await world.imagine(world.alice, steps=1))
+
+
+async def test_a_channel_that_is_allowed_is_denied_no_more_and_the_other_way_round(world, boss):
+    await boss.slash(world.channel, "admin channels deny", channel=world.channel)
+    await boss.slash(world.channel, "admin channels allow", channel=world.channel)
+    held = await own(world)
+    assert (held.channels_allowed, held.channels_denied) == ({world.channel.id}, frozenset())
+    await world.ended(await world.imagine(world.alice, steps=1))
+    await boss.slash(world.channel, "admin channels deny", channel=world.channel)
+    held = await own(world)
+    assert (held.channels_allowed, held.channels_denied) == (frozenset(), {world.channel.id})
 
 
 async def test_blocked_words_and_people(world, boss):
@@ -103,3 +167,53 @@ async def test_what_is_set_is_shown_however_much_it_is(world, boss):
     for what in ("Blocked words", "Blocked people", "Allowed channels", "Denied channels", "Limits of roles"):
         (line,) = [line for line in told.splitlines() if line.startswith(f"**{what}**")]
         assert re.search(r", and \d+ more$", line)
+
+
+async def test_a_default_is_taken_back_by_naming_none(world, boss):
+    for what, value in (("preset", "paper"), ("size", "48x32"), ("model", "embedded")):
+        await boss.slash(world.channel, f"admin default {what}", **{what: value})
+        await boss.slash(world.channel, f"admin default {what}")
+    held = await own(world)
+    assert (held.preset, held.size, held.generator) == (None, None, None)
+
+
+async def test_so_many_words_can_be_blocked_and_no_more(world, boss):
+    words_there = frozenset(f"word{number}" for number in range(MOST_BLOCKED_WORDS - 1))
+    await world.bot.queue.change_guild(world.guild_id, blocked_words=words_there)
+    await boss.slash(world.channel, "admin block word", word="last")
+    assert "lift one first" in words(await boss.slash(world.channel, "admin block word", word="more"))
+    await boss.slash(world.channel, "admin block word", word="last")  # it is there already
+    await boss.slash(world.channel, "admin block word", word="word0", lift=True)
+    assert (await own(world)).blocked_words == words_there - {"word0"} | {"last"}
+
+
+def test_what_holds_is_told_and_whose_it_is():
+    """In italics: as the bot's owner has set it, which no server can raise."""
+    settings = Settings(limits=LimitSettings(per_user=5, per_guild=20, per_day=30, cooldown_seconds=10))
+    told = "\n".join(_lines(GuildSettings(per_user=9, per_guild=19, per_day=31, cooldown_seconds=9), settings))
+    for line in ("person** · *5* ", "server** · 19\n", "24 hours** · *30*\n", "requests** · *10 seconds*\n"):
+        assert line in told
+    told = "\n".join(_lines(GuildSettings(per_user=4, per_day=30, cooldown_seconds=11), settings))
+    for line in ("person** · 4 ", "server** · *20*\n", "24 hours** · 30\n", "requests** · 11 seconds\n"):
+        assert line in told
+    free = Settings(limits=LimitSettings(per_day=None, cooldown_seconds=0))
+    told = "\n".join(_lines(GuildSettings(), free))
+    assert "24 hours** · *no limit*\n" in told
+    assert "requests** · *no pause*\n" in told
+    told = "\n".join(_lines(GuildSettings(per_day=7, preset="fine", size="64x64"), free))
+    for line in ("24 hours** · 7\n", "preset** · fine\n", "size** · 64x64\n", "model** · *embedded*\n"):
+        assert line in told
+
+
+def test_people_channels_and_words_are_told_as_what_they_are():
+    held = GuildSettings(
+        channels_allowed=frozenset({2, 1}),
+        channels_denied=frozenset({3}),
+        blocked_users=frozenset({4}),
+        blocked_words=frozenset({"b*d", "a"}),
+    )
+    told = _lines(held, Settings())
+    assert "**Allowed channels** · <#1>, <#2>" in told
+    assert "**Denied channels** · <#3>" in told
+    assert "**Blocked people** · <@4>" in told
+    assert "**Blocked words** · ||a||, ||b\\*d||" in told

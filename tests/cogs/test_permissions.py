@@ -64,7 +64,7 @@ async def outcast(request, world, done, monkeypatch):
     elif request.param == "blocked by the owner":
         moderation = world.bot.settings.moderation.model_copy(update={"blocked_users": (world.bob.id,)})
         settings = world.bot.settings.model_copy(update={"moderation": moderation})
-        monkeypatch.setattr(world.bot.queue, "settings", settings)
+        monkeypatch.setattr(world.bot.queue.admission, "_settings", settings)
     else:
         await world.bot.queue.change_guild(world.guild_id, channels_denied=frozenset({world.channel.id}))
     return world.bob

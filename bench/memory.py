@@ -1,7 +1,7 @@
 """What a step needs of a GPU's memory, counted without one: the step runs on tensors that have shapes but no values.
 
 The count is of tensors alive at once, networks included; what cuDNN and the allocator take besides, it does not see.
-It lies above what a computed step holds: tensors without values are let go of later (at 256 x 256 on a CPU by a fifth).
+It lies above what a computed step holds: tensors without values are released later (at 256 x 256 on a CPU by a fifth).
 """
 
 import weakref

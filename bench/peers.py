@@ -1,7 +1,7 @@
 """The loops as their authors publish them, run from a checkout of theirs on the same random networks as ours.
 
 Steps, quantiser, cutouts, losses and optimiser are theirs, unchanged. Only what their files import and this environment
-lacks gets a stand-in: the readers of checkpoints and pictures, lightning's base class, and a progress bar that tells
+lacks gets a stand-in: the readers of checkpoints and pictures, lightning's base class, and a progress bar that reports
 us when a step is done. Nothing of theirs is kept here.
 """
 
@@ -68,7 +68,7 @@ def _stand_in(setting: Setting, device: torch.device, taken: Callable[[], None])
     third_party.tokenizer()  # found by the name of the package that is about to be replaced
 
     class Bar:
-        """A progress bar that is told of every step by the loop that it measures."""
+        """A progress bar that the loop that it measures calls at every step that it measures."""
 
         def __init__(self, steps: Iterable[int] = (), **_: Any) -> None:
             self.steps = steps

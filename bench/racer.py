@@ -26,7 +26,7 @@ from engine.painting import Painting
 
 
 class Turns:
-    """Let a loop go on only when it is told to, and tell how long its steps took."""
+    """Hold a loop until it may go on, and print how long its steps took."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
@@ -41,10 +41,10 @@ class Turns:
             return
         if self._device.is_cuda:
             torch.cuda.synchronize()
-        _tell("ready" if self._began is None else (time.perf_counter() - self._began) / self._steps)
+        _print("ready" if self._began is None else (time.perf_counter() - self._began) / self._steps)
         line = sys.stdin.readline()
         if not line:
-            _tell(peak_memory(self._device))
+            _print(peak_memory(self._device))
             raise SystemExit
         self._steps = self._left = int(line)
         self._began = time.perf_counter()
@@ -90,7 +90,7 @@ def _ours(setting: Setting, device: Device) -> Callable[[], object]:
     return lambda: next(painting)
 
 
-def _tell(value: object) -> None:
+def _print(value: object) -> None:
     print(value, file=sys.__stdout__, flush=True)
 
 

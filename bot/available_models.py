@@ -50,7 +50,7 @@ def require_generator(name: str, models: ModelSettings) -> None:
 
 
 def is_here(name: str, models: ModelSettings) -> bool:
-    """Tell whether a network could be loaded."""
+    """Return whether a network could be loaded."""
     return name == EMBEDDED or (name in catalogue() and catalogue()[name].is_in(models.folder))
 
 

@@ -1,4 +1,4 @@
-"""Tell a full disk from everything else that may go wrong with files."""
+"""Distinguish a full disk from everything else that may go wrong with files."""
 
 import errno
 
@@ -6,7 +6,7 @@ FULL_DISK = "The disk of the bot is full; its owner has to make room before anyt
 
 
 def is_full_disk(error: BaseException) -> bool:
-    """Tell a full disk from other failures; safetensors reports it in words of its own."""
+    """Return whether the disk is full; safetensors reports it in words of its own."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return f"os error {errno.ENOSPC}" in str(error)

@@ -118,7 +118,7 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Tell whether no work is left but the delivery."""
+        """Return whether no work is left but the delivery."""
         return self.state in TERMINAL or self.state is JobState.RENDERED
 
 

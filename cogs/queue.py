@@ -31,13 +31,13 @@ class Queue(commands.Cog):
     async def queue(self, interaction: discord.Interaction[Any]) -> None:
         """See what is being painted and what waits, yours marked."""
         places = await self.bot.queue.places()
-        told = [place for place in places if _is_told(place, interaction)]
-        lines = [_line(place, interaction) for place in told[:_LINES]]
-        lines += [_line(place, interaction) for place in told[_LINES:] if place.user_id == interaction.user.id]
-        if len(told) > len(lines):
-            lines.append(f"-# and {len(told) - len(lines)} more here")
-        if len(places) > len(told):
-            lines.append(f"-# and {len(places) - len(told)} elsewhere")
+        listed = [place for place in places if _is_listed(place, interaction)]
+        lines = [_line(place, interaction) for place in listed[:_LINES]]
+        lines += [_line(place, interaction) for place in listed[_LINES:] if place.user_id == interaction.user.id]
+        if len(listed) > len(lines):
+            lines.append(f"-# and {len(listed) - len(lines)} more here")
+        if len(places) > len(listed):
+            lines.append(f"-# and {len(places) - len(listed)} elsewhere")
         if not places:
             lines = ["Nothing waits: what you ask for now starts at once."]
         view = note("🖌️ The queue", lines, content.BLUE)
@@ -81,8 +81,8 @@ class Queue(commands.Cog):
         raise Refusal("You have no painting under way.")
 
 
-def _is_told(place: Place, interaction: discord.Interaction[Any]) -> bool:
-    """Tell whether somebody is told more of a job than that there is one: it is theirs, or asked for in this server."""
+def _is_listed(place: Place, interaction: discord.Interaction[Any]) -> bool:
+    """Return whether a job is shown, and not only counted: it is theirs, or asked for in this server."""
     here = place.guild_id == interaction.guild_id and place.guild_id is not None
     return here or place.user_id == interaction.user.id
 

@@ -25,7 +25,7 @@ _PAUSE = 1.0  # seconds before the second attempt; doubled for each further one
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of the body
 _PIECE = 2**20
 _MOST_BYTES = 20 * 2**30
-"""Of a file whose size nobody tells."""
+"""Of a file whose size is not published."""
 _OLD_FORMAT = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled number that torch's files began with
 
 # Each attempt's failure is answered by the next mirror: the network's, the disk's, and a file with another hash.
@@ -72,7 +72,7 @@ class Model:
         return folder / Path(self.files[-1].name).with_suffix(".safetensors")
 
     def is_in(self, folder: Path) -> bool:
-        """Tell whether the model could be loaded from `folder`, without looking into its files."""
+        """Return whether the model could be loaded from `folder`, without looking into its files."""
         return self.converted(folder).exists() or all((folder / file.name).exists() for file in self.files)
 
 
@@ -127,7 +127,7 @@ def _by_hand(model: Model, folder: Path) -> str:
 
 
 def is_whole(file: RemoteFile, path: Path) -> bool:
-    """Tell whether `path` is `file`: by its hash where one is known, else by its form."""
+    """Return whether `path` is `file`: by its hash where one is known, else by its form."""
     known = file.sha256 or _recorded(path)
     if not path.exists() or known is None:
         return path.exists() and _looks_right(path, file.name)
@@ -168,7 +168,7 @@ def _noted(path: Path) -> str | None:
 
 
 def _looks_right(path: Path, name: str) -> bool:
-    """Tell a checkpoint or a config from a truncated one and from a web page, as far as that goes without a hash."""
+    """Return whether it is a whole checkpoint or config and no web page, as far as that goes without a hash."""
     if not name.endswith(".yaml"):
         with path.open("rb") as opened:
             before_torch_1_6 = opened.read(len(_OLD_FORMAT)) == _OLD_FORMAT

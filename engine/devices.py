@@ -37,7 +37,7 @@ class Device:
 
     @property
     def is_cuda(self) -> bool:
-        """Tell a GPU from a CPU."""
+        """Whether it is a GPU."""
         return self.torch_device.type == "cuda"
 
     def adam(self, rate: float) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Device:
 
 
 def on_gpu(x: Tensor) -> bool:
-    """Tell where to take the way that is fast on a GPU from where to take a CPU's."""
+    """Return whether to take the way that is fast on a GPU and not a CPU's."""
     return x.is_cuda
 
 
@@ -149,14 +149,14 @@ def _existing(name: str) -> torch.device:
 
 
 def _cpu_multiplies_bf16() -> bool:
-    """Tell whether the CPU has bf16 instructions: measured 1.7 times (AVX512_BF16) to 6 times (AMX) fp32's speed."""
+    """Return whether the CPU has bf16 instructions: measured 1.7 times (AVX512_BF16) to 6 times (AMX) fp32's speed."""
     chip = torch.cpu.get_capabilities()
     return bool(chip.get("amx_bf16") or chip.get("avx512_bf16"))
 
 
 @cache
 def _tune_process() -> None:
-    """Keep freed activations for the next step, and take no more threads than the container may use."""
+    """Keep released activations for the next step, and take no more threads than the container may use."""
     torch.set_num_threads(min(torch.get_num_threads(), _usable_cores()))
     try:
         libc = ctypes.CDLL(None)

@@ -170,7 +170,7 @@ class _Proposer:
         return replace(intent, thing=None) if self.strength < REPLACES_FROM else intent
 
     def _is_here(self, intent: Intent) -> bool:
-        """Tell whether the thing that a sentence names is the one in the picture.
+        """Return whether the thing that a sentence names is the one in the picture.
 
         With a colour, a ground or weather beside it, it usually is; named alone, it is asked for as another one.
         """

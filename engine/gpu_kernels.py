@@ -47,7 +47,7 @@ def _through_silu(grad, x, SILU: tl.constexpr):
 
 @triton.jit
 def _members(per_group, inside, SPAN: tl.constexpr, GROUPS: tl.constexpr):
-    """Tell which channel of a span belongs to which of its groups, (GROUPS, SPAN)."""
+    """Return which channel of a span belongs to which of its groups, (GROUPS, SPAN)."""
     return (tl.arange(0, GROUPS)[:, None] == (tl.arange(0, SPAN) // per_group)[None, :]) & inside[None, :]
 
 

@@ -16,7 +16,7 @@ from engine.devices import Device, on_gpu
 
 
 def fused(x: Tensor) -> bool:
-    """Tell whether our own kernels are there for x (`engine.gpu_norms`)."""
+    """Return whether our own kernels are there for x (`engine.gpu_norms`)."""
     return on_gpu(x) and gpu_norms.HAS_TRITON
 
 

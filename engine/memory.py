@@ -29,7 +29,7 @@ def saved_bytes(run: Callable[[], Tensor], besides: Iterable[Tensor]) -> int:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell running out of memory from other errors; on CPUs torch and oneDNN raise a plain RuntimeError."""
+    """Return whether memory ran out; on CPUs torch and oneDNN raise a plain RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(said in str(error) for said in _NO_MEMORY)
 
 

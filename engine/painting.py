@@ -290,12 +290,12 @@ class Painting:
 
     @property
     def is_finished(self) -> bool:
-        """Tell whether all its steps are taken."""
+        """Return whether all its steps are taken."""
         return self.step >= self.spec.steps
 
     @property
     def is_lost(self) -> bool:
-        """Tell whether a latent holds NaN or infinity; a GPU is waited for."""
+        """Return whether a latent holds NaN or infinity; a GPU is waited for."""
         return self._z is not None and not bool(self._z.isfinite().all())
 
     def _check(self) -> None:

@@ -49,7 +49,7 @@ class PictureLimits:
 def read_picture(source: Path | bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:
     """Read a PNG, JPEG, WebP or GIF as plain upright RGB; raise `BadPictureError` with one sentence.
 
-    The format is told by content, not by name. Of an animation the first frame is read, transparency shows white, and
+    The content decides the format, not the name. Of an animation the first frame is read, transparency shows white, and
     colour profiles are ignored. Nothing of the file but its pixels is kept.
     """
     return _plain(_decoded(source, limits), "RGB")

@@ -13,7 +13,7 @@ Results = tuple[Tensor, Tensor]
 
 
 def is_recording() -> bool:
-    """Tell whether what is launched now is being recorded: then nothing can be tried again."""
+    """Return whether what is launched now is being recorded: then nothing can be tried again."""
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 

@@ -1,6 +1,6 @@
 """Find what words name in a picture, for perceptors too small for the published self-mask (`engine/masks.py`).
 
-Colours tell what stands before the ground (`engine/segmentation.py`); the perceptor only has to say which of the things
+Colours show what stands before the ground (`engine/segmentation.py`); the perceptor only has to say which of the things
 that stand there is meant, and whether any is.
 """
 
@@ -79,7 +79,7 @@ def find_named(picture: Tensor, words: str, perceptors: Sequence[Perceptor]) -> 
 
 
 def is_seen(picture: Tensor, part: Tensor, words: str, perceptors: Sequence[Perceptor], better: int = BETTER) -> bool:
-    """Tell whether at most `better` other things suit a picture, or the part that a mask shows, more than words do."""
+    """Return whether at most `better` other things suit a picture, or what a mask shows of it, more than words do."""
     views = [picture, _around(picture, part)]
     return min(_better(view, words, perceptors) for view in views) <= better
 

@@ -1,4 +1,4 @@
-"""What stands before the ground of a picture, told by colours alone: no network, no words.
+"""What stands before the ground of a picture, found by colours alone: no network, no words.
 
 The ground is what the border shows. Mixtures of Gaussians over colour and place, one for the ground and one for what
 stands before it, are fitted in turn with the shares of each pixel, which its neighbours of like colour smooth: GrabCut

@@ -244,7 +244,7 @@ class PaintingSpec(_Numbers):
 
 
 def _is_unicode(text: str) -> bool:
-    """Tell whether a text has no half of a surrogate pair, which is how Python holds bytes that are no UTF-8."""
+    """Return whether a text has no half of a surrogate pair, which is how Python holds bytes that are no UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

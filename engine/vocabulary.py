@@ -68,7 +68,7 @@ class Vocabulary:
         return list(dict.fromkeys(found))
 
     def knows_any(self, texts: Iterable[str]) -> bool:
-        """Tell whether anything in the texts means something to the networks."""
+        """Return whether anything in the texts means something to the networks."""
         return any(known for text in texts for _, known in self._parsed(text))
 
     def notice(self, texts: Iterable[str]) -> str | None:

@@ -11,7 +11,7 @@ class Refused(Exception):  # noqa: N818, it is an answer, not a fault
 
 
 class RateLimited(Refused):
-    """Too many requests; `seconds` tells when the next one will be taken."""
+    """Too many requests; `seconds` says when the next one will be taken."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(429, 0, "You are being rate limited.")

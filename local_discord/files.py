@@ -44,7 +44,7 @@ class Attachment:
 
     @property
     def content_type(self) -> str | None:
-        """Its type, told by its name; None where Discord names none."""
+        """Its type, by its name; None where Discord names none."""
         return content_type(self.filename)
 
     @property
@@ -132,7 +132,7 @@ class Files:
         return f"{self.base}/{server}/{path}?ex={expires:x}&is={issued:x}&hm={self._signature(path, f'{expires:x}')}"
 
     def admits(self, path: str, expires: str, signature: str) -> bool:
-        """Tell whether an address is signed and has not expired."""
+        """Return whether an address is signed and has not expired."""
         if not re.fullmatch(r"[0-9a-f]{1,12}", expires) or int(expires, 16) < time.time():
             return False
         return hmac.compare_digest(signature.encode(), self._signature(path, expires).encode())
@@ -142,7 +142,7 @@ class Files:
 
 
 def content_type(filename: str) -> str | None:
-    """Tell a file's type by its name."""
+    """Return a file's type, by its name."""
     return _TYPES.get(Path(filename).suffix.lower()) or mimetypes.guess_type(filename)[0]
 
 

@@ -81,7 +81,7 @@ class _Socket:
 
 @dataclass(eq=False)
 class _Session:
-    """What a client that identified is told, in order, as one of `shards`."""
+    """What a client that identified is sent, in order, as one of `shards`."""
 
     id: str
     intents: int
@@ -135,7 +135,7 @@ class Gateway:
             socket.post({"op": _HELLO, "d": {"heartbeat_interval": 41_250}, "s": None, "t": None})
             async for message in socket.websocket:
                 if message.type is WSMsgType.TEXT:
-                    await self._hear(socket, json.loads(message.data))
+                    await self._on_event(socket, json.loads(message.data))
         finally:
             self._sockets.discard(socket)
             socket.close()
@@ -148,7 +148,7 @@ class Gateway:
                 session.socket = None
                 self._note_connection()
 
-    async def _hear(self, socket: _Socket, packet: Json) -> None:
+    async def _on_event(self, socket: _Socket, packet: Json) -> None:
         if packet["op"] == _HEARTBEAT:
             acknowledged: Json = {"op": _ACK, "d": None, "s": None, "t": None}
             asyncio.get_running_loop().call_later(_NETWORK_SECONDS, socket.post, acknowledged)
@@ -201,11 +201,11 @@ class Gateway:
 
     @staticmethod
     def _shard_of(guild_id: int | None, shards: int) -> int:
-        """Tell which shard hears of a server (developers/events/gateway, "Sharding"); the first has direct messages."""
+        """Return which shard has a server (developers/events/gateway, "Sharding"); the first has direct messages."""
         return 0 if guild_id is None else (guild_id >> 22) % shards
 
     def _on_event(self, event: Event) -> None:
-        """Tell the bot of an event, now or when it resumes; without a session nobody hears it."""
+        """Send the bot an event, now or when it resumes; without a session nobody gets it."""
         guild_id = event.guild_id if event.channel is None else event.channel.guild_id
         addressed = event.only_for == self._world.bot.id
         if (event.only_for is not None and not addressed) or not (data := self._for_bot(event)):
@@ -217,7 +217,7 @@ class Gateway:
                     session.say(event.name, data)
 
     def _for_bot(self, event: Event) -> Json | None:
-        """Return what the bot is told of an event; None if it may not hear of it."""
+        """Return what the bot is sent of an event; None if it may not have it."""
         if event.name == "INTERACTION_CREATE":
             return event.data
         if event.channel is None:
@@ -236,7 +236,7 @@ class Gateway:
         return data
 
     def _note_connection(self) -> None:
-        """Keep `connected` true to what is, and tell of a change."""
+        """Keep `connected` true to what is, and emit a change."""
         sessions = list(self._sessions.values())
         complete = bool(sessions) and len(sessions) == sessions[0].shards
         connected = complete and all(session.socket is not None for session in sessions)

@@ -223,7 +223,7 @@ class Message:
 
     @property
     def ephemeral(self) -> bool:
-        """Tell whether only one person sees it."""
+        """Return whether only one person sees it."""
         return bool(self.flags & EPHEMERAL)
 
     @property
@@ -288,7 +288,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Asked:
-    """The interaction that a message answers, as the message tells of it."""
+    """The interaction that a message answers, as it is in the message."""
 
     id: int
     kind: int
@@ -299,7 +299,7 @@ class Asked:
     """The message whose button was pressed, for this or for the form that was sent."""
 
     def json(self) -> Json:
-        """Return the fields of a message that tell of it."""
+        """Return the fields of a message about it."""
         who = {"id": str(self.id), "type": self.kind, "user": self.user.json()}
         data: Json = {"interaction_metadata": self._metadata(self.kind)}
         if self.name is not None:
@@ -361,6 +361,6 @@ class Interaction:
 
     @property
     def said(self) -> str:
-        """All that the person was told, whichever way."""
+        """All that the person was shown, whichever way."""
         messages = ([self.response] if self.response else []) + self.followups
         return "\n".join(message.text for message in messages)

@@ -1,4 +1,4 @@
-"""What people do, held to Discord's rules: each act becomes a change of the world and what the bot is told of it."""
+"""What people do, held to Discord's rules: each act becomes a change of the world and an event for the bot."""
 
 import asyncio
 import secrets
@@ -71,7 +71,7 @@ class People:
         return data
 
     def sees(self, person: User, event: Event) -> bool:
-        """Tell whether somebody hears of an event."""
+        """Return whether somebody gets an event."""
         if event.name == "INTERACTION_CREATE":
             return False
         if event.only_for is not None:
@@ -79,7 +79,7 @@ class People:
         return event.channel is None or Permission.VIEW_CHANNEL in self._world.permissions(person, event.channel)
 
     def as_seen(self, person: User, event: Event) -> Json:
-        """Return an event as somebody hears it."""
+        """Return an event as somebody gets it."""
         whole = event.message is not None and event.name in ("MESSAGE_CREATE", "MESSAGE_UPDATE")
         return {"t": event.name, "d": self.shown(person, event.message) if whole and event.message else event.data}
 
@@ -258,7 +258,7 @@ class People:
         return str(interaction.id)
 
     async def _wait_for_answer(self, interaction: Interaction) -> None:
-        """Tell the person when no answer has come in three seconds, or nothing after "thinking" in fifteen minutes."""
+        """Show the person that no answer has come in three seconds, or nothing after "thinking" in fifteen minutes."""
         await asyncio.sleep(self._interactions.answer_seconds)
         if interaction.kind == THINKING:
             await asyncio.sleep(self._interactions.token_seconds - self._interactions.answer_seconds)
@@ -279,7 +279,7 @@ class People:
     def _interaction(
         self, kind: int, person: User, channel: Channel, data: Json, source: Message | None = None
     ) -> Interaction:
-        """Make an interaction as the bot is told of it."""
+        """Make an interaction as the bot gets it."""
         granted = self._world.permissions(person, channel)
         limit = self.upload_limit(person, channel)
         payload: Json = {
@@ -329,7 +329,7 @@ class People:
         return self._uploads.pop(upload)
 
     def _may_use(self, person: User, channel: Channel, command: Json) -> bool:
-        """Tell whether a command can be used (developers/interactions/application-commands, "Permissions")."""
+        """Return whether a command can be used (developers/interactions/application-commands, "Permissions")."""
         contexts = command.get("contexts")
         context = 1 if channel.guild_id is None else 0
         if contexts is not None and context not in contexts:

@@ -23,7 +23,7 @@ _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".
 _LONGEST_REQUEST = 2**20
 """Bytes of one request; files come by their own way."""
 _UNSENT = 5000
-"""Events that wait for a tab that does not read them, before it is let go. It comes back, and reads everything anew."""
+"""Events that wait for a tab that does not read them, before it is cut off. It comes back, and reads everything anew."""
 _HEARTBEAT_SECONDS = 20.0
 
 _SENTENCES = {
@@ -74,7 +74,7 @@ class PeopleApi:
         return websocket
 
     async def limits(self, request: web.Request) -> web.StreamResponse:
-        """Tell how large a file may be; a page that gets no answer here has an address that is not known any more."""
+        """Return how large a file may be; a page that gets no answer here has an address that is not known any more."""
         return web.json_response({"upload": self._limit})
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
@@ -95,7 +95,7 @@ class PeopleApi:
 
 
 class _Tab:
-    """One open page: what its person asks for is done, and what that person may see is told."""
+    """One open page: what its person asks for is done, and it is sent what that person may see."""
 
     def __init__(self, local: LocalDiscord, acts: dict[str, _Act], websocket: web.WebSocketResponse) -> None:
         self._local = local
@@ -130,9 +130,9 @@ class _Tab:
         people = self._local.people
         if self._person is not None and people.sees(self._person, event):
             seen = people.as_seen(self._person, event)
-            self._tell({"event": seen["t"], "data": seen["d"]})
+            self._put({"event": seen["t"], "data": seen["d"]})
 
-    def _tell(self, packet: Json) -> None:
+    def _put(self, packet: Json) -> None:
         try:
             self._unsent.put_nowait(packet)
         except asyncio.QueueFull:
@@ -142,7 +142,7 @@ class _Tab:
     async def _answer(self, request: Json) -> None:
         if request.get("do") == "enter":
             self._person = _person(self._local, request.get("user"))
-            self._tell({"event": "ENTERED", "data": _entered(self._local, self._person)})
+            self._put({"event": "ENTERED", "data": _entered(self._local, self._person)})
             return
         if self._person is None:
             return
@@ -153,7 +153,7 @@ class _Tab:
         except Exception:
             log.exception("What the page asked for failed")
             answer = {"error": "That did not work; the program's log says why."}
-        self._tell({"re": request.get("id"), **answer})
+        self._put({"re": request.get("id"), **answer})
 
 
 def _sentence(no: Refused) -> str:

@@ -77,7 +77,7 @@ def post(world: World, message: Message, *, joins: bool = True) -> None:
 
 
 def pinged(text: str, allowed: Json | None) -> tuple[int, ...]:
-    """Tell who a text pings under `allowed_mentions`."""
+    """Return whom a text pings under `allowed_mentions`."""
     named = [int(user_id) for user_id in re.findall(r"<@!?(\d+)>", text)]
     if allowed is None or "users" in allowed.get("parse", []):
         return tuple(named)

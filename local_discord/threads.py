@@ -49,11 +49,11 @@ def change(
     thread.locked = thread.locked if locked is None else locked
     if archived is not None:
         _archive(thread, archived=archived)
-    _tell_change(world, thread)
+    _emit_change(world, thread)
 
 
 def add(world: World, thread: Thread, user: User) -> None:
-    """Make somebody a member, and tell everybody who may know of it."""
+    """Make somebody a member, and emit that to everybody who may know of it."""
     if user.id in thread.members:
         return
     thread.members[user.id] = time.time()
@@ -62,14 +62,14 @@ def add(world: World, thread: Thread, user: User) -> None:
     if user is world.bot:
         # A private thread is new to one who was not in it.
         world.emit(Event("THREAD_CREATE", thread.json(user), thread, only_for=user.id))
-    _tell_members(world, thread, user, {"added_members": [member]})
+    _emit_members(world, thread, user, {"added_members": [member]})
 
 
 def remove(world: World, thread: Thread, user: User) -> None:
     """End somebody's membership."""
     if thread.members.pop(user.id, None) is not None:
         world.keep_channel(thread)
-        _tell_members(world, thread, user, {"removed_member_ids": [str(user.id)]})
+        _emit_members(world, thread, user, {"removed_member_ids": [str(user.id)]})
 
 
 def check(world: World, user: User, channel: Channel, *, writing: bool) -> None:
@@ -92,7 +92,7 @@ def before_message(world: World, message: Message) -> None:
     thread = message.channel
     if isinstance(thread, Thread) and thread.archived and not message.ephemeral:
         _archive(thread, archived=False)
-        _tell_change(world, thread)
+        _emit_change(world, thread)
 
 
 def after_message(world: World, message: Message, *, joins: bool) -> None:
@@ -113,7 +113,7 @@ def _archive(thread: Thread, *, archived: bool) -> None:
         thread.archived, thread.archive_changed = archived, time.time()
 
 
-def _tell_change(world: World, thread: Thread) -> None:
+def _emit_change(world: World, thread: Thread) -> None:
     world.keep_channel(thread)
     world.emit(Event("THREAD_UPDATE", thread.json(), thread))
     if not thread.archived and world.bot.id in thread.members:
@@ -121,8 +121,8 @@ def _tell_change(world: World, thread: Thread) -> None:
         world.emit(Event("THREAD_MEMBER_UPDATE", data, thread, only_for=world.bot.id))
 
 
-def _tell_members(world: World, thread: Thread, user: User, change: Json) -> None:
-    """Tell those who see the thread, and the one it is about, who may not see it any more."""
+def _emit_members(world: World, thread: Thread, user: User, change: Json) -> None:
+    """Emit to those who see the thread, and the one it is about, who may not see it any more."""
     data = {"id": str(thread.id), "guild_id": str(thread.guild_id), **change}
     data["member_count"] = thread.json()["member_count"]
     world.emit(Event("THREAD_MEMBERS_UPDATE", data, thread))

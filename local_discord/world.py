@@ -34,7 +34,7 @@ class Event:
     channel: Channel | None = None
     message: Message | None = None
     only_for: int | None = None
-    """The only person who hears of it."""
+    """The only person who gets it."""
     guild_id: int | None = None
     """The server, for what happens in no channel."""
 
@@ -111,12 +111,12 @@ class World:
         return lambda: self._subscribers.remove(callback)
 
     def emit(self, event: Event) -> None:
-        """Tell everybody of an event."""
+        """Send everybody an event."""
         for callback in list(self._subscribers):
             callback(event)
 
     def changed(self, message: Message, event: str) -> None:
-        """Keep a message as it now stands, and tell of it."""
+        """Keep a message as it now stands, and emit that."""
         if message.ephemeral:
             only_for = None if message.asked is None else message.asked.user.id
         else:
@@ -126,7 +126,7 @@ class World:
         self.emit(Event(event, {}, message.channel, message, only_for))
 
     def react(self, message: Message, user: User, emoji: str, *, add: bool) -> None:
-        """Add or take away somebody's reaction, and tell of it if that changes anything."""
+        """Add or take away somebody's reaction, and emit that if it changes anything."""
         users = message.reactions.setdefault(emoji, [])
         if (user.id in users) is add:
             return
@@ -150,17 +150,17 @@ class World:
         self.emit(Event(f"MESSAGE_REACTION_{'ADD' if add else 'REMOVE'}", data, message.channel, message))
 
     def delete(self, message: Message) -> None:
-        """Delete a message with its files, and tell of it."""
+        """Delete a message with its files, and emit that."""
         message.deleted = True
         self.store.remove("message", message.id)
-        self.let_go(message, {attachment.path for attachment in message.attachments})
+        self.delete_files(message, {attachment.path for attachment in message.attachments})
         data: Json = {"id": str(message.id), "channel_id": str(message.channel.id)}
         if message.channel.guild_id is not None:
             data["guild_id"] = str(message.channel.guild_id)
         only_for = message.asked.user.id if message.ephemeral and message.asked is not None else None
         self.emit(Event("MESSAGE_DELETE", data, message.channel, message, only_for))
 
-    def let_go(self, message: Message, paths: set[str]) -> None:
+    def delete_files(self, message: Message, paths: set[str]) -> None:
         """Remove files that a message does not show any more, once nobody can still be fetching them."""
 
         def remove() -> None:
@@ -178,7 +178,7 @@ class World:
         self.emit(Event("APPLICATION_COMMANDS_UPDATE", {}))
 
     def begin(self, interaction: Interaction) -> None:
-        """Remember an interaction until its token is void, and tell the bot of it."""
+        """Remember an interaction until its token is void, and send it to the bot."""
         old = [known.id for known in self.interactions.values() if interaction.created - known.created > _TOKEN_SECONDS]
         for number in old:
             del self.interactions[number]

@@ -37,11 +37,11 @@ _TIMES = {
     JobState.RUNNING: [[True, True, False, False]],
     JobState.RENDERED: [[True, True, True, False]],
     JobState.DELIVERED: [[True, True, True, True]],
-    # These may never have begun, and their channel may not have been told yet.
-    JobState.FAILED: [[True, begun, True, told] for begun in (False, True) for told in (False, True)],
-    JobState.CANCELLED: [[True, begun, True, told] for begun in (False, True) for told in (False, True)],
+    # These may never have begun, and their channel may not have been announced yet.
+    JobState.FAILED: [[True, begun, True, announced] for begun in (False, True) for announced in (False, True)],
+    JobState.CANCELLED: [[True, begun, True, announced] for begun in (False, True) for announced in (False, True)],
 }
-"""Which of a job's times are known in each state: asked for, begun, ended, told."""
+"""Which of a job's times are known in each state: asked for, begun, ended, announced."""
 _LONG_ENOUGH = 90.0
 _ANSWER_SECONDS = 30.0
 
@@ -178,7 +178,7 @@ class World:
         return Result(interaction)
 
     async def _is_noted(self, message: Message) -> bool:
-        """Tell whether the ledger knows whose message it is, or nobody needs to: it was deleted."""
+        """Return whether the ledger knows whose message it is, or nobody needs to: it was deleted."""
         return message.deleted or await self.ledger.by_message(message.id) is not None
 
     def person(self, name: str, *roles: Role) -> Person:
@@ -198,7 +198,7 @@ class World:
         return self.discord.world.add_channel(channel)
 
     def thread(self, owner: Person, *members: User, private: bool = False) -> Thread:
-        """Open a thread in the channel; the bot hears of a private one only as a member, or who manages threads."""
+        """Open a thread in the channel; the bot gets a private one only as a member, or who manages threads."""
         thread = threads.start(self.discord.world, owner.user, self.channel, "a thread", private=private)
         for member in members:
             threads.add(self.discord.world, thread, member)
@@ -223,10 +223,10 @@ class World:
     async def ended(self, job: Job) -> Job:
         """Wait until the channel shows how the job ended; return it as it is then."""
 
-        async def told() -> bool:
+        async def announced() -> bool:
             return (await self.job(job.id)).delivered_at is not None
 
-        await self.until(told)
+        await self.until(announced)
         return await self.job(job.id)
 
     async def job(self, job_id: str) -> Job:

@@ -72,7 +72,7 @@ def test_the_image_holds_what_the_bot_imports_and_no_more():
     assert set(copied) == allowed
 
 
-def test_the_image_runs_as_nobody_special_and_tells_its_health():
+def test_the_image_runs_as_nobody_special_and_has_a_health_check():
     names = dict(instructions())
     assert names["USER"].isdigit()
     assert int(names["USER"]) > 0

@@ -19,7 +19,7 @@ STYLE_OF = {"fluent-flat": "flat", "twemoji": "flat", "fluent-3d": "3d"}
 COLOURLESS = ("sketch", "outline")
 
 
-class Order(NamedTuple):
+class BatchPlan(NamedTuple):
     """A batch to be drawn, and what is said of it."""
 
     scenes: Scenes
@@ -40,8 +40,8 @@ def zoom(scenes: Scenes, generator: torch.Generator) -> Scenes:
     return scenes
 
 
-class Orders:
-    """Write orders; the same step has the same order."""
+class BatchPlans:
+    """Make the plan of each batch; the same step has the same plan."""
 
     def __init__(
         self, bank: SpriteBank, mix: Mix, writer: Writer, token_rows: list[int], batch: int, seed: int
@@ -52,14 +52,14 @@ class Orders:
         self.artists = [STYLE_OF.get(vendor["vendor"]) for vendor in bank.table["vendors"]]
         self.name_rows = [[self._rows([f"a {name}"], NAME_CONTEXT)[0] for name in names] for names in writer.names]
 
-    def __call__(self, step: int) -> Order:
-        """Write the order of one step."""
+    def __call__(self, step: int) -> BatchPlan:
+        """Make the plan of one step."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         rng = random.Random(f"{self.seed} {step}")
         scenes = zoom(self.sampler.draw(self.batch, generator), generator)
         shown = self._shown(scenes)
         captions = [self._caption(row, rng) for row in shown.tolist()]
-        return Order(
+        return BatchPlan(
             scenes=scenes,
             shift=0.04 * torch.randn(self.batch, 3, generator=generator),
             tokens=torch.from_numpy(self._rows([caption.text for caption, _ in captions], CONTEXT)),
@@ -89,11 +89,11 @@ class Orders:
             tints, ground = (NOTHING, NOTHING), NOTHING
         caption = self.writer.write(Shown((thing, second), tints, ground, layout, style), rng)
         named = caption.ground if caption.ground != NOTHING else UNSAID
-        told = (UNSAID, UNSAID) if colourless else tints
+        said_tints = (UNSAID, UNSAID) if colourless else tints
         one = list(ARRANGEMENTS)[caption.arrangement] == "one"
         placed = UNSAID if one and layout < LAYOUT_NAMES.index("side by side") else layout
         by = style if way == NOTHING != style else UNSAID
-        return caption, [thing, second, *told, named, placed, way, by]
+        return caption, [thing, second, *said_tints, named, placed, way, by]
 
     def _rows(self, texts: list[str], context: int) -> np.ndarray:
         """Return rows of the token table (texts, context): start, text, end, then zeros, as CLIP's own."""
@@ -106,5 +106,5 @@ class Orders:
 
 
 def fits(shown: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
-    """Tell which captions are true of which pictures: (pictures, captions)."""
+    """Return which captions are true of which pictures: (pictures, captions)."""
     return ((said[None] == UNSAID) | (said[None] == shown[:, None])).all(2)

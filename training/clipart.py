@@ -162,7 +162,7 @@ def draw(svg: str) -> Image.Image | None:
 
 
 def usable(picture: Image.Image) -> bool:
-    """Tell whether a cropped drawing is a thing by itself, in colour: no line art, no filled box, no thin stroke."""
+    """Return whether a cropped drawing is a thing by itself, in colour: no line art, no filled box, no thin stroke."""
     rgba = np.asarray(picture, np.int16)
     solid = rgba[..., 3] > 128
     share = solid.mean()
@@ -203,6 +203,6 @@ def read_drawing(name: str, content: bytes) -> Drawing | None:
 
 
 def public_domain(licences: list[ET.Element]) -> bool:
-    """Tell whether every licence that is named is the public domain, and there is one."""
+    """Return whether every licence that is named is the public domain, and there is one."""
     named = [value for element in licences for key, value in element.attrib.items() if key.endswith("resource")]
     return bool(named) and all(re.sub("[^a-z]", "", value.lower()).endswith("publicdomain") for value in named)

@@ -197,7 +197,7 @@ def main() -> None:
     arguments = command_line(__doc__, RUNS).parse_args()
     torch.set_num_threads(arguments.threads)
     trainer = CodecTrainer(RUNS[arguments.config], arguments.data, arguments.work, arguments.device)
-    train(trainer, arguments.minutes, arguments.finish, tell_every=25, save_every=500)
+    train(trainer, arguments.minutes, arguments.finish, report_every=25, save_every=500)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Case:
 
     @property
     def changes_ground(self) -> bool:
-        """Tell whether it is the ground that is to change, and not the thing."""
+        """Return whether it is the ground that is to change, and not the thing."""
         return self.wanted.startswith("ground")
 
 
@@ -105,7 +105,7 @@ class Verdict:
 
     @property
     def kept(self) -> bool:
-        """Tell whether the rest stayed."""
+        """Return whether the rest stayed."""
         return self.difference <= KEPT and self.named
 
 

@@ -183,7 +183,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     trainer = JudgeTrainer(RUNS[arguments.config], arguments.data, arguments.work, arguments.device, arguments.without)
-    train(trainer, arguments.minutes, arguments.finish, tell_every=50, save_every=250)
+    train(trainer, arguments.minutes, arguments.finish, report_every=50, save_every=250)
     if arguments.without:
         theirs = some_of(SpriteBank.read(arguments.data, ROLES), arguments.without, leave=False)
         print(examine(load_judge(arguments.work / "judge.pt"), theirs, trainer.bank.concept.unique()))

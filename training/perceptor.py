@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from training.ahead import made_ahead
-from training.batches import CONTEXT, END, START, Order, Orders, fits
+from training.batches import CONTEXT, END, START, BatchPlan, BatchPlans, fits
 from training.failures import Practice, Shelf
 from training.networks import ClipShape, build_clip, read_weights, save_clip
 from training.optim import MasterAdamW, schedule
@@ -85,7 +85,7 @@ def encode_text(clip: Any, tokens: torch.Tensor, length: int) -> torch.Tensor:
 
 
 class Batch(NamedTuple):
-    """Pictures in 0..1, what they show, and what is said of them, as in an `Order`."""
+    """Pictures in 0..1, what they show, and what is said of them, as in an `BatchPlan`."""
 
     pictures: torch.Tensor
     tokens: torch.Tensor
@@ -120,9 +120,9 @@ class PerceptorTrainer(Trainer):
         self.painter = Painter(self.bank, run.size, device)
         texts = Texts(self.bank, READER_CONTEXT, run.seed)
         rows = sorted({*texts.token_rows, 0, START, END})
-        self.orders = Orders(self.bank, MIX, texts.writer, rows, run.batch, run.seed)
+        self.plans = BatchPlans(self.bank, MIX, texts.writer, rows, run.batch, run.seed)
         # START and END are CLIP's last tokens and so the last rows: the end of a text is where its row is greatest.
-        self.ahead = made_ahead(self.orders, 0, run.steps, 0)
+        self.ahead = made_ahead(self.plans, 0, run.steps, 0)
         self.shape = ClipShape(
             vision_layers=run.layers, vision_width=run.width, image_resolution=run.size, context_length=CONTEXT,
             token_rows=rows,
@@ -136,7 +136,7 @@ class PerceptorTrainer(Trainer):
         self.std = torch.tensor(STD, device=device)[:, None, None]
         self.pool, self.failures = Shelf(run.remembered), Shelf(run.remembered)
         self.practice: Practice | None = None
-        self.look_again()
+        self.reload()
 
     def _untrained(self, rows: list[int]) -> Any:
         clip = build_clip(self.shape).to(self.device)
@@ -151,17 +151,17 @@ class PerceptorTrainer(Trainer):
                 module.float()
         return clip
 
-    def look_again(self) -> None:
+    def reload(self) -> None:
         """Practise on the generator as it is now, if there is one."""
         path = self.work / "embedded-generator.safetensors"
         if path.exists():
             self.practice = Practice(self.bank, path, self.run.size, self.run.loop_steps, self.device)
 
-    def batch(self, order: Order) -> Batch:
+    def batch(self, plan: BatchPlan) -> Batch:
         """Draw a batch, some of it the generator's own pictures; beside it what the loop painted for some of it."""
         run = self.run
-        pictures = self.painter.draw(order.scenes, order.shift.to(self.device))
-        tokens, shown, said = (part.to(self.device) for part in (order.tokens, order.shown, order.said))
+        pictures = self.painter.draw(plan.scenes, plan.shift.to(self.device))
+        tokens, shown, said = (part.to(self.device) for part in (plan.tokens, plan.shown, plan.said))
         made = pictures[:0]
         if self.failures.count:
             made, *instead = self.failures.take(run.failures, self.generator)
@@ -225,11 +225,11 @@ class PerceptorTrainer(Trainer):
 
     def step(self) -> Figures:
         """Train on one batch."""
-        order = next(self.ahead)
-        batch, run = self.batch(order), self.run
+        plan = next(self.ahead)
+        batch, run = self.batch(plan), self.run
         concept = batch.shown[:, 0]
-        longest = int(order.names.argmax(-1).max()) + 1
-        captions, names = self._words(batch.tokens, CONTEXT), self._words(order.names.to(self.device), longest)
+        longest = int(plan.names.argmax(-1).max()) + 1
+        captions, names = self._words(batch.tokens, CONTEXT), self._words(plan.names.to(self.device), longest)
         wanted = Wanted(captions, names, concept, fits(batch.shown, batch.said))
         pictures = batch.pictures
         if self.progress >= run.attack_from:
@@ -242,20 +242,20 @@ class PerceptorTrainer(Trainer):
         # The temperature follows a schedule instead of a gradient: small batches make a learned one drift.
         self.scale.fill_(4.0 if run.warm else 2.7 + 1.3 * min(1.0, 2 * self.progress))
         if self.practice and self.progress >= run.practice_from and self.at % run.practice_every == 0:
-            self._practise(self.practice, order, captions.detach())
+            self._practise(self.practice, plan, captions.detach())
         self.at += 1
         return {"loss": loss.detach(), "right": (logits.argmax(1) == concept).float().mean(), "norm": norm}
 
     def _words(self, tokens: torch.Tensor, length: int) -> torch.Tensor:
         return F.normalize(encode_text(self.clip, tokens, length).float(), dim=-1)
 
-    def _practise(self, practice: Practice, order: Order, words: torch.Tensor) -> None:
+    def _practise(self, practice: Practice, plan: BatchPlan, words: torch.Tensor) -> None:
         """Let the loop fail on the batch's last scenes, whose pictures and captions are as they were ordered."""
         count = min(self.run.practised, self.run.batch - self.run.failures - int(self.run.batch * self.run.pool_share))
         some = slice(self.run.batch - count, self.run.batch)
-        said = [part[some].to(self.device) for part in (order.tokens, order.shown, order.said)]
+        said = [part[some].to(self.device) for part in (plan.tokens, plan.shown, plan.said)]
         self.clip.visual.eval()
-        found = practice.fail(order.scenes.map(lambda t: t[some]), words[some], self.embed, self.generator)
+        found = practice.fail(plan.scenes.map(lambda t: t[some]), words[some], self.embed, self.generator)
         self.clip.visual.train()
         self.failures.put(found.made, found.true, *said)
         self.pool.put(found.rebuilt, *said)
@@ -278,7 +278,7 @@ class PerceptorTrainer(Trainer):
             self.optimiser.load_state_dict(state["optimiser"])
             self.at = state["at"]
             self.generator.set_state(state["generator"].cpu())
-        self.ahead = made_ahead(self.orders, self.at, self.run.steps, self.run.workers)
+        self.ahead = made_ahead(self.plans, self.at, self.run.steps, self.run.workers)
 
 
 def _begin_with(clip: Any, table: torch.Tensor, rows: list[int], before: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -300,7 +300,7 @@ def main() -> None:
     arguments = command_line(__doc__, RUNS).parse_args()
     torch.set_num_threads(arguments.threads)
     trainer = PerceptorTrainer(RUNS[arguments.config], arguments.data, arguments.work, arguments.device)
-    train(trainer, arguments.minutes, arguments.finish, tell_every=20, save_every=300)
+    train(trainer, arguments.minutes, arguments.finish, report_every=20, save_every=300)
 
 
 if __name__ == "__main__":

@@ -352,9 +352,9 @@ class PaintTrainer(Trainer):
         for name in ("large", "small", "blank"):
             self.painter.get_buffer(name).copy_(torch.from_numpy(memory[name]))
         self.optimiser = MasterAdamW(self.painter.parameters(), run.lr, betas=(0.9, 0.97), decay=0.02)
-        self.look_again()
+        self.reload()
 
-    def look_again(self) -> None:
+    def reload(self) -> None:
         """Read all encoded parts that are there; more may have come since the last time."""
         parts = [np.load(path) for path in sorted(self.work.glob("codes-*.npz"))]
         codes = torch.from_numpy(np.concatenate([part["codes"] for part in parts]).astype(np.int64))
@@ -457,9 +457,9 @@ def main() -> None:
     elif arguments.stage == "extend":
         extend(data, work, device)
     elif arguments.stage == "read":
-        train(ReadTrainer(run, data, work, device), *how, tell_every=100, save_every=500)
+        train(ReadTrainer(run, data, work, device), *how, report_every=100, save_every=500)
     else:
-        train(PaintTrainer(run, data, work, device), *how, tell_every=100, save_every=1000)
+        train(PaintTrainer(run, data, work, device), *how, report_every=100, save_every=1000)
 
 
 if __name__ == "__main__":

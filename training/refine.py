@@ -154,7 +154,7 @@ def main() -> None:
     arguments = command_line(__doc__, RUNS).parse_args()
     torch.set_num_threads(arguments.threads)
     trainer = RefineTrainer(RUNS[arguments.config], arguments.data, arguments.work, arguments.device)
-    train(trainer, arguments.minutes, arguments.finish, tell_every=20, save_every=300)
+    train(trainer, arguments.minutes, arguments.finish, report_every=20, save_every=300)
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ class Painter:
     def draw(self, scenes: Scenes, ground_shift: torch.Tensor | None = None) -> torch.Tensor:
         """Return the pictures, (batch, 3, size, size) in 0..1; `ground_shift` (batch, 3) varies the ground's colour.
 
-        Scenes are on the CPU, which tells from them what is to be done without waiting for the device.
+        Scenes are on the CPU, which sees from them what is to be done without waiting for the device.
         """
         canvas = self.grounds[scenes.ground.to(self.device)]
         if ground_shift is not None:

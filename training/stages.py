@@ -16,7 +16,7 @@ import torch
 PART = 15 * 2**20  # bytes: repositories and machines lent for minutes take files under 16 MiB
 
 Figures = dict[str, float | torch.Tensor]
-"""What a step tells; single numbers, on the device or off it: reading one would have the device waited for."""
+"""What a step reports; single numbers, on the device or off it: reading one would have the device waited for."""
 
 
 class Trainer(ABC):
@@ -36,7 +36,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def step(self) -> Figures:
-        """Train once; return figures to tell."""
+        """Train once; return figures to report."""
 
     @abstractmethod
     def save(self) -> None:
@@ -46,8 +46,8 @@ class Trainer(ABC):
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
 
-    def look_again(self) -> None:  # noqa: B027 - most stages have nothing to look for
-        """Take up what other stages may have made since; called after each save on the way."""
+    def reload(self) -> None:  # noqa: B027 - most stages have nothing to reload
+        """Load what other stages may have made since; called after each save on the way."""
 
 
 def repeatable(seed: int, device: str) -> None:
@@ -72,8 +72,8 @@ def command_line(about: str | None, configs: Iterable[str]) -> argparse.Argument
     return parser
 
 
-def train(trainer: Trainer, minutes: float, finish: bool, tell_every: int, save_every: int) -> None:
-    """Go on from the last checkpoint until all steps are done or the minutes are over; tell the means of the figures.
+def train(trainer: Trainer, minutes: float, finish: bool, report_every: int, save_every: int) -> None:
+    """Go on from the last checkpoint until all steps are done or the minutes are over; print the means of the figures.
 
     With `finish`, schedules are over when the minutes are, however few steps were taken.
     """
@@ -82,14 +82,14 @@ def train(trainer: Trainer, minutes: float, finish: bool, tell_every: int, save_
     while trainer.at < trainer.steps and (share := (time.monotonic() - started) / max(60 * minutes, 1e-9)) < 1:
         trainer.hurry = share if finish else 0.0
         lately.append(trainer.step())
-        if trainer.at % tell_every == 0:
+        if trainer.at % report_every == 0:
             means = {name: float(sum(figures[name] for figures in lately)) / len(lately) for name in lately[0]}
             line = " ".join(f"{name} {value:.4g}" for name, value in means.items())
             print(f"{trainer.at} {time.monotonic() - started:.0f}s {line}", flush=True)
             lately.clear()
         if trainer.at % save_every == 0:
             trainer.save()
-            trainer.look_again()
+            trainer.reload()
     trainer.save()
 
 

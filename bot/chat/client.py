@@ -58,11 +58,11 @@ TakesForm = Callable[[discord.Interaction[Any], str, Answers], Awaitable[None]]
 
 
 _GUILD_SECONDS = {True: 2.0, False: 0.2}
-"""Seconds to wait for one more server after the last that the gateway told of: Discord may be slow, ours is not."""
+"""Seconds to wait for one more server after the last that the gateway named: Discord may be slow, ours is not."""
 
 
 def _is_discord(settings: Settings) -> bool:
-    """Tell Discord from another server that speaks like it."""
+    """Return whether the API is Discord's own, and not of another server that speaks like it."""
     return settings.discord.api_base == DiscordSettings().api_base
 
 
@@ -103,7 +103,7 @@ class PaintingBot(commands.Bot):
         self._closing = False
 
     async def setup_hook(self) -> None:
-        """Start the services, load the commands, and tell Discord about them if they changed."""
+        """Start the services, load the commands, and register them with Discord if they changed."""
         await self._find_gateway()
         # In a task of its own: what lives as long as the process must not hang on the task that logs in.
         await asyncio.create_task(self._start_services(), context=contextvars.Context())
@@ -160,12 +160,12 @@ class PaintingBot(commands.Bot):
         return True
 
     async def _has_commands(self, guilds: list[discord.Object]) -> bool:
-        """Tell whether Discord holds as many commands as this bot; they may have been cleared from outside."""
+        """Return whether Discord holds as many commands as this bot; they may have been cleared from outside."""
         there = await self.tree.fetch_commands(guild=guilds[0] if guilds else None)
         return len(there) == len(self.tree.get_commands())
 
     def connected(self) -> bool:
-        """Tell whether commands reach the bot."""
+        """Return whether commands reach the bot."""
         return not self.is_closed() and self.is_ready() and self.ws.open
 
     async def on_ready(self) -> None:

@@ -109,13 +109,13 @@ class Delivery:
                     outage = outage or may_pass(error) or token_refused(error)
                     if token_refused(error):
                         self._client.dispatch("token_refused")
-                    log.warning("Job %s: its end cannot be told by %s (%s)", job.id, way.__name__.strip("_"), error)
+                    log.warning("Job %s: its end cannot be shown by %s (%s)", job.id, way.__name__.strip("_"), error)
                     # It may have been done and only the answer lost: no second way before that is known.
                     if (
                         may_pass(error)
-                        and (told := await self._search.end_of(job, _sign_of_end(job, body))) is not None
+                        and (found := await self._search.end_of(job, _sign_of_end(job, body))) is not None
                     ):
-                        return told
+                        return found
             if not outage:
                 return None
             await asyncio.sleep(_OUTAGE_SECONDS)

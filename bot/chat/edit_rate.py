@@ -36,7 +36,7 @@ class EditRate:
         channel.next_turn = max(channel.next_turn, self._clock()) + channel.interval
 
     def may_edit_out_of_turn(self, channel_id: int) -> bool:
-        """Tell whether an edit out of turn is allowed: not while waiting after a refusal."""
+        """Return whether an edit out of turn is allowed: not while waiting after a refusal."""
         return self._channel(channel_id).interval <= self._interval or self.wait(channel_id) == 0
 
     def refused(self, channel_id: int, retry_after: float = 0.0) -> None:

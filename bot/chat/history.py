@@ -66,13 +66,13 @@ class History:
 
 
 def _entry(job: Job, thumbnail: bytes | None, files: list[discord.File]) -> ui.Item[Any]:
-    told = f"**{plain(job.prompt, _TITLE_LIMIT)}**\n-# {content.settings_line(job.spec)}\n"
-    told += f"-# `{job.id}` · {_STATES[job.state]} · <t:{int(job.created_at)}:R>{_link(job)}"
+    text = f"**{plain(job.prompt, _TITLE_LIMIT)}**\n-# {content.settings_line(job.spec)}\n"
+    text += f"-# `{job.id}` · {_STATES[job.state]} · <t:{int(job.created_at)}:R>{_link(job)}"
     if thumbnail is None:
-        return ui.TextDisplay(told)
+        return ui.TextDisplay(text)
     file = discord.File(io.BytesIO(thumbnail), filename=f"thumbnail-{job.id}.jpg", description=job.prompt[:1000])
     files.append(file)
-    return ui.Section(told, accessory=ui.Thumbnail(file, spoiler=not HIDING_NOTICES.isdisjoint(job.notices)))
+    return ui.Section(text, accessory=ui.Thumbnail(file, spoiler=not HIDING_NOTICES.isdisjoint(job.notices)))
 
 
 def _link(job: Job) -> str:

@@ -43,7 +43,7 @@ def inherited(parent: Job, kind: Kind) -> tuple[str, ...]:
 
 
 def is_hidden(job: Job) -> bool:
-    """Tell whether the picture of a job is shown as a spoiler only."""
+    """Return whether the picture of a job is shown as a spoiler only."""
     return not HIDING_NOTICES.isdisjoint(job.notices)
 
 

@@ -33,7 +33,7 @@ class ShownFile:
 
     @property
     def is_picture(self) -> bool:
-        """Tell whether it is a picture: by its type, or by its name where Discord names no type."""
+        """Return whether it is a picture: by its type, or by its name where Discord names no type."""
         if self.content_type is not None:
             return self.content_type.startswith("image/")
         return self.name.lower().endswith(_PICTURES)

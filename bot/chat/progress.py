@@ -180,7 +180,7 @@ class ProgressReporter:
             self._edit_rate.edited(job.channel_id, self._active(job.channel_id))
 
     async def _has_moved(self, job: Job) -> bool:
-        """Tell whether another message shows the job by now."""
+        """Return whether another message shows the job by now."""
         now = await self._queue.ledger.job(job.id)
         return now is not None and now.message_id != job.message_id
 

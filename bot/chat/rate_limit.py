@@ -16,7 +16,7 @@ class RateLimit:
         self._times: OrderedDict[int, deque[float]] = OrderedDict()
 
     def allows(self, key: int) -> bool:
-        """Tell whether one more may pass now, and count it if so."""
+        """Return whether one more may pass now, and count it if so."""
         now = self._clock()
         times = self._times.setdefault(key, deque())
         self._times.move_to_end(key)

@@ -20,7 +20,7 @@ BROKEN = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
 
 
 def may_pass(error: Exception) -> bool:
-    """Tell whether the same call may succeed later: server faults, rate limits and broken connections."""
+    """Return whether the same call may succeed later: server faults, rate limits and broken connections."""
     if isinstance(error, discord.HTTPException):
         return error.status >= 500 or error.status == 429
     # ServerDisconnectedError and connection resets are ClientError and OSError; a slow answer is a TimeoutError.
@@ -28,12 +28,12 @@ def may_pass(error: Exception) -> bool:
 
 
 def token_refused(error: Exception) -> bool:
-    """Tell whether Discord does not know the bot's token any more; 50027 is about an interaction's."""
+    """Return whether Discord does not know the bot's token any more; 50027 is about an interaction's."""
     return isinstance(error, discord.HTTPException) and error.status == 401 and error.code != _VOID_INTERACTION
 
 
 def too_large(error: Exception) -> bool:
-    """Tell whether Discord found a file too large, whatever it says that it takes."""
+    """Return whether Discord found a file too large, whatever it says that it takes."""
     return isinstance(error, discord.HTTPException) and (error.status == 413 or error.code == _TOO_LARGE)
 
 

@@ -100,7 +100,7 @@ class WaitingMessages:
             posted.set()
 
     def is_posting(self, job_id: str) -> bool:
-        """Tell whether a job's first message is on its way."""
+        """Return whether a job's first message is on its way."""
         return job_id in self._posting
 
     async def posted(self, job_id: str) -> None:

@@ -99,13 +99,13 @@ def _size() -> str:
 
 
 def has_browser(environment: Mapping[str, str]) -> bool:
-    """Tell whether there is a screen for a browser to open on."""
+    """Return whether there is a screen for a browser to open on."""
     screen = sys.platform in ("darwin", "win32") or "DISPLAY" in environment or "WAYLAND_DISPLAY" in environment
     return screen and not is_remote(environment)
 
 
 def is_remote(environment: Mapping[str, str]) -> bool:
-    """Tell whether somebody sits at another machine."""
+    """Return whether somebody sits at another machine."""
     return "SSH_CONNECTION" in environment
 
 

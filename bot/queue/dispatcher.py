@@ -162,7 +162,7 @@ class Dispatcher:
             self._tasks.spawn(self._film(job), f"film {job.id}")
 
     def _is_wanted(self, job: Job) -> bool:
-        """Tell whether a claimed job is still running: it may have been cancelled meanwhile."""
+        """Return whether a claimed job is still running: it may have been cancelled meanwhile."""
         if self._closing or job.state is not JobState.RUNNING:
             self._schedule_again = True
             return False

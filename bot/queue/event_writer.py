@@ -1,4 +1,4 @@
-"""What painters say, written down: bytes into files first, then the ledger, and only then is anybody told."""
+"""Writes the events of painters: bytes into files first, then the ledger, and only then they are published."""
 
 import asyncio
 import contextlib

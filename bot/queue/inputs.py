@@ -1,4 +1,4 @@
-"""Files that people send: kept with their name on them, within a quota, and let go when nothing needs them."""
+"""Files that people send: kept with their name on them, within a quota, and deleted when nothing needs them."""
 
 import asyncio
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class Inputs:
         return path
 
     async def drop(self, user_id: int, paths: Iterable[str]) -> None:
-        """Let go of what a person sent for something that came to nothing."""
+        """Delete what a person sent for something that came to nothing."""
         await self.delete(await self._ledger.personal_data.release(list(paths), user_id))
 
     async def delete(self, paths: Iterable[str]) -> None:

@@ -42,7 +42,7 @@ class JobQueries:
         )
 
     async def is_shown_in(self, job_id: str, channel_id: int) -> bool:
-        """Tell whether a message in a channel shows the job."""
+        """Return whether a message in a channel shows the job."""
         sql = "SELECT 1 FROM messages WHERE job_id = ? AND channel_id = ? LIMIT 1"
         return bool(await self.database.read(sql, (job_id, channel_id)))
 
@@ -55,7 +55,7 @@ class JobQueries:
         )
 
     async def owners(self) -> dict[str, int]:
-        """Tell who asked for each job."""
+        """Return who asked for each job, by its id."""
         return {row["id"]: row["user_id"] for row in await self.database.read("SELECT id, user_id FROM jobs")}
 
     async def queued(self, guild_id: int | None = None) -> list[Job]:
@@ -100,7 +100,7 @@ class JobQueries:
         return rows[0][0]
 
     async def is_current(self, job_id: str, attempt: int) -> bool:
-        """Tell whether a job is running, and in this of its starts."""
+        """Return whether a job is running, and in this of its starts."""
         sql = "SELECT 1 FROM jobs WHERE id = ? AND state = 'running' AND attempts = ?"
         return bool(await self.database.read(sql, (job_id, attempt)))
 
@@ -143,11 +143,11 @@ class JobQueries:
         return [Waiting(*row) for row in rows]
 
     async def served(self) -> dict[int, int]:
-        """Tell each user's latest turn; a higher number is later."""
+        """Return each user's latest turn; a higher number is later."""
         return {row["user_id"]: row["turn"] for row in await self.database.read("SELECT * FROM served")}
 
     async def step_times(self) -> dict[str, float]:
-        """Tell the seconds per step measured so far, by `cost_key`."""
+        """Return the seconds per step measured so far, by `cost_key`."""
         return {row["cost_key"]: row["seconds"] for row in await self.database.read("SELECT * FROM step_times")}
 
     async def _one(self, sql: str, *parameters: Any) -> Job | None:

@@ -1,4 +1,4 @@
-"""What the ledger keeps of people: who sent which file, what they asked for, and letting go of it."""
+"""What the ledger keeps of people: who sent which file, what they asked for, and deleting it."""
 
 # ruff: noqa: S608, only constants of this file are put into SQL; values are always parameters
 

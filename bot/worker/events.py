@@ -1,4 +1,4 @@
-"""What painters tell the queue, and what the queue tells its subscribers: small frozen records."""
+"""Events, from painters to the queue and from the queue to its subscribers: small frozen records."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """Say who is told what, on the loop."""
+    """What is called on the loop, and when."""
 
     on_event: Callable[[PainterEvent, int], None]
     """Gets each event and the attempt that it belongs to."""
@@ -47,7 +47,7 @@ class Painter(ABC):
     @property
     @abstractmethod
     def alive(self) -> bool:
-        """Tell whether anybody is there to paint."""
+        """Return whether anybody is there to paint."""
 
     @abstractmethod
     def _send(self, message: Order | Control | None) -> None:
@@ -60,7 +60,7 @@ class Painter(ABC):
 
     @property
     def free(self) -> bool:
-        """Tell whether an order can be handed over."""
+        """Return whether an order can be handed over."""
         return self._order is None and self.alive
 
     def paint(self, order: Order) -> None:

@@ -46,7 +46,7 @@ class PictureCheck:
         self._models = models
 
     def hides(self, picture: Image.Image, spec: PaintingSpec) -> bool:
-        """Tell whether a picture along the way is to be kept back."""
+        """Return whether a picture along the way is to be kept back."""
         if self._settings.pictures == "show" or not self._settings.concepts:
             return False
         perceptor = self._models.perceptor(spec.perceptors[0].name)

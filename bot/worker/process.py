@@ -50,12 +50,12 @@ class ProcessPainter(Painter):
 
     @property
     def alive(self) -> bool:
-        """Tell whether the child lives."""
+        """Return whether the child lives."""
         return hasattr(self, "_process") and self._process.is_alive()
 
     @property
     def free(self) -> bool:
-        """Tell whether an order can be handed over: a child that is only starting is not to be timed."""
+        """Return whether an order can be handed over: a child that is only starting is not to be timed."""
         return super().free and self._up
 
     @property
@@ -78,7 +78,7 @@ class ProcessPainter(Painter):
     def paint(self, order: Order) -> None:
         """Hand an order over. The painter must be free."""
         super().paint(order)
-        self._heard_at = time.monotonic()
+        self._last_event_at = time.monotonic()
         self._watch(order)
 
     def _send(self, message: Order | Control | None) -> None:
@@ -100,7 +100,7 @@ class ProcessPainter(Painter):
         seconds = self._settings.worker.hang_seconds * _SILENCE
         if not seconds or self._order is not order:
             return
-        left = self._heard_at + seconds - time.monotonic()
+        left = self._last_event_at + seconds - time.monotonic()
         if left <= 0:
             log.error("Nothing was heard of job %s for %.0f s; its painting process is killed", order.job_id, seconds)
             self._process.kill()
@@ -108,7 +108,7 @@ class ProcessPainter(Painter):
             self._loop.call_later(left, self._watch, order)
 
     def _on_event(self, event: PainterEvent, attempt: int) -> None:
-        self._heard_at = time.monotonic()
+        self._last_event_at = time.monotonic()
         self._callbacks.on_event(event, attempt)
 
     def _exited(self, exit_code: int | None) -> None:

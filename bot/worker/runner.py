@@ -125,7 +125,7 @@ class JobRunner:
         return JobRun(self, order, controls, inputs, emit, slower=True).run()
 
     def _shrunk(self, order: Order, spec: PaintingSpec) -> Order:
-        """Return the job as it is to be painted after memory ran out, told to everybody else."""
+        """Return the job as it is to be painted after memory ran out, and publish that."""
         before = [notice for notice in order.notices if notice.startswith(_SHORT)]
         asked = before[0].rpartition(f" {_INSTEAD} ")[2] if before else f"{order.spec.width} × {order.spec.height}."
         notices = [notice for notice in order.notices if notice not in before]

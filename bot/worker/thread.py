@@ -33,7 +33,7 @@ class DeviceLostError(RuntimeError):
 
 
 class ThreadPainter(Painter):
-    """Paint in one thread. `on_lost` hears of the job at hand when the device is lost: nothing more is painted then."""
+    """Paint in one thread. `on_lost` gets the job at hand when the device is lost: nothing more is painted then."""
 
     def __init__(self, settings: Settings, callbacks: Callbacks) -> None:
         super().__init__(callbacks)
@@ -51,7 +51,7 @@ class ThreadPainter(Painter):
 
     @property
     def alive(self) -> bool:
-        """Tell whether the thread runs."""
+        """Return whether the thread runs."""
         return self._thread.is_alive()
 
     async def close(self, seconds: float) -> None:

@@ -101,5 +101,5 @@ def apply_homography(homography: Tensor, places: Tensor) -> Tensor:
 
 
 def is_inside(places: Tensor) -> Tensor:
-    """Tell which places (…, 2) lie in the square of corners +-1."""
+    """Return which places (…, 2) lie in the square of corners +-1."""
     return (places.abs() <= 1).all(-1)

@@ -11,7 +11,7 @@ from engine.devices import constant, on_gpu
 
 
 def _wants_fixed_order(pictures: Tensor) -> bool:
-    """Tell where torch's own ways back would add up in no fixed order, and that is not wanted (`pick_device`)."""
+    """Return whether torch's own ways back would add up in no fixed order, and that is not wanted (`pick_device`)."""
     return on_gpu(pictures) and torch.are_deterministic_algorithms_enabled()
 
 

@@ -32,7 +32,7 @@ class Rest:
         self.around: Around = plainly
 
     def routes(self) -> list[web.RouteDef]:
-        """List every route; `around` is told its name."""
+        """List every route; `around` gets its name."""
         account, messages, interactions = self.account, self.messages, self.interactions
         channel, message = "/channels/{channel}/messages", "/channels/{channel}/messages/{message}"
         hook, commands = r"/webhooks/{application}/{token}", "/applications/{application}/commands"

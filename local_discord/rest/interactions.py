@@ -66,7 +66,7 @@ class InteractionRoutes:
         return message
 
     def _change(self, interaction: Interaction, message: Message, call: Call, data: Json) -> None:
-        self._world.let_go(message, fill(self._world, message, data, call.files, interaction.limit))
+        self._world.delete_files(message, fill(self._world, message, data, call.files, interaction.limit))
         note_edit(self._world, message)
 
     async def followup(self, call: Call) -> Json:

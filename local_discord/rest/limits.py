@@ -1,4 +1,4 @@
-"""Rate limits by route and channel, with the headers that tell of them (developers/topics/rate-limits)."""
+"""Rate limits by route and channel, with the headers that name them (developers/topics/rate-limits)."""
 
 import hashlib
 import time

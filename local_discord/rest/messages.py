@@ -94,7 +94,7 @@ class MessageRoutes:
         if message.author is not self._world.bot:
             raise Refused(403, 50005, "Cannot edit a message authored by another user")
         lost = fill(self._world, message, call.body, call.files, self._world.upload_limit(channel))
-        self._world.let_go(message, lost)
+        self._world.delete_files(message, lost)
         note_edit(self._world, message)
         return self.shown(message)
 
@@ -166,7 +166,7 @@ def make_reference(channel: Channel, message_id: int, kind: int = 0) -> Json:
 
 
 def note_edit(world: World, message: Message) -> None:
-    """Count an edit and tell of it."""
+    """Count an edit and emit it."""
     message.edits += 1
     message.edited = time.time()
     world.changed(message, "MESSAGE_UPDATE")

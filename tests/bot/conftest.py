@@ -103,9 +103,9 @@ class Audience:
     def __init__(self, queue):
         self.events = []
         self._news = asyncio.Event()
-        queue.subscribe(self._hear)
+        queue.subscribe(self._on_event)
 
-    def _hear(self, event):
+    def _on_event(self, event):
         self.events.append(event)
         self._news.set()
 

@@ -15,7 +15,7 @@ def models(tmp_path):
 
 
 def lay_down(models, name):
-    """Let a model look fetched: it is told by its files' names alone, before it is loaded."""
+    """Let a model look fetched: it is recognised by its files' names alone, before it is loaded."""
     for file in find(name).files:
         (models.folder / file.name).touch()
 

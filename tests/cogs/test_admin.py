@@ -162,10 +162,10 @@ async def test_what_is_set_is_shown_however_much_it_is(world, boss):
         per_role=dict.fromkeys(many, 10_000),
         per_day_per_role=dict.fromkeys(many, 10_000),
     )
-    told = words(await boss.slash(world.channel, "admin show"))
-    assert len(told) <= 4000
+    answer = words(await boss.slash(world.channel, "admin show"))
+    assert len(answer) <= 4000
     for what in ("Blocked words", "Blocked people", "Allowed channels", "Denied channels", "Limits of roles"):
-        (line,) = [line for line in told.splitlines() if line.startswith(f"**{what}**")]
+        (line,) = [line for line in answer.splitlines() if line.startswith(f"**{what}**")]
         assert re.search(r", and \d+ more$", line)
 
 

@@ -49,7 +49,7 @@ async def test_show_does_not_move_what_somebody_else_is_waiting_for(paused):
     assert (now.channel_id, now.message_id) == (world.channel.id, job.message_id)
 
 
-async def test_the_queue_tells_no_ids_of_others_and_nothing_of_elsewhere(done, paused):
+async def test_the_queue_shows_no_ids_of_others_and_nothing_of_elsewhere(done, paused):
     world = paused
     mine, theirs = await world.imagine(world.bob), await world.imagine(world.alice)
     await world.bot.queue.change_guild(99, paused=True)
@@ -222,15 +222,15 @@ async def test_deleting_leaves_neither_words_nor_files_nor_copies(world):
     assert NOT_SEEN in words(await world.alice.slash(world.channel, "show", job=job.id))
 
 
-async def test_privacy_tells_what_is_kept_and_deletes_all_of_it(world):
+async def test_privacy_lists_what_is_kept_and_deletes_all_of_it(world):
     result = await world.alice.slash(world.channel, "edit", image=("a.png", png()), prompt="a zebra", steps=2)
     await world.ended(await world.ledger.by_message(result.response.id))
     await world.alice.slash(world.channel, "settings", suffix="in the zoo")
     result = await world.bob.slash(world.channel, "edit", image=("a.png", png()), prompt="a horse", steps=2)
     theirs = await world.ended(await world.ledger.by_message(result.response.id))
-    told = words(await world.alice.slash(world.channel, "privacy"))
-    assert "**Paintings** · 1" in told
-    assert "**Pictures you sent** · 1" in told
+    answer = words(await world.alice.slash(world.channel, "privacy"))
+    assert "**Paintings** · 1" in answer
+    assert "**Pictures you sent** · 1" in answer
     await world.alice.slash(world.channel, "privacy", delete=True)
     await world.until(lambda: len(world.messages()) == 1)
     held = await world.ledger.personal_data.held(world.alice.id)

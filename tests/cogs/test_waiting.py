@@ -10,7 +10,7 @@ def status(world, job):
     return shown(world.message(job.message_id))
 
 
-async def test_places_in_line_move_up_while_a_painting_goes_on(world):
+async def test_places_in_the_queue_move_up_while_a_painting_goes_on(world):
     await world.ended(await world.imagine(world.alice, steps=2))  # from here on a painting's pace is known
     running = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(running.message_id).attachments)
@@ -29,7 +29,7 @@ async def test_places_in_line_move_up_while_a_painting_goes_on(world):
     assert "Painted in" in status(world, second)
 
 
-async def test_a_pause_is_told_and_so_is_its_end(world, monkeypatch):
+async def test_a_pause_is_shown_and_so_is_its_end(world, monkeypatch):
     monkeypatch.setattr("bot.chat.waiting._DRIFT_SECONDS", 0.2)
     running = await world.imagine(world.alice, steps=ENDLESS)
     waiting = await world.imagine(world.bob, steps=1)
@@ -54,7 +54,7 @@ async def test_a_message_that_is_gone_is_not_edited_again(world):
 
 
 @pytest.mark.parametrize(
-    ("told", "true", "error"),
+    ("said", "true", "error"),
     [
         (_Shown(2, 100.0), _Shown(2, 100.0), 0.0),
         (_Shown(2, 100.0), _Shown(1, 100.0), 1.0),
@@ -67,5 +67,5 @@ async def test_a_message_that_is_gone_is_not_edited_again(world):
         (_Shown(_HELD, None), _Shown(1, 5.0), float("inf")),
     ],
 )
-def test_how_wrong_a_message_is(told, true, error):
-    assert told.error(true, now=0.0) == error
+def test_how_wrong_a_message_is(said, true, error):
+    assert said.error(true, now=0.0) == error

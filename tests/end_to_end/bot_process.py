@@ -134,7 +134,7 @@ class BotProcesses:
             file.write(struct.pack("d", seconds))
 
     def environment(self, **settings: object) -> dict[str, str]:
-        """Return what a bot is told; `worker__frames=3` is the setting worker.frames."""
+        """Return what a bot is started with; `worker__frames=3` is the setting worker.frames."""
         own = {f"PAINTER__{name.upper()}": str(value) for name, value in settings.items()}
         place = {
             "DISCORD_TOKEN": TOKEN,
@@ -179,7 +179,7 @@ class BotProcesses:
             connection.commit()
 
     def states(self) -> dict[str, str]:
-        """Tell the state of every job."""
+        """Return the state of every job."""
         return dict(self.rows("SELECT id, state FROM jobs"))
 
     async def delivered(self, count: int, seconds: float = 60.0) -> None:
@@ -232,7 +232,7 @@ async def bots(tmp_path: Path, fork_server: ForkServer) -> AsyncIterator[BotProc
 
 
 def final(body: Json) -> bool:
-    """Tell whether a request brings a final picture."""
+    """Return whether a request brings a final picture."""
     return any(str(entry.get("filename", "")).startswith("painting-") for entry in body.get("attachments") or ())
 
 

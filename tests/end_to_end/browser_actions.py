@@ -36,7 +36,7 @@ REACTIONS_APART = 12.0
 
 @dataclass
 class Session:
-    """One person's sitting at the page."""
+    """One person's visit to the page."""
 
     person: Person
     other_tab: Person

@@ -1,4 +1,4 @@
-"""How long the event loop was away, told from what the machine did to it.
+"""How long the event loop was away, without what the machine did to it.
 
 Linux counts how long each thread waited for a core that something else had. What is left is ours: work on the loop, and
 the interpreter held by another thread.

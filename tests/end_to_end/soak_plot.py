@@ -31,8 +31,8 @@ def draw(courses: dict[str, Course]) -> None:
     for column, (name, course) in enumerate(courses.items()):
         memory, answers, finals = axes[:, column]
         memory.plot([at / 60 for at, _ in course.memory], [value for _, value in course.memory])
-        told = [request for request in course.requests if request.answer is not None]
-        answers.plot([request.at / 60 for request in told], [request.answer for request in told], ".")
+        answered = [request for request in course.requests if request.answer is not None]
+        answers.plot([request.at / 60 for request in answered], [request.answer for request in answered], ".")
         shown = [request for request in course.requests if request.final is not None and request.kind != _FILMS]
         finals.plot([request.at / 60 for request in shown], [request.final for request in shown], ".")
         memory.set_title(name)

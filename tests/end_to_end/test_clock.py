@@ -59,7 +59,7 @@ async def test_a_picture_that_was_posted_under_a_wrong_clock_is_found_again(bots
     never.set()
 
 
-async def test_reactions_are_heard_after_the_clock_went_back(bots):
+async def test_reactions_are_taken_after_the_clock_went_back(bots):
     channel = bots.discord.channel("paintings")
     await bots.start(limits__per_user=50)
     asked = await imagine(bots, channel, "alice")

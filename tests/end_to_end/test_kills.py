@@ -58,7 +58,7 @@ async def test_killed_while_painting(bots):
 
 
 async def test_killed_between_picture_and_ledger(bots):
-    """The picture lies on the disk and the ledger says that it is being painted: it becomes the same one, told once."""
+    """The picture lies on the disk and the ledger says that it is being painted: it becomes the same, announced once."""
     channel = bots.discord.channel("paintings")
     opened = asyncio.Event()
     bots.discord.fault("edit", hold(opened, applied=False), where=final)
@@ -115,7 +115,7 @@ async def test_killed_after_the_edit_and_before_the_ledger_knew(bots):
 
 
 async def test_killed_after_a_reply_and_before_the_ledger_knew(bots):
-    """The job's message is gone and the nonce has run out: only a look into the channel can tell."""
+    """The job's message is gone and the nonce has run out: only a look into the channel can show it."""
     channel = bots.discord.channel("paintings")
     never = asyncio.Event()
     bots.discord.fault("edit", answer(404, 10008, "Unknown Message"), times=10_000)

@@ -24,7 +24,7 @@ PATIENCE = 3.0
 
 
 async def slowness(over: asyncio.Event) -> float:
-    """Tell by how much other work slows this machine down: what a fixed piece of work takes usually, and at best."""
+    """Return by how much other work slows this machine down: what a fixed piece of work takes usually, and at best."""
     took = []
     while not over.is_set():
         began = time.perf_counter()

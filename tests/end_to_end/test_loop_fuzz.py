@@ -102,7 +102,7 @@ def texts(count: int, longest: int) -> Iterator[str]:
 
 async def test_no_prompt_does(paused: World):
     taken = 0
-    for text in texts(40, 2000):
+    for text in texts(25, 2000):
         async with free(text):
             result = await paused.alice.slash(
                 paused.channel, "imagine", prompt=text, negative=text[:500], size=text[:20]
@@ -111,7 +111,7 @@ async def test_no_prompt_does(paused: World):
         async with free(text):
             result = await paused.alice.slash(paused.channel, "imagine", prompt=text)
         taken += not result.ephemeral
-    assert 20 <= taken < 80, "some can be painted and some cannot"
+    assert 12 <= taken < 50, "some can be painted and some cannot"
 
 
 async def test_no_list_of_words_does(paused: World):
@@ -129,8 +129,8 @@ async def test_no_list_of_words_does(paused: World):
 async def test_no_upload_does(paused: World):
     rng = random.Random(SEED)
     whole = list(READ.items()) + list(REFUSED.items())
-    files = rng.sample(whole, 8)
-    for name, content in rng.sample(whole, 4):
+    files = rng.sample(whole, 5)
+    for name, content in rng.sample(whole, 2):
         broken = bytearray(content[: rng.randint(1, len(content))])
         for _ in range(20):
             broken[rng.randrange(len(broken))] = rng.randrange(256)
@@ -148,7 +148,7 @@ async def test_no_form_does(world: World):
     done = await world.ended(await world.imagine(world.alice, steps=2))
     running = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(running.message_id).attachments)
-    for text in texts(12, 2000):
+    for text in texts(6, 2000):
         async with free(text):
             form = await world.alice.click(world.message(running.message_id), label="Steer")
             await world.alice.submit(form, prompt=text)

@@ -21,7 +21,7 @@ class _Client(discord.Client):
     def __init__(self) -> None:
         super().__init__(intents=discord.Intents(guilds=True, guild_reactions=True))
         self.tree = app_commands.CommandTree(self)
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
         @self.tree.command()
         async def echo(interaction: discord.Interaction, text: str, file: discord.Attachment | None = None) -> None:
@@ -35,10 +35,10 @@ class _Client(discord.Client):
         await self.tree.sync()
 
     async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
-        self.heard.append(f"{event.emoji} by {event.user_id}")
+        self.received.append(f"{event.emoji} by {event.user_id}")
 
     async def on_resumed(self) -> None:
-        self.heard.append("resumed")
+        self.received.append("resumed")
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ async def test_reactions_arrive_and_are_added(loopback, client, place):
     [message] = loopback.messages(place)
     await loopback.react(alice, message, "🔁")
     own, hers = f"🔁 by {client.user.id}", f"🔁 by {alice.id}"
-    await until(lambda: client.heard == [own, hers], 5, "both reactions are heard")
+    await until(lambda: client.received == [own, hers], 5, "both reactions are received")
     assert message.reactions == {"🔁": [client.user.id, alice.id]}
 
 
@@ -124,7 +124,7 @@ async def test_a_dropped_connection_is_resumed_and_what_was_missed_comes_later(l
     sent = await client.get_partial_messageable(place.id).send("one")
     loopback.gateway.drop()
     await loopback.react(loopback.user("alice"), loopback.world.messages[sent.id], "🎲")
-    await until(lambda: len(client.heard) == 2, 20, "the reaction is heard after all")
+    await until(lambda: len(client.received) == 2, 20, "the reaction is received after all")
     assert (loopback.gateway.identifies, loopback.gateway.resumes) == (1, 1)
 
 
@@ -133,7 +133,7 @@ async def test_an_invalid_session_is_identified_anew(loopback, client):
     await until(lambda: loopback.gateway.identifies == 2, 20, "a second IDENTIFY")
 
 
-async def test_faults_strike_as_often_as_told(loopback, client, place):
+async def test_faults_strike_as_often_as_they_are_set_to(loopback, client, place):
     channel = client.get_partial_messageable(place.id)
     broken = loopback.fault("send", reset(), times=1)
     with pytest.raises((OSError, aiohttp.ClientError)):

@@ -81,7 +81,7 @@ async def test_what_lies_elsewhere_is_not_fetched(world, shows):
 
 
 def hidden(message: Message) -> list[bool]:
-    """Tell of every picture in a message whether it is hidden."""
+    """Return of every picture in a message whether it is hidden."""
     return [bool(item.get("spoiler")) for part in walk(message.components) for item in part.get("items", ())]
 
 

@@ -1,4 +1,4 @@
-"""One message a job, and no second way of telling before it is known that the first did not work."""
+"""One message a job, and no second way of sending before it is known that the first did not work."""
 
 import asyncio
 import logging
@@ -64,7 +64,7 @@ async def test_many_reactions_under_a_limit_are_one_message_each(world, monkeypa
         assert message.files == [f"painting-{job.id}.png"]
 
 
-async def test_an_edit_that_was_applied_and_answered_with_an_error_is_not_told_again(world, soon):
+async def test_an_edit_that_was_applied_and_answered_with_an_error_is_not_sent_again(world, soon):
     world.discord.fault("edit", applied(answer(503)), times=99, where=brings_picture)
     job = await world.ended(await world.imagine(world.alice, steps=2))
     assert job.state is JobState.DELIVERED
@@ -72,7 +72,7 @@ async def test_an_edit_that_was_applied_and_answered_with_an_error_is_not_told_a
     assert world.messages(world.direct(world.alice)) == []
 
 
-async def test_a_reply_that_was_applied_and_answered_with_an_error_is_not_told_again(world, soon):
+async def test_a_reply_that_was_applied_and_answered_with_an_error_is_not_sent_again(world, soon):
     """Not even after the minutes in which Discord knows the nonce."""
     world.discord.fault("edit", answer(404, 10008, "Unknown Message"), times=99)
     sent = world.discord.fault("send", applied(answer(503)), times=99, where=brings_picture)

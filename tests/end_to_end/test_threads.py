@@ -41,7 +41,7 @@ async def test_a_private_thread_without_the_bot_is_refused_until_somebody_brings
     assert world.message(job.message_id).files == [f"painting-{job.id}.png"]
 
 
-async def test_a_bot_that_is_taken_out_of_a_thread_tells_the_requester(world):
+async def test_a_bot_that_is_taken_out_of_a_thread_writes_to_the_requester(world):
     bot = world.discord.world.bot
     thread = world.thread(world.alice, bot, private=True)
     result = await world.alice.slash(thread, "imagine", prompt="a red apple", steps=ENDLESS)

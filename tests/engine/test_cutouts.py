@@ -121,7 +121,7 @@ def test_both_chains_have_the_same_statistics(method):
 
 
 def test_the_mean_of_the_gradients_agrees():
-    """Chance apart, both chains tell the picture the same: the gradient of a fixed preference, averaged over draws."""
+    """Chance apart, both chains pull the same way: the gradient of a fixed preference, averaged over draws."""
     numbers = Augmentations(noise=0.0)
     liked = smooth_picture(SIZE, SIZE, seed=9) - 0.5
     gradients = []

@@ -47,7 +47,7 @@ def test_saved_bytes_counts_each_storage_once():
     assert saved_bytes(run, [weight]) == 3 * 1024
 
 
-def test_lack_of_memory_is_told_from_other_errors():
+def test_lack_of_memory_is_distinguished_from_other_errors():
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"))
     assert not out_of_memory(RuntimeError("illegal memory access"))

@@ -67,7 +67,7 @@ def test_only_the_embedded_generator_may_have_a_prior(store):
     assert store.prior("imagenet-16384") is None
 
 
-def test_the_shipped_pair_loads_and_tells_a_text_from_its_opposite(cpu, tmp_path):
+def test_the_shipped_pair_loads_and_distinguishes_a_text_from_its_opposite(cpu, tmp_path):
     store = ModelStore(tmp_path, cpu)
     generator, perceptor = store.generator("embedded"), store.perceptor("embedded")
     codes = generator.codebook[:256].view(1, 16, 16, -1).permute(0, 3, 1, 2)

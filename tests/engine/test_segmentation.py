@@ -39,7 +39,7 @@ def overlap(found, true):
 
 
 @pytest.mark.parametrize("ground", grounds())
-def test_a_thing_is_told_from_its_ground(ground):
+def test_a_thing_is_distinguished_from_its_ground(ground):
     true = disc(50, 46, 24)
     assert overlap(find_figure(on(ground, (true, (0.9, 0.2, 0.1)))), true) > 0.9
 

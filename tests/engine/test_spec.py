@@ -126,7 +126,7 @@ def a_spec(**fields: object) -> PaintingSpec:
         ({"cutouts": {"count": 4, "overview": 5}}, "There cannot be more overview cutouts than cutouts."),
     ],
 )
-def test_a_mistake_is_told_in_one_sentence_for_people(fields: dict[str, object], sentence: str) -> None:
+def test_a_mistake_is_one_sentence_for_people(fields: dict[str, object], sentence: str) -> None:
     with pytest.raises(BadSpecError) as refusal:
         a_spec(**fields)
     assert str(refusal.value) == sentence

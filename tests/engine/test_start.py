@@ -1,4 +1,4 @@
-"""Where a painting starts: what its prior is told."""
+"""Where a painting starts: what its prior is given."""
 
 import pytest
 

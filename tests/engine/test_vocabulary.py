@@ -66,7 +66,7 @@ def test_one_line_names_the_words_and_the_networks_that_know_them(shipped: Vocab
 
 
 @pytest.mark.parametrize("text", ["ein Haus am See", "红苹果", "кот на крыше", "qwrtz flmpf"])
-def test_another_language_is_told_so(shipped: Vocabulary, text: str) -> None:
+def test_another_language_gets_a_notice(shipped: Vocabulary, text: str) -> None:
     assert not shipped.knows_any([text])
     assert "none of these words" in str(shipped.notice([text]))
 

@@ -76,7 +76,7 @@ def alice(local):
 
 
 @pytest.fixture
-def heard(local):
+def received(local):
     """Everything that happens from now on, by name."""
     events = []
     local.world.subscribe(events.append)

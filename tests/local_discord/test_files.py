@@ -64,7 +64,7 @@ async def test_the_addresses_that_discord_gave_out_can_be_sent_back(rest, channe
     assert again["components"][1]["items"][0]["media"]["attachment_id"]
 
 
-async def test_what_is_told_of_a_file_is_what_is_known(local, rest, channel, alice):
+async def test_the_fields_of_a_file_are_those_that_are_known(local, rest, channel, alice):
     files = {"notes": b"abc", "SPOILER_a.png": png(), "a b?.png": b"no picture"}
     sent = (await rest("POST", f"/channels/{channel.id}/messages", {"content": "three"}, files)).body["attachments"]
     assert "content_type" not in sent[0]

@@ -102,7 +102,7 @@ class Shard:
         return json.loads((await self._websocket.receive(5)).data)
 
 
-async def test_each_shard_hears_of_its_own_servers(local, channel):
+async def test_each_shard_gets_the_events_of_its_own_servers(local, channel):
     """developers/events/gateway, "Sharding": (guild_id >> 22) % num_shards; direct messages on shard 0."""
     shards = 3
     own = (local.world.guild_id >> 22) % shards
@@ -119,13 +119,13 @@ async def test_each_shard_hears_of_its_own_servers(local, channel):
         await local.people.say(bob, channel.id, "hello")
         assert (await connections[own].next())["t"] == "MESSAGE_CREATE"
         await local.people.say(bob, local.world.direct(bob).id, "hello")
-        heard = (await connections[0].next())["d"]
-        assert (heard["content"], heard.get("guild_id")) == ("hello", None)
+        received = (await connections[0].next())["d"]
+        assert (received["content"], received.get("guild_id")) == ("hello", None)
 
 
-async def test_a_bot_that_is_gone_is_told_of(local, heard):
+async def test_a_bot_that_is_gone_is_an_event(local, received):
     async with aiohttp.ClientSession() as session:
         shard = Shard(await session.ws_connect(local.gateway.url))
         await shard.identify(0, 1)
-    await until(lambda: len(heard) == 2, 5, "it is told that the bot is gone")
-    assert [event.name for event in heard] == ["BOT_ONLINE", "BOT_OFFLINE"]
+    await until(lambda: len(received) == 2, 5, "it is told that the bot is gone")
+    assert [event.name for event in received] == ["BOT_ONLINE", "BOT_OFFLINE"]

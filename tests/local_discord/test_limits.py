@@ -5,7 +5,7 @@ import pytest
 V2 = 1 << 15
 
 
-async def test_a_bucket_is_told_of_and_holds(local, rest, channel):
+async def test_a_bucket_is_in_the_headers_and_holds(local, rest, channel):
     """developers/topics/rate-limits: buckets by route and channel, Via, X-RateLimit-Scope only on a 429."""
     local.rest.limits.routes["send"] = (2, 5.0)
     path = f"/channels/{channel.id}/messages"

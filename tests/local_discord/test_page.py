@@ -100,14 +100,14 @@ class Form(ui.Modal, title="Tell me"):
     async def on_submit(self, interaction: discord.Interaction, /) -> None:
         answers: dict[Any, Any] = {getattr(inner, "custom_id", None): inner for inner in self.walk_children()}
         file = answers["file"].values[0]
-        told = [
+        taken = [
             answers["words"].value,
             answers["one"].values,
             file.filename,
             answers["pick"].value,
             answers["tick"].value,
         ]
-        await interaction.response.send_message(f"got {told}", ephemeral=True)
+        await interaction.response.send_message(f"got {taken}", ephemeral=True)
 
 
 @app_commands.command(description="Show everything.")
@@ -130,8 +130,8 @@ async def take(
     taste: int | None = None,
     found: str | None = None,
 ) -> None:
-    told = [words, count, share, yes, who.name, where.name, file.filename, taste, found]
-    await interaction.response.send_message(f"took {told}")
+    taken = [words, count, share, yes, who.name, where.name, file.filename, taste, found]
+    await interaction.response.send_message(f"took {taken}")
 
 
 @take.autocomplete("found")
@@ -251,8 +251,8 @@ def test_every_option_is_sent_as_what_it_is(you: Person, tmp_path: Path) -> None
     you.type(Keys.ARROW_DOWN, Keys.ENTER)
     you.until(lambda: you.composer.get_attribute("value").endswith("found:north "), "the suggestion is taken")
     you.type(Keys.ENTER)
-    told = you.comes("took", before).text
-    assert "['some words', 3, 0.5, False, 'a friend', 'sketches', 'a.txt', 7, 'north']" in told
+    taken = you.comes("took", before).text
+    assert "['some words', 3, 0.5, False, 'a friend', 'sketches', 'a.txt', 7, 'north']" in taken
 
 
 def test_files_are_pasted_and_dropped(you: Person) -> None:
@@ -294,7 +294,7 @@ def test_buttons_and_selects(you: Person, shown: str) -> None:
     message = shown.removeprefix("#message-")
     assert "answers None" in you.comes("answers", you.press(message, "answers")).text
     you.press(message, "silent")
-    you.until(lambda: "The application did not respond" in you.find(shown).text, "the failure is told")
+    you.until(lambda: "The application did not respond" in you.find(shown).text, "the failure is shown")
     before = you.last_id()
     you.find(f"{shown} select[data-key=one]").send_keys("pear")
     assert "['pear']" in you.comes("one", before).text
@@ -349,7 +349,7 @@ def test_pictures_open_full_size_and_hidden_ones_only_once_shown(you: Person, sh
 
 def test_silence_thinking_and_the_message_menu(you: Person) -> None:
     you.say("/silence")
-    you.until(lambda: "did not respond" in you.messages()[-1].text, "the silence is told")
+    you.until(lambda: "did not respond" in you.messages()[-1].text, "the silence is shown")
     before = you.say("/think")
     you.until(lambda: you.there("is thinking", before), "it is thinking")
     assert "Thought" in you.comes("well", before).text

@@ -77,7 +77,7 @@ async def test_a_client_does_not_send_what_a_command_does_not_take(local, channe
         await local.people.command(alice, channel.id, commands["paint"], options)
 
 
-async def test_what_the_bot_is_told_of_a_command(local, channel, alice, asked):
+async def test_what_the_bot_gets_of_a_command(local, channel, alice, asked):
     upload = await local.people.upload(alice, channel.id, "SPOILER_a.png", png())
     channel.overwrites[local.world.bot.id] = Overwrite(local.world.bot.id, member=True, deny=Permission.ATTACH_FILES)
     alice.upload_limit = 50 * 2**20
@@ -106,7 +106,7 @@ async def test_commands_are_for_those_who_may_use_them(local, channel, alice, co
     assert str(channel.id) not in [one["id"] for one in people.channels(alice)]
 
 
-async def test_an_answer_comes_once_and_tells_what_it_answers(local, rest, asked, alice):
+async def test_an_answer_comes_once_and_names_what_it_answers(local, rest, asked, alice):
     interaction = await asked()
     answer = {"type": 4, "data": {"content": "hello"}}
     first = await rest("POST", callback(interaction) + "?with_response=true", answer)
@@ -116,13 +116,13 @@ async def test_an_answer_comes_once_and_tells_what_it_answers(local, rest, asked
     assert (again.status, again.body["code"]) == (400, 40060)
 
 
-async def test_three_seconds_and_fifteen_minutes(local, rest, asked, heard):
+async def test_three_seconds_and_fifteen_minutes(local, rest, asked, received):
     local.rest.interactions.answer_seconds = 0.1
     late = await asked()
     await asyncio.sleep(0.2)
     refused = await rest("POST", callback(late), {"type": 4, "data": {"content": "x"}})
     assert (refused.status, refused.body["code"]) == (404, 10062)
-    failed = next(event for event in heard if event.name == "INTERACTION_FAILURE")
+    failed = next(event for event in received if event.name == "INTERACTION_FAILURE")
     assert (failed.data["id"], failed.only_for) == (str(late.id), late.user.id)
     local.rest.interactions.answer_seconds, local.rest.interactions.token_seconds = 3.0, 0.3
     answered = await asked()
@@ -263,7 +263,7 @@ async def test_a_form_with_every_kind_of_field(local, rest, channel, alice, aske
     }
 
 
-async def test_what_people_write_is_shown_and_told(local, rest, channel, alice, heard):
+async def test_what_people_write_is_shown_and_sent_to_the_bot(local, rest, channel, alice, received):
     people = local.people
     said = await people.say(alice, channel.id, "hello")
     reply = await people.say(alice, channel.id, "again", reply_to=int(said["id"]))
@@ -278,7 +278,7 @@ async def test_what_people_write_is_shown_and_told(local, rest, channel, alice, 
     await people.unreact(alice, channel.id, int(said["id"]), "🎲")
     await people.typing(alice, channel.id)
     await people.delete(alice, channel.id, int(said["id"]))
-    assert [event.name for event in heard] == [
+    assert [event.name for event in received] == [
         "MESSAGE_CREATE",
         "MESSAGE_CREATE",
         "MESSAGE_UPDATE",
@@ -287,8 +287,8 @@ async def test_what_people_write_is_shown_and_told(local, rest, channel, alice, 
         "TYPING_START",
         "MESSAGE_DELETE",
     ]
-    assert all(people.sees(bob, event) for event in heard)
+    assert all(people.sees(bob, event) for event in received)
     channel.overwrites[bob.id] = Overwrite(bob.id, member=True, deny=Permission.VIEW_CHANNEL)
-    assert not any(people.sees(bob, event) for event in heard)
+    assert not any(people.sees(bob, event) for event in received)
     with pytest.raises(Refused, match="empty"):
         await people.say(alice, channel.id, "  ")

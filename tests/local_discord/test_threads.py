@@ -19,12 +19,12 @@ def private(local, channel, alice):
     return threads.start(local.world, alice, channel, "secret", private=True)
 
 
-async def test_a_thread_that_starts_from_a_message_has_its_id(local, rest, channel, alice, heard):
+async def test_a_thread_that_starts_from_a_message_has_its_id(local, rest, channel, alice, received):
     said = await local.people.say(alice, channel.id, "hello")
     message = local.world.messages[int(said["id"])]
     thread = threads.start(local.world, alice, channel, "about that", message=message)
     assert (str(thread.id), message.flags & HAS_THREAD) == (said["id"], HAS_THREAD)
-    assert [event.name for event in heard][-2:] == ["THREAD_CREATE", "MESSAGE_UPDATE"]
+    assert [event.name for event in received][-2:] == ["THREAD_CREATE", "MESSAGE_UPDATE"]
     shown = (await rest("GET", f"/channels/{thread.id}")).body
     assert (shown["type"], shown["parent_id"], shown["owner_id"]) == (11, str(channel.id), str(alice.id))
     assert shown["thread_metadata"]["archived"] is shown["thread_metadata"]["locked"] is False
@@ -76,7 +76,7 @@ async def test_writing_takes_a_permission_of_its_own(local, rest, channel, alice
     assert Permission.ATTACH_FILES not in world.permissions(world.bot, thread)
 
 
-async def test_an_archived_thread_takes_messages_only_and_they_open_it(local, rest, channel, alice, heard):
+async def test_an_archived_thread_takes_messages_only_and_they_open_it(local, rest, channel, alice, received):
     thread = threads.start(local.world, alice, channel, "talk")
     path = f"/channels/{thread.id}/messages"
     sent = (await rest("POST", path, {"content": "x"})).body
@@ -89,10 +89,10 @@ async def test_an_archived_thread_takes_messages_only_and_they_open_it(local, re
         await local.people.react(alice, thread.id, int(sent["id"]), "🔁")
     with pytest.raises(Refused, match="archived"):
         await local.people.command(alice, thread.id, 1, [])
-    heard.clear()
+    received.clear()
     assert (await rest("POST", path, {"content": "z"})).status == 200
     assert not thread.archived
-    assert [event.name for event in heard] == ["THREAD_UPDATE", "THREAD_MEMBER_UPDATE", "MESSAGE_CREATE"]
+    assert [event.name for event in received] == ["THREAD_UPDATE", "THREAD_MEMBER_UPDATE", "MESSAGE_CREATE"]
     assert (await rest("PATCH", f"{path}/{sent['id']}", {"content": "y"})).status == 200
 
 

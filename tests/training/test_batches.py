@@ -7,42 +7,42 @@ import torch
 
 from engine.third_party import tokenizer
 from training.ahead import made_ahead
-from training.batches import END, START, UNSAID, Orders, fits
+from training.batches import END, START, UNSAID, BatchPlans, fits
 from training.captions import STYLES
 from training.scenes import GROUNDS, LAYOUT_NAMES, NOTHING, Mix, SpriteBank
 from training.texts import Texts, tokens_of
 
 
 @pytest.fixture(scope="module")
-def orders(packed: Path) -> Orders:
+def plans(packed: Path) -> BatchPlans:
     bank = SpriteBank.read(packed)
     texts = Texts(bank, 32, 0)
     rows = sorted({*texts.token_rows, 0, START, END})
     mix = Mix(loose=True, pair=0.3, copies=0.2, tinted=0.3, drawn=0.2)
-    return Orders(bank, mix, texts.writer, rows, batch=64, seed=0)
+    return BatchPlans(bank, mix, texts.writer, rows, batch=64, seed=0)
 
 
-def test_every_caption_is_true_of_its_own_picture(orders: Orders) -> None:
+def test_every_caption_is_true_of_its_own_picture(plans: BatchPlans) -> None:
     for step in range(5):
-        order = orders(step)
-        assert fits(order.shown, order.said).diagonal().all()
+        plan = plans(step)
+        assert fits(plan.shown, plan.said).diagonal().all()
 
 
-def test_the_end_of_a_text_is_its_greatest_row(orders: Orders) -> None:
-    order = orders(0)
-    ends = order.tokens.argmax(1)
-    assert (order.tokens[torch.arange(64), ends] == len(orders.row_of) - 1).all()
-    assert (order.tokens[:, 0] == orders.row_of[START]).all()
+def test_the_end_of_a_text_is_its_greatest_row(plans: BatchPlans) -> None:
+    plan = plans(0)
+    ends = plan.tokens.argmax(1)
+    assert (plan.tokens[torch.arange(64), ends] == len(plans.row_of) - 1).all()
+    assert (plan.tokens[:, 0] == plans.row_of[START]).all()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_same_step_has_the_same_order_whoever_makes_it(orders: Orders, workers: int) -> None:
-    made = list(made_ahead(orders, 3, 6, workers))
+def test_the_same_step_has_the_same_plan_whoever_makes_it(plans: BatchPlans, workers: int) -> None:
+    made = list(made_ahead(plans, 3, 6, workers))
     assert len(made) == 3
-    for step, order in zip(range(3, 6), made, strict=True):
-        expected = orders(step)
-        assert torch.equal(order.tokens, expected.tokens)
-        assert torch.equal(order.scenes.place, expected.scenes.place)
+    for step, plan in zip(range(3, 6), made, strict=True):
+        expected = plans(step)
+        assert torch.equal(plan.tokens, expected.tokens)
+        assert torch.equal(plan.scenes.place, expected.scenes.place)
 
 
 def test_what_a_caption_leaves_open_fits_and_what_it_says_does_not() -> None:

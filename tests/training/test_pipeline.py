@@ -15,7 +15,7 @@ from training.stages import train
 def work(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     run = codec.RUNS["smoke"]
-    train(codec.CodecTrainer(run, packed, folder), 1e9, finish=False, tell_every=2, save_every=3)
+    train(codec.CodecTrainer(run, packed, folder), 1e9, finish=False, report_every=2, save_every=3)
     return folder
 
 
@@ -118,7 +118,7 @@ def test_failures_of_the_loop_become_wrong_answers(packed: Path, work: Path) -> 
     assert float(trainer.step()["loss"]) > 0
     assert trainer.failures.count == run.practised
     assert run.practised <= trainer.pool.count <= trainer.run.remembered
-    batch = trainer.batch(trainer.orders(1))
+    batch = trainer.batch(trainer.plans(1))
     assert batch.made.shape == (run.failures, 3, run.size, run.size)
     assert batch.pictures.shape == (run.batch, 3, run.size, run.size)
     assert float(trainer.step()["loss"]) > 0

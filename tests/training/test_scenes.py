@@ -54,7 +54,7 @@ def test_a_thing_is_drawn_on_its_ground_in_its_tint(packed: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUT_NAMES)
-def test_captions_tell_what_they_say(layout: str) -> None:
+def test_captions_say_what_they_show(layout: str) -> None:
     writer, rng = Writer(NAMES), random.Random(0)
     second = {"one": NOTHING, "one small": NOTHING, "side by side": 2, "one above": 2}.get(layout, 1)
     for _ in range(50):

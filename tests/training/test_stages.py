@@ -28,26 +28,26 @@ class Counter(stages.Trainer):
         if state is not None:
             self.at = state["at"]
 
-    def look_again(self) -> None:
+    def reload(self) -> None:
         self.looked += 1
 
 
-def test_a_run_goes_on_from_its_last_checkpoint_and_tells_means(
+def test_a_run_goes_on_from_its_last_checkpoint_and_prints_means(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = Counter(tmp_path, 5), Counter(tmp_path, 8)
-    stages.train(first, 1e9, finish=False, tell_every=2, save_every=2)
+    stages.train(first, 1e9, finish=False, report_every=2, save_every=2)
     assert first.looked == 2
     assert first.seen == [0, 0.2, 0.4, 0.6, 0.8]
-    stages.train(second, 1e9, finish=False, tell_every=2, save_every=100)
+    stages.train(second, 1e9, finish=False, report_every=2, save_every=100)
     assert second.at == 8
-    told = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [(line[0], line[-1]) for line in told] == [("2", "1.5"), ("4", "3.5"), ("6", "6"), ("8", "7.5")]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [(line[0], line[-1]) for line in lines] == [("2", "1.5"), ("4", "3.5"), ("6", "6"), ("8", "7.5")]
 
 
 def test_no_minutes_are_no_steps(tmp_path: Path) -> None:
     counter = Counter(tmp_path, 5)
-    stages.train(counter, 0, finish=True, tell_every=1, save_every=1)
+    stages.train(counter, 0, finish=True, report_every=1, save_every=1)
     assert counter.at == 0
 
 
@@ -55,7 +55,7 @@ def test_schedules_can_end_with_the_minutes(tmp_path: Path, monkeypatch: pytest.
     clock = iter(range(100))
     monkeypatch.setattr(stages.time, "monotonic", lambda: float(next(clock)))
     counter = Counter(tmp_path, 1000)
-    stages.train(counter, 10 / 60, finish=True, tell_every=1000, save_every=1000)
+    stages.train(counter, 10 / 60, finish=True, report_every=1000, save_every=1000)
     assert counter.seen == [n / 10 for n in range(1, 10)]
 
 

@@ -107,7 +107,7 @@ def test_the_picture_is_named_after_its_prompt_and_saved_on_the_way(folder: Path
     assert spec_of(folder / "a-red-apple.png").seed != spec_of(folder / "a-red-apple-2.png").seed
 
 
-def test_words_that_the_model_does_not_read_are_told(folder: Path) -> None:
+def test_words_that_the_model_does_not_read_are_named(folder: Path) -> None:
     result = bot("imagine", "a red apple on grey " * 4 + "[bold]lighthouse", *SMALL)
     assert result.exit_code == 0
     assert result.stderr.index("[bold]lighthouse") < result.stderr.index("Painting 64x32")
@@ -212,7 +212,7 @@ def test_a_token_file_that_is_not_there_is_one_sentence(monkeypatch: pytest.Monk
     assert refused("run") == "DISCORD_TOKEN_FILE: expected a readable text file, found /none.\n"
 
 
-def test_numbers_that_grow_without_bound_are_told(folder: Path) -> None:
+def test_numbers_that_grow_without_bound_are_an_error(folder: Path) -> None:
     words = ["imagine", "a red apple", *SMALL, "--steps=30", "--set=clamp_latent=false", "--set=learning_rate=10"]
     penalty = '--set=penalties=[{"weight": 1e60}]'
     result = bot(*words, penalty, "-o", "a.png")
@@ -247,9 +247,9 @@ def test_the_published_pair_is_fetched_by_one_name(folder: Path, monkeypatch: py
         model.converted(models).touch()
 
     monkeypatch.setattr("bot.cli.commands.fetch", fetch)
-    told = bot("models", "fetch", "published").stderr
-    assert told.startswith("imagenet-16384 and ViT-B/32 are in data/models, whole.")
-    assert "When nobody says otherwise: imagenet-16384, seen by ViT-B/32." in told
+    printed = bot("models", "fetch", "published").stderr
+    assert printed.startswith("imagenet-16384 and ViT-B/32 are in data/models, whole.")
+    assert "When nobody says otherwise: imagenet-16384, seen by ViT-B/32." in printed
 
 
 def start(tiny_models: Path, *words: str, before: str = "") -> subprocess.Popen[str]:
@@ -271,7 +271,7 @@ resource.setrlimit(resource.RLIMIT_AS, (most, most))
 """
 
 
-def test_too_large_a_picture_is_told(tiny_models: Path) -> None:
+def test_too_large_a_picture_is_an_error(tiny_models: Path) -> None:
     words = ["imagine", "a red apple", *SMALL, "--size=2048x2048"]
     process = start(tiny_models, *words, before=WITH_LITTLE_MEMORY)
     _, err = process.communicate(timeout=120)

@@ -71,7 +71,7 @@ def test_what_is_broken_is_bad_and_the_rest_is_still_looked_at(folder: Path, mon
     assert result.exit_code == 1
 
 
-def test_bad_settings_are_told_and_end_the_visit(folder: Path) -> None:
+def test_bad_settings_are_reported_and_nothing_else_is_examined(folder: Path) -> None:
     config = folder / "my.yaml"
     config.write_text("worker: {device: [1]}\n")
     findings = found(config)

@@ -155,7 +155,7 @@ async def test_only_this_machine_is_served_unless_configured():
     assert Settings().health.host == "127.0.0.1"
 
 
-async def test_a_port_in_use_is_told_and_is_no_reason_not_to_paint(free_port, caplog):
+async def test_a_port_in_use_is_logged_and_is_no_reason_not_to_paint(free_port, caplog):
     with socket.socket() as other:
         other.bind(("127.0.0.1", free_port))
         other.listen()

@@ -41,7 +41,7 @@ def painted(job):
     return Painted(job.id, b"a picture", b"a latent", 2.0, 6, ("a notice",))
 
 
-async def test_bytes_are_in_their_files_before_anybody_is_told(writer, ledger, files, job):
+async def test_bytes_are_in_their_files_before_the_event_is_published(writer, ledger, files, job):
     seen = []
     writer._publish = lambda event: seen.append((event, {path.name for path in files.folder.rglob("*.*") if path.stem}))
     writer.put(Frame(job.id, 1, b"a frame"), 1)

@@ -116,7 +116,7 @@ async def test_a_job_may_have_several_messages(ledger, ask):
     assert await ledger.by_message(102) is None
 
 
-async def test_ends_that_nobody_has_seen_are_listed_until_told(ledger, ask):
+async def test_ends_that_nobody_has_seen_are_listed_until_announced(ledger, ask):
     jobs = [(await ledger.add(ask()))[0] for _ in range(4)]
     await ledger.transition(jobs[0].id, JobState.FAILED, error="No.")
     await ledger.transition(jobs[1].id, JobState.CANCELLED)

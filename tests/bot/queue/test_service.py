@@ -52,7 +52,7 @@ async def test_a_preview_comes_unasked_once_and_then_when_wanted(open_queue, ask
     assert rendered.picture.is_file()
 
 
-async def test_unknown_words_are_told_before_painting_and_once(open_queue, ask, spec):
+async def test_unknown_words_are_named_before_painting_and_once(open_queue, ask, spec):
     queue, audience = await open_queue()
     job = await queue.submit(ask(spec=spec.but(prompts=parse_prompts("a red apple in neon"))))
     assert [notice.partition(";")[0] for notice in job.notices] == ["These networks do not know “neon”"]

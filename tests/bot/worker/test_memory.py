@@ -42,8 +42,8 @@ async def test_what_does_not_fit_is_painted_smaller_and_said(ledger, tmp_path, p
     large = spec.but(width=512, height=384, steps=2)
     job, _ = await ledger.add(ask(spec=large))
     fits, _ = await ledger.add(ask(spec=spec))
-    told = lines(paint(MEGABYTES))
-    assert [line[0] for line in told].count("Rendered") == 2, told
+    printed = lines(paint(MEGABYTES))
+    assert [line[0] for line in printed].count("Rendered") == 2, printed
     painted = (await row(ledger, job.id)).spec
     assert painted == large.but(width=painted.width, height=painted.height)
     assert painted.width * painted.height <= 0.6 * 512 * 384
@@ -78,8 +78,8 @@ async def test_a_restart_in_the_middle_goes_on_at_the_smaller_size(ledger, tmp_p
     await ledger.database.write("UPDATE jobs SET spec = json_set(spec, '$.steps', ?)", (int(seen[-1][2]) + 3,))
     size = (await row(ledger, job.id)).spec.width
     assert 64 <= size < 512
-    told = lines(paint())  # all the memory there is
-    assert int(next(line for line in told if line[0] == "Started")[2]) >= int(seen[-1][2])
+    printed = lines(paint())  # all the memory there is
+    assert int(next(line for line in printed if line[0] == "Started")[2]) >= int(seen[-1][2])
     ended = await row(ledger, job.id)
     assert ended.state is JobState.RENDERED
     assert spec_of(tmp_path / "pictures" / f"{job.id}.png").width == size

@@ -30,12 +30,12 @@ def make(request, settings, tiny_models, monkeypatch):
     monkeypatch.setattr("bot.worker.process.main", tiny_child.main)
     monkeypatch.setenv("TINY_MODELS", str(tiny_models))
 
-    def new(chosen=settings, heard=None):
-        heard = [] if heard is None else heard
+    def new(chosen=settings, received=None):
+        received = [] if received is None else received
         callbacks = base.Callbacks(
-            lambda event, attempt: heard.append((event, attempt)),
+            lambda event, attempt: received.append((event, attempt)),
             lambda: None,
-            lambda job_id: heard.append((job_id, 0)),
+            lambda job_id: received.append((job_id, 0)),
         )
         return KINDS[request.param](chosen, callbacks)
 
@@ -45,19 +45,19 @@ def make(request, settings, tiny_models, monkeypatch):
 @pytest.fixture
 async def started(make, settings):
     """A painter that is ready, and what it says."""
-    heard = []
+    received = []
     often = settings.worker.model_copy(update={"checkpoint_seconds": 0.05})
-    painter = make(settings.model_copy(update={"worker": often}), heard)
+    painter = make(settings.model_copy(update={"worker": often}), received)
     await painter.start()
-    yield painter, heard
+    yield painter, received
     await painter.close(5)
 
 
-async def done(painter, heard):
+async def done(painter, received):
     """Wait until the order is worked off; return its events and the attempts that they are of."""
     await until(lambda: painter.free, PATIENCE)
-    events, attempts = [event for event, _ in heard], {attempt for _, attempt in heard}
-    heard.clear()
+    events, attempts = [event for event, _ in received], {attempt for _, attempt in received}
+    received.clear()
     return events, attempts
 
 
@@ -66,14 +66,14 @@ def of(kind, events):
 
 
 async def test_bytes_go_in_and_bytes_come_out(started, settings, ask, spec, tmp_path):
-    painter, heard = started
+    painter, received = started
     prompts = (*spec.prompts, Prompt(kind="image", content="b.png"))
     wanted = spec.but(init_image="a.png", prompts=prompts, steps=40)
     order = functools.partial(make_order, ask(spec=wanted), inputs={"a.png": png("red"), "b.png": png("blue")})
     assert str(painter.device).startswith("CPU") or "cpu" in str(painter.device).lower()
     painter.paint(order(attempt=7))
     assert painter.job_id == "abcdefgh"
-    whole, attempts = await done(painter, heard)
+    whole, attempts = await done(painter, received)
     assert attempts == {7}
     assert whole[0] == Started("abcdefgh", 0, 40)
     assert len(of(Frame, whole)) == 5
@@ -81,13 +81,13 @@ async def test_bytes_go_in_and_bytes_come_out(started, settings, ask, spec, tmp_
     assert spec_of(tmp_path / "picture.png") == wanted
 
     painter.paint(order(attempt=8))
-    await until(lambda: of(Checkpoint, [event for event, _ in heard]), PATIENCE)
+    await until(lambda: of(Checkpoint, [event for event, _ in received]), PATIENCE)
     painter.give_up("abcdefgh")
-    cut, _ = await done(painter, heard)
+    cut, _ = await done(painter, received)
     assert cut[-1] == Stopped("abcdefgh")
     checkpoint = of(Checkpoint, cut)[-1]
     painter.paint(order(attempt=9, checkpoint=checkpoint.content))
-    again, attempts = await done(painter, heard)
+    again, attempts = await done(painter, received)
     assert attempts == {9}
     assert again[0] == Started("abcdefgh", checkpoint.step, 40)
     assert (again[-1].picture, again[-1].latent) == (whole[-1].picture, whole[-1].latent)
@@ -95,15 +95,15 @@ async def test_bytes_go_in_and_bytes_come_out(started, settings, ask, spec, tmp_
 
 
 async def test_controls_reach_the_painting_and_only_the_one_they_are_meant_for(started, ask, spec, tmp_path):
-    painter, heard = started
-    previews = lambda: [event for event, _ in heard if isinstance(event, Progress) and event.preview]  # noqa: E731
+    painter, received = started
+    previews = lambda: [event for event, _ in received if isinstance(event, Progress) and event.preview]  # noqa: E731
     painter.paint(make_order(ask(spec=spec.but(steps=ENDLESS))))
     await until(previews, PATIENCE)
     for control in (painter.want_preview, painter.finish_early, painter.give_up):
         control("zzzzzzzz")
     painter.steer("zzzzzzzz", Steer(spec.prompts))
-    seen = len(heard)
-    await until(lambda: len(heard) > seen + 2, PATIENCE)
+    seen = len(received)
+    await until(lambda: len(received) > seen + 2, PATIENCE)
     assert len(previews()) == 1
     painter.want_preview("abcdefgh")
     await until(lambda: len(previews()) == 2, PATIENCE)
@@ -112,7 +112,7 @@ async def test_controls_reach_the_painting_and_only_the_one_they_are_meant_for(s
     painter.want_preview("abcdefgh")
     await until(lambda: len(previews()) == 3, PATIENCE)
     painter.finish_early("abcdefgh")
-    events, _ = await done(painter, heard)
+    events, _ = await done(painter, received)
     assert isinstance(events[-1], Painted)
     assert events[-1].step < ENDLESS
     (tmp_path / "picture.png").write_bytes(events[-1].picture)
@@ -120,14 +120,14 @@ async def test_controls_reach_the_painting_and_only_the_one_they_are_meant_for(s
 
 
 async def test_closing_leaves_a_checkpoint_within_its_time(started, ask, spec):
-    painter, heard = started
+    painter, received = started
     painter.paint(make_order(ask(spec=spec.but(steps=ENDLESS))))
-    await until(lambda: of(Progress, [event for event, _ in heard]), PATIENCE)
+    await until(lambda: of(Progress, [event for event, _ in received]), PATIENCE)
     async with asyncio.timeout(10):
         await painter.close(8)
     assert not painter.alive
     await asyncio.sleep(0)
-    events = [event for event, _ in heard]
+    events = [event for event, _ in received]
     assert events[-1] == Stopped("abcdefgh", back_soon=True)
     assert of(Checkpoint, events)
     await painter.close(8)

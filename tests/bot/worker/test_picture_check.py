@@ -116,7 +116,7 @@ async def test_a_veiled_picture_is_a_spoiler_wherever_it_is_shown(tmp_path, quic
 
 
 def spoilers(components):
-    """Tell of every picture in a message whether it is hidden, however deep it is."""
+    """Return of every picture in a message whether it is hidden, however deep it is."""
     found = []
     for component in components:
         data = component if isinstance(component, dict) else component.to_dict()

@@ -126,7 +126,7 @@ def test_an_end_before_the_first_step(paint, ask, end, last):
 
 
 class LosesItself(Painting):
-    """Go NaN at step 4, as often as told."""
+    """Go NaN at step 4, as often as asked."""
 
     times = 1
 
@@ -168,7 +168,7 @@ def fails_with(error):
         (BadPictureError("There is no file /secret/path/a.png."), "There is no file a.png."),
     ],
 )
-def test_failures_are_told_in_a_sentence_and_the_next_job_is_painted(paint, ask, monkeypatch, caplog, error, sentence):
+def test_failures_are_one_sentence_and_the_next_job_is_painted(paint, ask, monkeypatch, caplog, error, sentence):
     with monkeypatch.context() as broken:
         broken.setattr("bot.worker.runner.Painting", fails_with(error))
         failed = paint(make_order(ask()))[-1]

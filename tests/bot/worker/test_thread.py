@@ -11,15 +11,15 @@ from engine.models import ModelStore
 from tests.bot.conftest import make_order, until
 
 
-async def test_everything_is_heard_on_the_loop(settings, tiny_models, monkeypatch, ask):
+async def test_every_callback_is_called_on_the_loop(settings, tiny_models, monkeypatch, ask):
     monkeypatch.setattr("bot.worker.thread.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
     events, threads = [], set()
 
-    def hear(event, _):
+    def receive(event, _):
         events.append(event)
         threads.add(threading.current_thread())
 
-    painter = ThreadPainter(settings, Callbacks(hear, lambda: threads.add(threading.current_thread()), print))
+    painter = ThreadPainter(settings, Callbacks(receive, lambda: threads.add(threading.current_thread()), print))
     await painter.start()
     painter.paint(make_order(ask()))
     await until(lambda: painter.free)

@@ -19,7 +19,7 @@ run = bot.worker.process.main
 
 
 class Faulty(Painting):
-    """Hang once and lose the device once: files in $FAULTS tell the next process what has happened already."""
+    """Hang once and lose the device once: files in $FAULTS show the next process what has happened already."""
 
     def __next__(self) -> Iterate:
         if self.step == 30 and self._is_new("hang"):

@@ -135,7 +135,7 @@ class Gateway:
             socket.post({"op": _HELLO, "d": {"heartbeat_interval": 41_250}, "s": None, "t": None})
             async for message in socket.websocket:
                 if message.type is WSMsgType.TEXT:
-                    await self._on_event(socket, json.loads(message.data))
+                    await self._on_packet(socket, json.loads(message.data))
         finally:
             self._sockets.discard(socket)
             socket.close()
@@ -148,7 +148,7 @@ class Gateway:
                 session.socket = None
                 self._note_connection()
 
-    async def _on_event(self, socket: _Socket, packet: Json) -> None:
+    async def _on_packet(self, socket: _Socket, packet: Json) -> None:
         if packet["op"] == _HEARTBEAT:
             acknowledged: Json = {"op": _ACK, "d": None, "s": None, "t": None}
             asyncio.get_running_loop().call_later(_NETWORK_SECONDS, socket.post, acknowledged)

@@ -23,7 +23,7 @@ _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".
 _LONGEST_REQUEST = 2**20
 """Bytes of one request; files come by their own way."""
 _UNSENT = 5000
-"""Events that wait for a tab that does not read them, before it is cut off. It comes back, and reads everything anew."""
+"""Events that wait for a tab that does not read them, before it is cut off. It comes back, and reads all anew."""
 _HEARTBEAT_SECONDS = 20.0
 
 _SENTENCES = {

@@ -58,7 +58,7 @@ async def test_killed_while_painting(bots):
 
 
 async def test_killed_between_picture_and_ledger(bots):
-    """The picture lies on the disk and the ledger says that it is being painted: it becomes the same, announced once."""
+    """The picture lies on the disk and the ledger says that it is painted: it becomes the same, announced once."""
     channel = bots.discord.channel("paintings")
     opened = asyncio.Event()
     bots.discord.fault("edit", hold(opened, applied=False), where=final)

@@ -14,7 +14,7 @@ from engine.spec import PaintingSpec
 _CELL, _LEAST_SIDE = 16, 64
 """Pixels: what every generator's cells divide, and the side below which a picture shows nothing."""
 
-Kind = Literal["imagine", "edit", "rerun", "remix", "vary", "refine", "timelapse"]
+Kind = Literal["imagine", "edit", "blend", "rerun", "remix", "vary", "refine", "timelapse"]
 
 VARIATION = 0.1
 """Share of the latent's cells that a variation starts anew."""

@@ -3,7 +3,7 @@
 import math
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,8 @@ SMALL_SIZES = ("128x128", "192x128", "128x192", "256x256")
 LARGE_SIZES = ("512x512", "640x384", "384x640", "768x512", "512x768", "768x768", "1024x576", "1024x1024")
 _SIZE = re.compile(r"\s*(\d{1,9})\s*(?:[x×*:,]|\s)\s*(\d{1,9})\s*", re.IGNORECASE)
 _CELL = 16
+_WORDLESS_START = "best-of"
+"""A prior proposes by words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSet
         "perceptors": options.perceptors or perceptors(generator, models),
         "seed": new_seed() if options.seed is None else options.seed,
         "steps": options.steps,
-        "start": options.start,
+        "start": options.start or (None if any(prompt.kind == "text" for prompt in prompts) else _WORDLESS_START),
         "mask": options.mask,
         "mask_text": options.mask_text,
         "tile": options.tile or None,
@@ -134,6 +136,21 @@ def read_colours(text: str) -> tuple[str, ...]:
                 "#ff8800, with commas between them."
             ) from None
     return tuple(colours)
+
+
+def blended(pictures: Sequence[str], weights: str | None) -> tuple[Prompt, ...]:
+    """Return prompts that pull towards each of some pictures, by weights such as "2 1"; raise `Refusal`."""
+    numbers = [1.0] * len(pictures)
+    if weights is not None:
+        try:
+            numbers = [float(number) for number in weights.replace(",", " ").split()]
+        except ValueError:
+            numbers = []
+        if len(numbers) != len(pictures) or not all(0 < number <= 100 for number in numbers):
+            raise Refusal(f"Write {len(pictures)} weights above 0, one for each picture, such as 2 1.")
+    return tuple(
+        Prompt(kind="image", content=picture, weight=number) for picture, number in zip(pictures, numbers, strict=True)
+    )
 
 
 def options_of(spec: PaintingSpec) -> PaintingOptions:

@@ -13,7 +13,7 @@ from discord.ext import commands
 from bot.chat.attachments import Upload, check_source
 from bot.chat.client import PaintingBot
 from bot.chat.forms import Answers, EditForm
-from bot.chat.intake import defer_if_slow, is_hidden
+from bot.chat.intake import fetch_all, is_hidden
 from bot.chat.message_files import ShownFile, files_of, of_attachment
 from bot.chat.people import person_of
 from bot.jobs import Job
@@ -146,13 +146,10 @@ class Edit(commands.Cog):
         `files` may hold the `picture` to edit, a `mask`, and a picture to paint `towards`. `parent` is the job whose
         picture is edited.
         """
-        person, intake, fetch = person_of(interaction), self.bot.intake, self.bot.uploads.fetch
+        person, intake = person_of(interaction), self.bot.intake
         stand_ins = dict.fromkeys(files, Upload(b"", *_ANY_SIZE))
         await intake.admit(person, _with_files(options, dict.fromkeys(files, _TO_BE_FETCHED), stand_ins), parent)
-        uploads: dict[str, Upload] = {}
-        for name, file in files.items():
-            purpose = "mask" if name == "mask" else "picture"
-            uploads[name] = await defer_if_slow(interaction, fetch(person.requester.user_id, file, purpose))
+        uploads = await fetch_all(interaction, self.bot.uploads, files)
         async with intake.keeping(person.requester.user_id, *uploads.values()) as paths:
             options = _with_files(options, dict(zip(uploads, paths, strict=True)), uploads)
             spec = await intake.spec(person, options)

@@ -9,9 +9,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.attachments import Upload
 from bot.chat.client import PaintingBot
-from bot.chat.intake import defer_if_slow
+from bot.chat.intake import fetch_all
 from bot.chat.message_files import ShownFile, of_attachment
 from bot.chat.people import person_of
 from bot.options import PaintingOptions
@@ -89,11 +88,7 @@ class Imagine(commands.Cog):
         person, intake, spoiler = person_of(interaction), self.bot.intake, any(file.spoiler for file in files.values())
         towards = Prompt(kind="image", content="to be fetched", weight=image_weight)
         await intake.admit(person, _with_paths(options, towards, dict.fromkeys(files, "to be fetched")))
-        uploads: dict[str, Upload] = {}
-        for name, file in files.items():
-            purpose = "mask" if name == "mask" else "picture"
-            work = self.bot.uploads.fetch(person.requester.user_id, file, purpose)
-            uploads[name] = await defer_if_slow(interaction, work)
+        uploads = await fetch_all(interaction, self.bot.uploads, files)
         if (upload := uploads.pop("palette", None)) is not None:
             colours = await asyncio.to_thread(lambda: palette_of(read_picture(upload.png)))
             options = dataclasses.replace(options, looks=options.looks.model_copy(update={"palette": colours}))

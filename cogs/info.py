@@ -24,6 +24,7 @@ _HELP = (
     "-# `--tile` goes on seamlessly beside itself; the button 🧩 shows it 2 × 2",
     "**/edit** changes a picture · `image:` a file `prompt: a house in winter`",
     "-# or right-click a message with a picture · Apps · Edit this picture",
+    "**/blend** makes one picture of two to four · `weights: 2 1` `prompt:` words, if you like",
     "**/queue** tells what waits · **/cancel** calls yours off · `job: k3v9x2ab`",
     "**/history** shows your pictures · **/show** posts one again · `job: k3v9x2ab`",
     "**/settings** keeps your defaults · `preset: fine suffix: oil on canvas`",

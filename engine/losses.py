@@ -13,7 +13,7 @@ STAIR = 50
 """Steps between two drops of a staircase penalty (EleutherAI/notebooks, "MSE regularized")."""
 
 
-PALETTE, SYMMETRY, SATURATION, SMOOTHNESS, EDGES = 2.0, 2.0, 0.5, 2.0, 2.0
+PALETTE, SYMMETRY, SATURATION, SMOOTHNESS, EDGES = 10.0, 40.0, 1.0, 8.0, 3.0
 EDGE = 0.08
 """Share of the shorter side that counts as the picture's edge."""
 

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import discord
 
 from bot import logs
-from bot.chat.attachments import Upload
+from bot.chat.attachments import Upload, Uploads
 from bot.chat.components import layout
 from bot.chat.content import MessageContent
+from bot.chat.message_files import ShownFile
 from bot.chat.people import Person, person_of
 from bot.chat.retry import BROKEN, retried
 from bot.chat.waiting import WaitingMessages
@@ -199,6 +200,17 @@ class Intake:
         message = await retried(lambda: channel.send(view=layout(body, job.id, None), nonce=job.id, **reply), tries=4)
         await self._queue.attach_message(job.id, job.channel_id, message.id)
         return message.id
+
+
+async def fetch_all(
+    interaction: discord.Interaction[Any], uploads: Uploads, files: Mapping[str, ShownFile]
+) -> dict[str, Upload]:
+    """Fetch files by what they are for, one after the other; a `mask` is read as one. Raise `Refusal`."""
+    fetched: dict[str, Upload] = {}
+    for name, file in files.items():
+        work = uploads.fetch(interaction.user.id, file, "mask" if name == "mask" else "picture")
+        fetched[name] = await defer_if_slow(interaction, work)
+    return fetched
 
 
 async def defer_if_slow(interaction: discord.Interaction[Any], work: Coroutine[Any, Any, T]) -> T:

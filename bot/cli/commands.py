@@ -1,6 +1,7 @@
 """The command line. Nothing here imports torch before it is needed, so that `--help` and `show` answer at once."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from bot.available_models import PUBLISHED, usual_pair
 from bot.cli.arguments import checked_spec, free_name, name_for, painting_options, pictures_of
 from bot.cli.repaint import command_for
 from bot.escaping import visible
-from bot.options import SHAPES, PaintingOptions
+from bot.options import SHAPES, PaintingOptions, blended
 from bot.settings import Settings, load_settings, read_token
 from engine.catalog import ModelMissingError, catalogue, fetch, find
 from engine.pictures import laid_out, read_picture, spec_of
@@ -178,6 +179,30 @@ def edit(
         strength=strength,
     )
     _paint(options, ctx.obj, output, save_every)
+
+
+@app.command()
+def blend(
+    ctx: typer.Context,
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE IMAGE…", help="Two to four pictures.")],
+    prompt: Annotated[str, typer.Option(help="What to paint, beside the pictures.")] = "",
+    weights: Annotated[str | None, typer.Option(help="How strongly each picture pulls, such as '2 1'.")] = None,
+    size: Size = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    preset: Preset = None,
+    generator: GeneratorName = None,
+    sets: Sets = [],  # noqa: B006
+    output: Output = None,
+) -> None:
+    """Blend pictures into a new one, with words or without. Ctrl-C keeps the picture so far."""
+    if not 2 <= len(images) <= 4:
+        raise CommandError("Name two to four pictures.")
+    options = painting_options(
+        prompt, size=size, steps=steps, seed=seed, preset=preset, generator=generator, sets=tuple(sets)
+    )
+    paths = [str(Path(image).resolve()) for image in images]
+    _paint(replace(options, image_prompts=blended(paths, weights)), ctx.obj, output, None)
 
 
 @app.command()

@@ -83,6 +83,18 @@ def test_a_look_is_in_the_picture_and_in_the_command_that_repaints_it(folder: Pa
     assert "no colour that I know" in refused("imagine", "a cat", "--palette=mauvish")
 
 
+def test_blend_pulls_towards_its_pictures(folder: Path) -> None:
+    red, blue = str(picture(folder)), str(picture(folder, "blue"))
+    rest = [option for option in SMALL if not option.startswith("--start")]
+    assert bot("blend", red, blue, "--weights=2 1", "--seed=5", *rest, "-o", "blend.png").exit_code == 0
+    spec = spec_of(folder / "blend.png")
+    assert [(Path(p.content).name, p.weight) for p in spec.prompts] == [("red.png", 2.0), ("blue.png", 1.0)]
+    again = shlex.split(bot("show", "blend.png").stdout.strip().splitlines()[-1])[3:]
+    assert bot(*again).exit_code == 0
+    assert same_pixels(folder / "blend.png", folder / "blend-again.png")
+    assert "two to four" in refused("blend", red)
+
+
 def test_imagine_paints_a_png_that_carries_its_spec(folder: Path) -> None:
     result = bot("imagine", "a red apple | grey:0.5 --no fog", "--seed=5", *SMALL, "-o", "new/apple.png")
     assert (result.exit_code, result.stdout) == (0, "new/apple.png\n")

@@ -14,6 +14,8 @@ from bot.chat.intake import fetch_all
 from bot.chat.message_files import ShownFile, of_attachment
 from bot.chat.people import person_of
 from bot.options import PaintingOptions
+from bot.permutations import permutations
+from bot.refusals import Refusal
 from cogs.options import Model, Preset, Seed, Size, Steps
 from engine.pictures import palette_of, read_picture
 from engine.prompts import Prompt
@@ -70,6 +72,12 @@ class Imagine(commands.Cog):
             generator=model,
             start=start,
         )
+        if len(permutations(prompt)) > 1:
+            groups: Any = self.bot.get_cog("Groups")
+            if image or palette or mask:
+                raise Refusal("Leave out either the pictures or the choices between braces.")
+            await groups.ask(interaction, options)
+            return
         given = {"image": image, "palette": palette, "mask": mask}
         files = {name: of_attachment(file) for name, file in given.items() if file is not None}
         await self._fetch_and_paint(interaction, options, files, image_weight)

@@ -21,6 +21,7 @@ _HELP = (
     "-# say more behind it: `a street --ar 16:9 --seed 5 --steps 60 --preset fine` · prompts are read in English",
     "-# how it looks: `--palette red,skyblue` `--symmetry 1` `--saturation -1` `--smoothness 1` `--edges white`",
     "-# what is where: `a beach --inside a ball --outside the sea --mask left`, or with a mask picture",
+    "-# several at once: `a {red, green} {cat, dog}` asks first, and paints four",
     "-# `--tile` goes on seamlessly beside itself; the button 🧩 shows it 2 × 2",
     "**/edit** changes a picture · `image:` a file `prompt: a house in winter`",
     "-# or right-click a message with a picture · Apps · Edit this picture",

@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from bot import logs
 from bot.chat.actions import Actions
 from bot.chat.attachments import Uploads
-from bot.chat.components import JobButton, PageButton
+from bot.chat.components import GroupButton, JobButton, PageButton
 from bot.chat.delivery import Delivery
 from bot.chat.edit_rate import EditRate
 from bot.chat.errors import UNEXPECTED, sentence_for
@@ -45,7 +45,7 @@ from bot.worker.thread import DeviceLostError
 
 log = logging.getLogger(__name__)
 
-COGS = ("imagine", "edit", "blend", "queue", "settings", "info", "admin", "privacy", "owner", "reactions")
+COGS = ("imagine", "groups", "edit", "blend", "queue", "settings", "info", "admin", "privacy", "owner", "reactions")
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it paints and does not talk
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 _STABLE_SECONDS = 600.0
@@ -55,6 +55,7 @@ _LEAVE_SECONDS = 5.0
 
 TakesForm = Callable[[discord.Interaction[Any], str, Answers], Awaitable[None]]
 """Called with what the form is about and what was filled in."""
+TakesGroup = Callable[[discord.Interaction[Any], str], Awaitable[None]]
 
 
 _GUILD_SECONDS = {True: 2.0, False: 0.2}
@@ -98,6 +99,8 @@ class PaintingBot(commands.Bot):
         self.history = History(self.queue)
         self.forms: dict[str, TakesForm] = {"steer": self.actions.steer, "remix": self.actions.remix}
         """Who takes the forms of each kind."""
+        self.take_group: TakesGroup = _refuse_unknown_form
+        """Who queues the paintings of a prompt with choices."""
         self.started_at = time.time()
         self.token_refused = asyncio.Event()
         self._closing = False
@@ -109,7 +112,7 @@ class PaintingBot(commands.Bot):
         await asyncio.create_task(self._start_services(), context=contextvars.Context())
         for name in COGS:
             await self.load_extension(f"cogs.{name}")
-        self.add_dynamic_items(JobButton, PageButton)
+        self.add_dynamic_items(JobButton, PageButton, GroupButton)
         await self.sync_commands()
 
     async def _find_gateway(self) -> None:
@@ -188,6 +191,13 @@ class PaintingBot(commands.Bot):
         """Do what a button under a job says; explain what cannot be done."""
         try:
             await self.actions.press(interaction, action, job_id)
+        except Exception as error:
+            await self.explain(interaction, error)
+
+    async def confirm_group(self, interaction: discord.Interaction[Any], note: str, /) -> None:
+        """Queue the paintings of a prompt with choices; explain what cannot be done."""
+        try:
+            await self.take_group(interaction, note)
         except Exception as error:
             await self.explain(interaction, error)
 

@@ -35,6 +35,10 @@ class ButtonClient(Protocol):
         """Do `action` with a job."""
         ...
 
+    async def confirm_group(self, interaction: discord.Interaction[Any], note: str, /) -> None:
+        """Queue the paintings of a prompt with choices."""
+        ...
+
     async def turn_page(self, interaction: discord.Interaction[Any], user_id: int, page: int, /) -> None:
         """Show another page of somebody's history."""
         ...
@@ -60,6 +64,29 @@ class JobButton(ui.DynamicItem[ui.Button[Any]], template=r"job:(?P<action>[a-z-]
         """Call the client's handler."""
         client: ButtonClient = interaction.client
         await client.press_button(interaction, self.action, self.job_id)
+
+
+class GroupButton(ui.DynamicItem[ui.Button[Any]], template=r"group:(?P<note>[a-z0-9]{1,40}):(?P<count>\d{1,3})"):
+    """A button that queues all paintings of a prompt with choices; they are written down in a note."""
+
+    def __init__(self, note: str, count: int) -> None:
+        style = discord.ButtonStyle.primary
+        super().__init__(
+            ui.Button(label=f"Paint all {count}", emoji="🔢", style=style, custom_id=f"group:{note}:{count}")
+        )
+        self.note = note
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """Rebuild the button that was pressed."""
+        return cls(match["note"], int(match["count"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Call the client's handler."""
+        client: ButtonClient = interaction.client
+        await client.confirm_group(interaction, self.note)
 
 
 class PageButton(

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ import discord
 
 from bot import logs
 from bot.chat.attachments import Upload, Uploads
-from bot.chat.components import layout
+from bot.chat.components import boxed, layout
 from bot.chat.content import MessageContent
 from bot.chat.message_files import ShownFile
 from bot.chat.people import Person, person_of
@@ -165,6 +165,17 @@ class Intake:
             with self._waiting.posting(job.id):
                 await self._post(job, await self._waiting.first_content(job), reply_to)
         return job
+
+    async def take_group(self, interaction: discord.Interaction[Any], requests: Sequence[Request]) -> list[Job]:
+        """Queue several requests of one person, all or none, say so, and show a message for each; raise `Refusal`."""
+        jobs = await self._queue.submit_group(requests)
+        said = boxed(discord.ui.TextDisplay(f"{len(jobs)} paintings are on their way."))
+        await interaction.response.edit_message(view=said)
+        for job in jobs:
+            if not self._has_message(job):
+                with self._waiting.posting(job.id):
+                    await self._post(job, await self._waiting.first_content(job), None)
+        return jobs
 
     def _has_message(self, job: Job) -> bool:
         return job.message_id is not None or self._waiting.is_posting(job.id)

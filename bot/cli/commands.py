@@ -15,6 +15,7 @@ from bot.cli.arguments import checked_spec, free_name, name_for, painting_option
 from bot.cli.repaint import command_for
 from bot.escaping import visible
 from bot.options import SHAPES, PaintingOptions, blended
+from bot.permutations import permutations
 from bot.settings import Settings, load_settings, read_token
 from engine.catalog import ModelMissingError, catalogue, fetch, find
 from engine.pictures import laid_out, read_picture, spec_of
@@ -119,6 +120,8 @@ def imagine(
     output: Output = None,
 ) -> None:
     """Paint a picture from text. Ctrl-C keeps the picture so far."""
+    if (count := len(permutations(prompt))) > 1:
+        raise CommandError(f"That makes {count} paintings: write the prompt into a file and use `batch FILE`.")
     options = painting_options(
         prompt,
         negative=negative,
@@ -179,6 +182,38 @@ def edit(
         strength=strength,
     )
     _paint(options, ctx.obj, output, save_every)
+
+
+@app.command()
+def batch(
+    ctx: typer.Context,
+    prompts: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Prompts, one a line, with flags; # begins a remark.")
+    ],
+    preset: Preset = None,
+    size: Size = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    generator: GeneratorName = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the pictures go.")] = Path(
+        "batch"
+    ),
+) -> None:
+    """Paint every prompt of a file, choices such as {red, green} too; what is painted already is left alone."""
+    lines = [line.strip() for line in prompts.read_text(encoding="utf-8").splitlines()]
+    asked = [prompt for line in lines if line and not line.startswith("#") for prompt in permutations(line)]
+    settings = _settings(ctx.obj)
+    options = [
+        painting_options(prompt, preset=preset, size=size, steps=steps, seed=seed, generator=generator)
+        for prompt in asked
+    ]
+    specs = [checked_spec(one, settings.models) for one in options]  # all, before the first takes its time
+    for number, spec in enumerate(specs, 1):
+        path = output / f"{number:03}-{name_for(spec, output / 'none').name}"
+        if path.is_file():
+            _print(f"{path} is there already.")
+        else:
+            _paint_spec(spec, settings, path, None)
 
 
 @app.command()
@@ -323,7 +358,10 @@ def main() -> None:
 
 def _paint(options: PaintingOptions, config: Path | None, output: Path | None, save_every: int | None) -> None:
     settings = _settings(config)
-    spec = checked_spec(options, settings.models)
+    _paint_spec(checked_spec(options, settings.models), settings, output, save_every)
+
+
+def _paint_spec(spec: PaintingSpec, settings: Settings, output: Path | None, save_every: int | None) -> None:
     path = _writable(output, spec, save_every)
     from bot.cli.painting import paint
 

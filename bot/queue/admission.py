@@ -7,7 +7,7 @@ from bot.jobs import Job, Request, Requester, words_of
 from bot.options import require_allowed
 from bot.queue.blocked_words import blocked_word
 from bot.queue.ledger import Ledger
-from bot.queue.limits import Limits, limits_of, refusal_by_limits
+from bot.queue.limits import Limits, limits_of, refusal_by_limits, refusal_of_group
 from bot.queue.preferences import GuildSettings, Preferences
 from bot.refusals import Refusal
 from bot.settings import ModerationSettings, Settings
@@ -48,6 +48,13 @@ class Admission:
             raise Refusal(sentence)
         require_allowed(request.spec, self._settings.models, self._settings.limits)
         return await self.limits(request.requester)
+
+    async def require_room(self, requester: Requester, count: int) -> None:
+        """Raise `Refusal` unless so many more requests of one person may be taken now, as a group."""
+        usage, limits = await self._ledger.usage(requester), await self.limits(requester)
+        sentence = refusal_of_group(limits, usage, count, in_guild=requester.guild_id is not None)
+        if sentence is not None:
+            raise Refusal(sentence)
 
     async def refusal_by_rules(self, requester: Requester, words: str, job: Job | None = None) -> str | None:
         """Say why this person, this channel or these words are refused, here or in the guild of `job`; None if not.

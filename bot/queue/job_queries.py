@@ -35,6 +35,10 @@ class JobQueries:
         """Look a job up by its id."""
         return await self._one("SELECT * FROM jobs WHERE id = ?", job_id)
 
+    async def by_interaction(self, interaction_id: int) -> Job | None:
+        """Look up the job that an interaction asked for."""
+        return await self._one("SELECT * FROM jobs WHERE interaction_id = ?", interaction_id)
+
     async def by_message(self, message_id: int) -> Job | None:
         """Look up the job that a message shows."""
         return await self._one(

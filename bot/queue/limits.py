@@ -83,6 +83,20 @@ def refusal_by_limits(limits: Limits, usage: Usage, *, in_guild: bool) -> str | 
     return None
 
 
+def refusal_of_group(limits: Limits, usage: Usage, count: int, *, in_guild: bool) -> str | None:
+    """Say which limit so many more requests, asked for together, would go over, or None."""
+    if (sentence := refusal_by_limits(limits, usage, in_guild=in_guild)) is not None:
+        return sentence
+    left = min(limits.per_user - usage.of_user, limits.total - usage.in_all)
+    if limits.per_day is not None:
+        left = min(left, limits.per_day - usage.today)
+    if in_guild:
+        left = min(left, limits.per_guild - usage.of_guild)
+    if count > left:
+        return f"That makes {count} paintings, and you may ask for {max(left, 1)} more right now; /quota tells why."
+    return None
+
+
 def _refusal_by_clock(limits: Limits, usage: Usage) -> str | None:
     if limits.per_day is not None and usage.today >= limits.per_day:
         return (

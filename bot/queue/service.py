@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import filelock
@@ -117,8 +117,8 @@ class PaintingQueue:
 
     # Requests
 
-    async def submit(self, request: Request) -> Job:
-        """Queue a request, once per interaction.
+    async def submit(self, request: Request, *, in_group: bool = False) -> Job:
+        """Queue a request, once per interaction; `in_group`: it came together with another one.
 
         Whatever made the request, everything is asked here that decides whether it may be painted; the limits in the
         transaction that adds it. Raises `Refusal`.
@@ -127,7 +127,8 @@ class PaintingQueue:
         if unknown and request.kind != "timelapse":
             request = replace(request, notices=(*request.notices, unknown))
         try:
-            job, new = await self.ledger.add(request, await self.admission.require(request))
+            limits = await self.admission.require(request)
+            job, new = await self.ledger.add(request, replace(limits, cooldown_seconds=0.0) if in_group else limits)
         except sqlite3.Error:
             log.exception("The ledger cannot be written; a request was refused")
             raise Refusal(_NOT_NOTED) from None
@@ -145,6 +146,17 @@ class PaintingQueue:
         own = await self.preferences.change_guild(guild_id, **changes)
         self._dispatcher.schedule()
         return own
+
+    async def submit_group(self, requests: Sequence[Request]) -> list[Job]:
+        """Queue several requests of one person, if there is room for all; raise `Refusal`.
+
+        They count as one for the pause between two requests. The same group twice is the same jobs.
+        """
+        first = await self.ledger.by_interaction(requests[0].interaction_id)
+        if first is None:
+            await self.admission.require_room(requests[0].requester, len(requests))
+            first = await self.submit(requests[0])
+        return [first, *[await self.submit(request, in_group=True) for request in requests[1:]]]
 
     async def attach_message(self, job_id: str, channel_id: int, message_id: int, *, current: bool = True) -> None:
         """Note that a message shows the job; `current`: it is the one that is edited from now on."""

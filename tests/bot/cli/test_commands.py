@@ -95,6 +95,24 @@ def test_blend_pulls_towards_its_pictures(folder: Path) -> None:
     assert "two to four" in refused("blend", red)
 
 
+def test_batch_paints_a_file_of_prompts_and_goes_on_where_it_was_interrupted(folder: Path) -> None:
+    (folder / "prompts.txt").write_text("# three of them\na {red, green} cat --ar 2:1\n\na dog --seed 7\n")
+    command = ("batch", "prompts.txt", "--steps=2", "--seed=5", "--preset=paper", "--size=64x32", "-o", "all")
+    result = bot(*command)
+    assert result.exit_code == 0, result.output
+    names = ["001-a-red-cat.png", "002-a-green-cat.png", "003-a-dog.png"]
+    assert sorted(path.name for path in (folder / "all").iterdir()) == names
+    assert spec_of(folder / "all" / names[2]).seed == 7
+    before = (folder / "all" / names[0]).stat().st_mtime_ns
+    (folder / "all" / names[1]).unlink()
+    assert "is there already" in bot(*command).stderr
+    assert sorted(path.name for path in (folder / "all").iterdir()) == names
+    assert (folder / "all" / names[0]).stat().st_mtime_ns == before
+    (folder / "prompts.txt").write_text("a cat\na dog --stylize 3\n")
+    assert "--stylize" in refused("batch", "prompts.txt")
+    assert "use `batch FILE`" in refused("imagine", "a {red, green} cat")
+
+
 def test_imagine_paints_a_png_that_carries_its_spec(folder: Path) -> None:
     result = bot("imagine", "a red apple | grey:0.5 --no fog", "--seed=5", *SMALL, "-o", "new/apple.png")
     assert (result.exit_code, result.stdout) == (0, "new/apple.png\n")

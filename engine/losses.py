@@ -62,6 +62,12 @@ def penalty_weight(penalty: Penalty, step: int, steps: int) -> float:
     return max(0.0, penalty.weight - lost[penalty.schedule]())
 
 
+def falls_a_stair(penalty: Penalty, step: int, steps: int) -> bool:
+    """Tell whether a staircase penalty weighs less from `step` on, where its notebook begins with a fresh Adam."""
+    before, now = (penalty_weight(penalty, one, steps) for one in (max(0, step - 1), step))
+    return penalty.schedule == "staircase" and now < before
+
+
 def total_variation(picture: Tensor) -> Tensor:
     """Return the mean squared difference of neighbouring pixels of each of (b, 3, h, w), (b,)."""
     across = (picture[..., :, 1:] - picture[..., :, :-1]).square().mean((1, 2, 3))

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from engine.edit import Edit, choose, detail_of, read_edit
 from engine.guides import Guide
-from engine.losses import clamp_with_grad, latent_penalty, look_losses, penalty_weight, total_variation
+from engine.losses import (
+    clamp_with_grad,
+    falls_a_stair,
+    latent_penalty,
+    look_losses,
+    penalty_weight,
+    total_variation,
+)
 from engine.masks import read_region
 from engine.models import ModelStore
 from engine.prompts import Prompt
@@ -142,12 +149,7 @@ class Painting:
         if self.z.shape[-2:] != self._grid and self.step >= self._coarse_steps:
             with torch.no_grad():
                 self._set_latent(fit(self._ema, self._vqgan, self._grid))
-        weights = [
-            [penalty_weight(penalty, step, self.spec.steps) for step in (max(0, self.step - 1), self.step)]
-            for penalty in self.spec.penalties
-            if penalty.schedule == "staircase"
-        ]
-        if any(before != now for before, now in weights):
+        if any(falls_a_stair(penalty, self.step, self.spec.steps) for penalty in self.spec.penalties):
             self._renew_adam()
 
     def _update(self) -> tuple[Tensor, Tensor]:

@@ -48,6 +48,13 @@ SPECS = {
 
 @pytest.mark.parametrize("name", SPECS)
 def test_each_picture_becomes_what_it_becomes_alone(store, name):
+    """Losses agree to rounding at every step, latents at the end too: within 0.001 of a rate of 0.15 and more.
+
+    But for one thing: where a rectifier of the perceptor stands within rounding of zero (measured in "an ensemble": one
+    unit of 5120, at 4e-7 where 0.2 is usual), it lets the gradient pass in one of the two and not in the other. Adam
+    makes as much of that share of the gradient as of any other: latents were 0.0035 apart after that step and 0.006 at
+    most after the next ones. Which unit it is, is the machine's to say; so up to 0.02 is allowed in one of a hundred.
+    """
     spec = spec_of(**SPECS[name])
     together, alone = Painting(spec, store), each_alone(spec, store)
     for iterate in together:
@@ -55,8 +62,8 @@ def test_each_picture_becomes_what_it_becomes_alone(store, name):
             assert iterate._losses[index].tolist() == pytest.approx(next(painting).losses, abs=5e-5)
     for index, painting in enumerate(alone):
         apart = (together.z[index : index + 1] - painting.z).abs()
-        assert (apart < 4e-3).float().mean() > 0.99  # Adam makes much of rounding where a gradient is next to nothing
-        assert apart.max() < 0.05
+        assert (apart < 4e-3).float().mean() > 0.99
+        assert apart.max() < 0.02
     assert len({picture.tobytes() for picture in together.pictures()}) == spec.count
 
 

@@ -15,6 +15,7 @@ from engine.losses import (
     clamp_with_grad,
     colourfulness,
     edge_loss,
+    falls_a_stair,
     latent_penalty,
     look_losses,
     palette_loss,
@@ -82,6 +83,12 @@ def test_penalties_fall_by_their_published_schedules():
         0,
         0,
     ]
+
+
+def test_a_staircase_falls_until_nothing_is_left_to_fall():
+    staircase = Penalty(weight=0.75, schedule="staircase", rate=0.15)
+    assert [step for step in range(500) if falls_a_stair(staircase, step, 500)] == [50, 100, 150, 200, 250]
+    assert not any(falls_a_stair(Penalty(weight=0.2, schedule="linear", rate=0.2), step, 500) for step in range(500))
 
 
 @given(st.floats(0.01, 5), st.floats(0, 5), st.integers(0, 500), st.sampled_from(["linear", "staircase", "inverse"]))

@@ -36,7 +36,7 @@ _PALER = 0.6
 
 
 def turn_hue(pictures: Tensor, turns: float) -> Tensor:
-    """Turn the hue of pictures (b, 3, h, w) by a share of the colour circle, luma kept."""
+    """Turn the hue of pictures (b, 3, h, w) by a share of the colour circle, luma kept (kornia's, in HSV, moves it)."""
     angle = 2 * math.pi * turns
     cos, sin = math.cos(angle), math.sin(angle)
     to_yiq = torch.tensor(_YIQ, dtype=torch.float64)

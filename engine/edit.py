@@ -65,9 +65,11 @@ class DirectionalLoss:
     def __call__(self, seen: Tensor, unchanged: Tensor, boxes: Tensor) -> Tensor:
         """Return the loss of embedded cutouts (b, n, d), next to the original's in the same boxes (b, n, 4), (b,).
 
-        A cutout has to stay like the original's the more, the less of it may change. The notebook goes by how much of
-        the whole mask lies in the cutout; by that, one amid a large mask would have to stay as it is.
+        A cutout has to stay like the original the more, the less of it may change.
         """
+        # The notebook keeps 1 - (the mask's sum over the cutout's pixels) / (its sum over the picture's). That depends on
+        # sizes: with its own, 224 and 640, a cutout all of which may change is still kept to 0.88, and in pictures
+        # smaller than 224 it becomes negative, a push away from the original. Nor does the notebook put the rest back.
         kept = 1 - share_inside(self._integral, boxes)
         return self._away(seen) + (spherical_distance(seen, unchanged) * kept).mean(1)
 

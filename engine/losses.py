@@ -69,7 +69,10 @@ def falls_a_stair(penalty: Penalty, step: int, steps: int) -> bool:
 
 
 def total_variation(picture: Tensor) -> Tensor:
-    """Return the mean squared difference of neighbouring pixels of each of (b, 3, h, w), (b,)."""
+    """Return the mean squared difference of neighbouring pixels of each of (b, 3, h, w), (b,).
+
+    Squared, as in the notebooks (Crowson's codebook sampling); kornia's `total_variation` is of absolute differences.
+    """
     across = (picture[..., :, 1:] - picture[..., :, :-1]).square().mean((1, 2, 3))
     down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean((1, 2, 3))
     return across + down

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from kornia.filters import box_blur
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,8 +27,7 @@ WIDEST, NARROWEST = 0.4, 0.1
 
 def feather(mask: Tensor, radius: int) -> Tensor:
     """Soften a mask (1, 1, h, w) over `radius` pixels, inwards only: what was 0 is 0 still."""
-    window = 2 * radius + 1
-    return F.avg_pool2d(F.pad(mask, (radius,) * 4, mode="replicate"), window, stride=1).minimum(mask)
+    return box_blur(mask, 2 * radius + 1, border_type="replicate").minimum(mask)
 
 
 def to_latent(mask: Tensor, size: tuple[int, int]) -> Tensor:

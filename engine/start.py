@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.drawings import draw_as
 from engine.generators import VQGAN
 from engine.priors import Prior, Proposals
 from engine.spec import BadSpecError, PaintingSpec
@@ -66,8 +67,6 @@ def from_proposals(proposals: Sequence[Proposals], vqgan: VQGAN, grid: Grid, sco
     codes = torch.stack([one.codes for one in proposals], 1)  # (candidates, b, rows, columns)
     latents = [vqgan.codebook[some].permute(0, 3, 1, 2) for some in codes]
     if way := proposals[0].way:  # the same text, the same way
-        from engine.drawings import draw_as  # only here: kornia takes a second to load
-
         latents = [vqgan.encode(draw_as(way, vqgan.decode(z).clamp(0, 1))) for z in latents]
     return fit(_best(latents, vqgan, score), vqgan, grid)
 

@@ -26,6 +26,14 @@ def test_feathering_softens_a_narrow_rim_inwards_only():
     assert rim.mean() > 0.5
 
 
+@pytest.mark.parametrize("radius", [1, 2, 4])
+def test_feathering_is_the_mean_of_a_square(radius):
+    mask = F.interpolate(torch.rand(1, 1, 9, 12, generator=torch.Generator().manual_seed(2)), (40, 56), mode="bicubic")
+    mask = (mask > 0.5).float()
+    mean = F.avg_pool2d(F.pad(mask, (radius,) * 4, mode="replicate"), 2 * radius + 1, stride=1)
+    torch.testing.assert_close(feather(mask, radius), mean.minimum(mask))
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_feathering_leaves_a_uniform_mask_alone(value):
     mask = torch.full((1, 1, 40, 56), value)

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from engine.segmentation import fill_holes, find_figure, find_ground_at, main_parts, parts_of
+from engine.segmentation import _majority, fill_holes, find_figure, find_ground_at, main_parts, parts_of
 
 SIDE = 96
 
@@ -47,6 +48,12 @@ def test_a_thing_is_distinguished_from_its_ground(ground):
 def test_holes_belong_to_the_thing():
     ring = disc(48, 48, 30) - disc(48, 48, 12)
     assert torch.equal(fill_holes(ring), disc(48, 48, 30))
+
+
+def test_each_pixel_follows_most_of_its_nine():
+    mask = (torch.rand(1, 1, 40, 56, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    counted = F.avg_pool2d(F.pad(mask, (1,) * 4, mode="replicate"), 3, 1)
+    assert torch.equal(_majority(mask), (counted > 0.5).float())
 
 
 def test_parts_come_apart_largest_first():

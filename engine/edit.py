@@ -67,9 +67,9 @@ class DirectionalLoss:
 
         A cutout has to stay like the original the more, the less of it may change.
         """
-        # The notebook keeps 1 - (the mask's sum over the cutout's pixels) / (its sum over the picture's). That depends on
-        # sizes: with its own, 224 and 640, a cutout all of which may change is still kept to 0.88, and in pictures
-        # smaller than 224 it becomes negative, a push away from the original. Nor does the notebook put the rest back.
+        # The notebook keeps 1 - (the mask's sum over the cutout's pixels) / (its sum over the picture's), which depends
+        # on sizes: at its own, 224 and 640, with all of the picture free to change, cutouts are still kept to 0.88; in
+        # pictures smaller than 224 it is negative, a push away from the original. Nor does it put the rest back.
         kept = 1 - share_inside(self._integral, boxes)
         return self._away(seen) + (spherical_distance(seen, unchanged) * kept).mean(1)
 

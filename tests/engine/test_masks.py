@@ -95,7 +95,7 @@ def test_what_hardly_resembles_the_words_does_not_lower_the_threshold():
     picture[:, 0, 40:56, 40:56], picture[:, 2, 40:56, 40:56] = 1, 0
     mask = find_region(picture, "red", [ColourPerceptor()])
     assert mask[..., 44:52, 44:52].mean() > 0.9
-    assert mask.mean() < 0.12  # the thing is 0.028 of the picture, and the least crop looks beyond it
+    assert mask.mean() < 0.028  # the thing's own share; by the mean of all that is above zero it would be 0.038
 
 
 def test_places_are_halves_and_the_middle():

@@ -97,7 +97,8 @@ class Painting:
         self._recorder = Recorder(self._rngs)
         self._penalty_weights = [torch.zeros((), device=self._device) for _ in spec.penalties]
         self._edit = self._read_edit()
-        self._upscaler = models.upscaler(spec.generator) if spec.upscale > 1 else None
+        if spec.upscale > 1:
+            models.upscaler(spec.generator)  # where it is missing, that is said before anything is painted
         self._in_logits = bool(spec.edit_from) and self._vqgan.kind == "gumbel"
         """Whether z is what a Gumbel VQGAN makes logits of, sampled at each step (EleutherAI's editing notebook)."""
         self._region = self._read_region()
@@ -259,10 +260,15 @@ class Painting:
 
     # While it runs
 
-    def enlarged(self, picture: Image.Image) -> Image.Image:
-        """Return a finished picture as large as `upscale` asks for."""
-        upscaler = self._upscaler
-        return picture if upscaler is None else upscaler.enlarged(picture, self.spec.upscale * max(picture.size))
+    def enlarged(self, picture: Image.Image, side: int = 0) -> Image.Image:
+        """Return a finished picture as large as `upscale` asks for.
+
+        Of the embedded pair, whose pictures are small, the longer side has at least `side` pixels too.
+        """
+        side = max(side if self.spec.generator == "embedded" else 0, self.spec.upscale * max(picture.size))
+        return (
+            self._models.upscaler(self.spec.generator).enlarged(picture, side) if side > max(picture.size) else picture
+        )
 
     def steer(self, prompts: tuple[Prompt, ...]) -> None:
         """Go on from here towards other prompts."""

@@ -112,6 +112,20 @@ def spec_of(path: Path) -> PaintingSpec:
     return _with_files(spec, lambda name: str(folder / name) if (folder / name).is_file() else name)
 
 
+def painted_size(path: Path) -> tuple[int, int]:
+    """Return a picture's width and height: as it was painted, where it is ours and only enlarged since.
+
+    Raise `BadPictureError`.
+    """
+    width, height = read_picture(path).size
+    try:
+        spec = spec_of(path)
+    except BadPictureError:
+        return width, height
+    enlarged_only = width > spec.width and width * spec.height == height * spec.width
+    return (spec.width, spec.height) if enlarged_only else (width, height)
+
+
 def _named_from(spec: PaintingSpec, folder: Path) -> PaintingSpec:
     base = folder.resolve()
 

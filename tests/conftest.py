@@ -17,6 +17,7 @@ from engine.generators import VQGAN
 from engine.models import ModelStore
 from engine.presets import EMBEDDED
 from engine.spec import Cutouts
+from engine.upscaler import RRDBNet
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
@@ -88,6 +89,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _save(
         clip | {"token_rows": rows.int()}, {"kind": "clip", **TINY_PERCEPTOR}, folder / "embedded-perceptor.safetensors"
     )
+    _save(RRDBNet(features=4, blocks=1, growth=4).state_dict(), {}, folder / "embedded-upscaler.safetensors")
     return folder
 
 

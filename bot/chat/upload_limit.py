@@ -5,6 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from bot.available_models import EMBEDDED
+from engine.models import shipped_upscaler
 from engine.pictures import BadPictureError, encode_png, encode_within, enlarged, spec_of
 
 _SMALLEST_SIDE = 16
@@ -13,9 +15,9 @@ _SMALLEST_SIDE = 16
 def fit(path: Path, limit: int, enlarge_to: int = 0) -> tuple[str, bytes]:
     """Return suffix and bytes of what is posted of the file at `path`.
 
-    A picture whose longer side is below `enlarge_to` pixels comes enlarged if that fits `limit` bytes; else the file as
-    it is when it fits; else encoded until it does. Raise `BadPictureError` where nothing fits and `OSError` for a file
-    that cannot be read.
+    A picture whose longer side is below `enlarge_to` pixels comes enlarged if that fits `limit` bytes, by the shipped
+    network where the shipped pair painted it; else the file as it is when it fits; else encoded until it does. Raise
+    `BadPictureError` where nothing fits and `OSError` for a file that cannot be read.
     """
     content = path.read_bytes()
     if path.suffix == ".mp4":
@@ -24,10 +26,12 @@ def fit(path: Path, limit: int, enlarge_to: int = 0) -> tuple[str, bytes]:
         return path.suffix, content
     with Image.open(path) as opened:
         picture = opened.convert("RGB")
-    larger = enlarged(picture, enlarge_to)
-    if larger is not picture:
-        remark = f"Enlarged from {picture.width} x {picture.height} pixels (Lanczos)"
-        png = encode_png(larger, spec_of(path), remark)
+    if max(picture.size) < enlarge_to:
+        spec = spec_of(path)
+        shipped = spec.generator == EMBEDDED
+        larger = shipped_upscaler().enlarged(picture, enlarge_to) if shipped else enlarged(picture, enlarge_to)
+        by = "super-resolution" if shipped else "Lanczos"
+        png = encode_png(larger, spec, f"Enlarged from {picture.width} x {picture.height} pixels ({by})")
         if len(png) <= limit:
             return path.suffix, png
     if len(content) <= limit:

@@ -9,7 +9,7 @@ from typing import Any
 from bot.flags import with_flags
 from bot.options import EDIT_STRENGTH, EditOptions, PaintingOptions, configured_defaults, painting_spec, read_colours
 from bot.settings import ModelSettings
-from engine.pictures import palette_of, read_mask, read_picture
+from engine.pictures import painted_size, palette_of, read_mask, read_picture
 from engine.prompts import Prompt
 from engine.spec import BadSpecError, Looks, PaintingSpec, PerceptorChoice
 
@@ -45,7 +45,7 @@ def painting_options(
     if picture is not None:
         edit = EditOptions(
             picture=str(Path(picture).resolve()),
-            picture_size=None if size else read_picture(Path(picture)).size,
+            picture_size=None if size else painted_size(Path(picture)),
             mask=mask and str(Path(mask).resolve()),
             mask_text=mask_text,
             edit_from=edit_from,

@@ -67,7 +67,11 @@ def _paint(
                 break
     for notice in painting.notices[printed:]:
         console.print(notice, markup=False)
-    path = _save(painting.enlarged(painting.picture()), path, spec, console)
+    painted = painting.picture()
+    picture = painting.enlarged(painted, settings.delivery.enlarge_to)
+    if picture is not painted:
+        console.print(f"Saved at {picture.width}x{picture.height}, enlarged by super-resolution.")
+    path = _save(picture, path, spec, console)
     if painting.step < spec.steps:
         console.print(f"Stopped at step {painting.step} of {spec.steps}; the picture so far is saved.")
     return path, painting.is_finished

@@ -15,6 +15,7 @@ from engine.pictures import (
     BadPictureError,
     PictureLimits,
     encode_within,
+    painted_size,
     preview_jpeg,
     read_mask,
     read_picture,
@@ -206,6 +207,16 @@ def test_a_saved_picture_carries_its_spec(tmp_path: Path) -> None:
     with Image.open(path) as image:
         assert image.info["Description"] == "ein Leuchtturm, größer::2 | Nebel::-0.5"
         assert near(image, (8, 8), RED, 0)
+
+
+def test_a_picture_of_ours_is_as_large_as_it_was_painted(tmp_path: Path) -> None:
+    spec = PaintingSpec(prompts=parse_prompts("a fox"), width=96, height=64)
+    for name, size in {"painted": (96, 64), "enlarged": (192, 128), "cropped": (100, 100), "smaller": (48, 32)}.items():
+        save_png(Image.new("RGB", size), tmp_path / f"{name}.png", spec)
+    Image.new("RGB", (192, 128)).save(tmp_path / "foreign.png")
+    sizes = {path.stem: painted_size(path) for path in tmp_path.glob("*.png")}
+    assert sizes == {"painted": (96, 64), "enlarged": (96, 64), "cropped": (100, 100), "smaller": (48, 32),
+                     "foreign": (192, 128)}  # fmt: skip
 
 
 def test_saving_over_a_picture_keeps_the_old_one_until_the_new_is_whole(tmp_path: Path) -> None:

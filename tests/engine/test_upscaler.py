@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -98,11 +99,15 @@ def test_the_shipped_network_draws_edges_sharper_than_plain_enlargement() -> Non
     assert (made - large).square().mean() < (plain - large).square().mean()
 
 
-def test_a_painting_is_enlarged_by_option() -> None:
-    models = ModelStore(EMBEDDED, pick_device("cpu"))
-    spec = spec_from_preset(parse_prompts("a fox"), "draft", steps=1, start="noise", width=64, height=32, upscale=2)
-    painting = Painting(spec, models)
+def test_a_painting_is_enlarged_by_option_and_as_its_finish(shipped_models: ModelStore) -> None:
+    spec = spec_from_preset(parse_prompts("a fox"), "draft", steps=1, start="noise", width=64, height=32)
+    painting = Painting(spec, shipped_models)
     picture = painting.picture()
-    assert painting.enlarged(picture).size == (2 * picture.width, 2 * picture.height)
-    plain = Painting(spec.but(upscale=1), models)
-    assert plain.enlarged(picture) is picture
+    assert painting.enlarged(picture) is picture
+    assert painting.enlarged(picture, max(picture.size)) is picture
+    finished = painting.enlarged(picture, 2 * max(picture.size))
+    assert finished.size == (2 * picture.width, 2 * picture.height)
+    change = np.asarray(finished.reduce(2), np.int16) - np.asarray(picture, np.int16)
+    assert np.abs(change).mean() < 2, "seen small, it is what was painted"
+    larger = Painting(spec.but(upscale=4), shipped_models)
+    assert larger.enlarged(picture, 2 * max(picture.size)).width == 4 * picture.width

@@ -53,12 +53,18 @@ def small(tmp_path):
     return tmp_path / "small.png"
 
 
-def test_a_small_picture_is_posted_enlarged_by_a_whole_factor_and_says_so(small, tmp_path):
+@pytest.mark.parametrize(("generator", "by"), [("imagenet-16384", "Lanczos"), ("embedded", "super-resolution")])
+def test_a_small_picture_is_posted_enlarged_by_a_whole_factor_and_says_so(small, tmp_path, generator, by):
+    spec = spec_of(small).but(generator=generator)
+    with Image.open(small) as image:
+        save_png(image, small, spec)
     suffix, content = fit(small, 10**7, enlarge_to=512)
     assert suffix == ".png"
     with Image.open(io.BytesIO(content)) as image:
         assert image.size == (576, 384)
-        assert image.info["Comment"] == "Enlarged from 96 x 64 pixels (Lanczos)"
+        assert image.info["Comment"] == f"Enlarged from 96 x 64 pixels ({by})"
+        change = np.asarray(image.reduce(6), np.int16) - np.asarray(Image.open(small), np.int16)
+        assert np.abs(change).mean() < 30, "it shows the same"
     (tmp_path / "posted.png").write_bytes(content)
     assert spec_of(tmp_path / "posted.png") == spec_of(small)
 

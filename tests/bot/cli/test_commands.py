@@ -37,10 +37,11 @@ main()
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, no token, and the tiny pair in place of the embedded one."""
+    """A working folder, no token, the tiny pair in place of the embedded one, pictures saved as they are painted."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DISCORD_TOKEN", raising=False)
     monkeypatch.setattr(ModelStore.__init__, "__defaults__", (tiny_models,))
+    (tmp_path / "config.yaml").write_text("delivery: {enlarge_to: 0}\n")
     return tmp_path
 
 
@@ -125,10 +126,18 @@ def test_imagine_paints_a_png_that_carries_its_spec(folder: Path) -> None:
     assert [file.name for file in (folder / "new").iterdir()] == ["apple.png"]
 
 
+def test_a_small_picture_is_saved_enlarged_and_says_so(folder: Path) -> None:
+    (folder / "config.yaml").unlink()
+    result = bot("imagine", "a red apple", *SMALL, "-o", "apple.png")
+    assert read_picture(folder / "apple.png").size == (512, 256)
+    assert (spec_of(folder / "apple.png").width, spec_of(folder / "apple.png").height) == (64, 32)
+    assert "Saved at 512x256" in result.stderr
+
+
 def test_the_picture_is_named_after_its_prompt_and_saved_on_the_way(folder: Path) -> None:
     for _ in range(2):
         assert bot("imagine", "A red apple!", *SMALL, "--save-every=2").exit_code == 0
-    assert sorted(file.name for file in folder.iterdir()) == [
+    assert sorted(file.name for file in folder.glob("*.png")) == [
         "a-red-apple-00002.png",
         "a-red-apple-2-00002.png",
         "a-red-apple-2.png",

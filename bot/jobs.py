@@ -9,12 +9,12 @@ from enum import StrEnum
 from typing import Literal
 
 from engine.prompts import Prompt
-from engine.spec import PaintingSpec
+from engine.spec import Extend, PaintingSpec
 
 _CELL, _LEAST_SIDE = 16, 64
 """Pixels: what every generator's cells divide, and the side below which a picture shows nothing."""
 
-Kind = Literal["imagine", "edit", "blend", "rerun", "remix", "vary", "refine", "timelapse"]
+Kind = Literal["imagine", "edit", "blend", "rerun", "remix", "vary", "refine", "timelapse", "zoom", "pan"]
 
 VARIATION = 0.1
 """Share of the latent's cells that a variation starts anew."""
@@ -175,6 +175,7 @@ def vary(parent: PaintingSpec, seed: int, latent: str, picture: str) -> Painting
         init_noise=VARIATION,
         edit_from=None,  # the picture shows the edit by now
         edit_start="original",
+        extend=None,
         steps=max(1, parent.steps // 2),
     )
 
@@ -188,12 +189,55 @@ def refine(parent: PaintingSpec, picture: str, largest_side: int, most_steps: in
         init_noise=0.0,
         edit_from=None,  # the picture shows the edit by now
         edit_start="original",
+        extend=None,
         width=max(32, round(parent.width * scale)),
         height=max(32, round(parent.height * scale)),
         steps=max(1, min(most_steps, parent.steps * 3 // 2)),
         strength=min(parent.strength, 0.6),
         learning_rate=parent.learning_rate / 2,
     )
+
+
+ZOOMS: Mapping[str, Extend] = {
+    "zoom-out": Extend(left=0.25, up=0.25, right=0.25, down=0.25),
+    "zoom-out-far": Extend(left=0.5, up=0.5, right=0.5, down=0.5),
+    "pan-left": Extend(left=0.5),
+    "pan-up": Extend(up=0.5),
+    "pan-down": Extend(down=0.5),
+    "pan-right": Extend(right=0.5),
+}
+"""What zooming out and panning add to a picture."""
+
+
+def extended(parent: PaintingSpec, picture: str, extend: Extend, seed: int, largest_side: int) -> PaintingSpec:
+    """Paint what lies around the parent's picture, on a larger canvas of at most `largest_side` pixels."""
+    width, height = grown(parent.width, parent.height, extend, largest_side)
+    return parent.but(
+        prompts=tuple(prompt.model_copy(update={"where": "everywhere"}) for prompt in parent.prompts),
+        init_image=picture,
+        extend=extend,
+        width=width,
+        height=height,
+        seed=seed,
+        start="noise",
+        candidates=1,
+        coarse=0.0,
+        init_latent=None,
+        init_noise=0.0,
+        edit_from=None,
+        edit_start="original",
+        mask=None,
+        mask_text=None,
+        strength=1.0,
+        tile=False,
+    )
+
+
+def grown(width: int, height: int, extend: Extend, largest_side: int) -> tuple[int, int]:
+    """Return the size of an extended canvas, in whole cells of any latent."""
+    wide, high = width * (1 + extend.left + extend.right), height * (1 + extend.up + extend.down)
+    scale = min(1.0, largest_side / max(wide, high))
+    return max(32, int(wide * scale) // _CELL * _CELL), max(32, int(high * scale) // _CELL * _CELL)
 
 
 def words_of(spec: PaintingSpec, prompt: str = "") -> str:
@@ -212,4 +256,5 @@ def without_content(spec: PaintingSpec) -> PaintingSpec:
         mask=None,
         mask_text=None,
         edit_from=None,
+        extend=None,
     )

@@ -15,7 +15,7 @@ from bot.refusals import Refusal
 from bot.settings import LimitSettings, ModelSettings
 from engine.presets import BY_PRESETS, EDIT_STRENGTH, OURS, PRESETS, PUBLISHED, edit_area, spec_from_preset
 from engine.prompts import BadPromptError, Prompt, format_prompts, parse_prompts, with_suffix
-from engine.spec import LARGEST_SEED, LEAST_SIDE, MOST_SIDE, Looks, PaintingSpec, PerceptorChoice
+from engine.spec import LARGEST_SEED, LEAST_SIDE, MOST_SIDE, Extend, Looks, PaintingSpec, PerceptorChoice
 
 SHAPES = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2), "widescreen": (16, 9)}
 """Shapes by name, as width to height; they keep the number of pixels that the preset paints."""
@@ -41,6 +41,8 @@ class EditOptions:
     edit_from: str | None = None
     """What the picture shows now, in words."""
     strength: float = EDIT_STRENGTH
+    extend: Extend | None = None
+    """Paint around the picture instead of in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +165,7 @@ def options_of(spec: PaintingSpec) -> PaintingOptions:
             mask_text=spec.mask_text,
             edit_from=spec.edit_from,
             strength=spec.strength,
+            extend=spec.extend,
         )
     options = PaintingOptions(
         prompt=format_prompts(spec.prompts),
@@ -263,6 +266,7 @@ def _edit_fields(edit: EditOptions) -> dict[str, Any]:
         "start": "noise",
         "candidates": 1,
         "coarse": 0.0,  # the picture has its full size already
+        **({} if edit.extend is None else {"extend": edit.extend, "edit_start": "original", "strength": 1.0}),
     }
 
 

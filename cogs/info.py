@@ -33,6 +33,7 @@ _HELP = (
     "**/models** and **/info** tell what paints here and how busy it is",
     "",
     "-# Buttons under a picture, or reactions to it:",
+    "-# ⬅️ ⬆️ ⬇️ ➡️ 🔎 🔍 paint on beyond the borders",
     "-# 🖋️ remix: again with other words, size, preset or seed · 🖌️ edit, also with a mask or a second picture",
     "-# 🔁 again · 🔂 again with the same seed · 🎲 vary · ⬆️ refine at twice the size",
     "-# 🎞️ time-lapse · ✉️ send it to me · ❌ stop or delete it, if it is yours",

@@ -231,7 +231,7 @@ class Painting:
         else:
             grid = (self._grid[0] // 2, self._grid[1] // 2) if self._coarse_steps else self._grid
             prior = self._models.prior(spec.generator) if spec.start == "prior" else None
-            z = first_latent(spec, self._vqgan, grid, rngs, self._score, prior)
+            z = first_latent(spec, self._vqgan, grid, rngs, self._score, prior, self._region)
         return replace_cells(z, spec.init_noise, self._vqgan, rngs) if spec.init_noise else z
 
     @property

@@ -98,6 +98,15 @@ class Looks(_Numbers):
     """The colour in which the picture shall end on all four sides."""
 
 
+class Extend(_Numbers):
+    """Say how much is added on each side of a picture, as shares of its width or height."""
+
+    left: float = Field(default=0.0, ge=0, le=2)
+    up: float = Field(default=0.0, ge=0, le=2)
+    right: float = Field(default=0.0, ge=0, le=2)
+    down: float = Field(default=0.0, ge=0, le=2)
+
+
 class PaintingSpec(_Numbers):
     """Describe one painting completely."""
 
@@ -128,6 +137,8 @@ class PaintingSpec(_Numbers):
     edit_start: EditStart = "original"
     """`original`: the picture as it is. `search`: the best of its recolourings. `proposal`: with what the prior
     understood put in, a colour, a ground, a thing, where the sentence asks for it; else as `search`."""
+    extend: Extend | None = None
+    """Set the picture into a larger canvas, which is the size of the painting: only what is new is painted."""
     keep_detail: bool = False
     """Add to each picture of an edit what the VQGAN lost of its start."""
     mask: str | None = None
@@ -194,6 +205,10 @@ class PaintingSpec(_Numbers):
         self._check_regions()
         if self.init_image is not None and self.init_latent is not None:
             raise ValueError("give either a picture or a latent to start from, not both")
+        if self.extend is not None and (self.init_image is None or self.mask or self.mask_text or self.edit_from):
+            raise ValueError(
+                "a canvas is extended around a picture, and all of what is new is painted: no masks, no `from`"
+            )
         if self.tile and (self.mask or self.mask_text or self.edit_from):
             raise ValueError("a picture that tiles is edited as a whole: leave out the mask, its words and `from`")
         if self.cutouts.overview > self.cutouts.count:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from engine.drawings import draw_as
 from engine.generators import VQGAN
 from engine.priors import Prior, Proposals
+from engine.prompts import Prompt
 from engine.spec import BadSpecError, PaintingSpec
 
 Grid = tuple[int, int]
@@ -20,8 +21,19 @@ Score = Callable[[Tensor], Tensor]
 """The loss of each of some pictures, (b, 3, h, w) to (b,)."""
 
 
-def first_latent(spec: PaintingSpec, vqgan: VQGAN, grid: Grid, rngs: Rngs, score: Score, prior: Prior | None) -> Tensor:
-    """Return what a painting starts from where there is no picture to edit, (b, c, *grid): one for each generator."""
+def first_latent(
+    spec: PaintingSpec,
+    vqgan: VQGAN,
+    grid: Grid,
+    rngs: Rngs,
+    score: Score,
+    prior: Prior | None,
+    region: Tensor | None = None,
+) -> Tensor:
+    """Return what a painting starts from where there is no picture to edit, (b, c, *grid): one for each generator.
+
+    `region`, (1, 1, h, w), is what words for inside are about.
+    """
     if spec.init_latent is not None:
         return from_latent_file(spec.init_latent, vqgan, grid).expand(len(rngs), -1, -1, -1)
     if spec.start == "best-of":
@@ -31,8 +43,16 @@ def first_latent(spec: PaintingSpec, vqgan: VQGAN, grid: Grid, rngs: Rngs, score
     if prior is None:
         raise BadSpecError(f"The generator '{spec.generator}' has no prior; choose another start.")
     wanted = [prompt for prompt in spec.prompts if prompt.kind == "text" and prompt.weight > 0]
-    text = ", ".join(prompt.content for prompt in wanted)
-    return from_proposals([prior.propose(text, spec.candidates, rng) for rng in rngs], vqgan, grid, score)
+
+    def proposed(some: Sequence[Prompt]) -> Tensor:
+        text = ", ".join(prompt.content for prompt in some)
+        return from_proposals([prior.propose(text, spec.candidates, rng) for rng in rngs], vqgan, grid, score)
+
+    inside = [prompt for prompt in wanted if prompt.where == "inside"]
+    if region is None or not inside:
+        return proposed(wanted)
+    rest = [prompt for prompt in wanted if prompt.where != "inside"]
+    return put_inside(proposed(inside), proposed(rest or wanted), region, vqgan)
 
 
 def random_codes(vqgan: VQGAN, grid: Grid, rngs: Rngs) -> Tensor:
@@ -69,6 +89,23 @@ def from_proposals(proposals: Sequence[Proposals], vqgan: VQGAN, grid: Grid, sco
     if way := proposals[0].way:  # the same text, the same way
         latents = [vqgan.encode(draw_as(way, vqgan.decode(z).clamp(0, 1))) for z in latents]
     return fit(_best(latents, vqgan, score), vqgan, grid)
+
+
+def put_inside(front: Tensor, behind: Tensor, region: Tensor, vqgan: VQGAN) -> Tensor:
+    """Put pictures into the box around a region, as large as fits, before others; all as latents (b, c, *grid)."""
+    inner, outer = (vqgan.decode(vqgan.quantise(z)).clamp(0, 1) for z in (front, behind))
+    mask = F.interpolate(region, (outer.shape[-2], outer.shape[-1]), mode="area")
+    rows, columns = (mask[0, 0].amax(axis).nonzero()[:, 0] for axis in (1, 0))
+    if not len(rows):
+        return behind
+    top, left, bottom, right = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    scale = min((bottom - top) / inner.shape[-2], (right - left) / inner.shape[-1])
+    height, width = max(1, int(inner.shape[-2] * scale)), max(1, int(inner.shape[-1] * scale))
+    top, left = top + (bottom - top - height) // 2, left + (right - left - width) // 2
+    box = (..., slice(top, top + height), slice(left, left + width))
+    placed = outer.clone()
+    placed[box] = F.interpolate(inner, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+    return vqgan.encode(torch.lerp(outer, placed, mask))
 
 
 def from_latent_file(path: str, vqgan: VQGAN, grid: Grid) -> Tensor:

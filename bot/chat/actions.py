@@ -34,6 +34,7 @@ FOLLOW_UPS: dict[str, Kind] = {
     "vary": "vary",
     "refine": "refine",
     "timelapse": "timelapse",
+    **{action: "zoom" if action.startswith("zoom") else "pan" for action in jobs.ZOOMS},
 }
 
 
@@ -124,7 +125,8 @@ class Actions:
             parent_id=job.id,
             notify=preferences.notify,
             notices=inherited(job, FOLLOW_UPS[action]),
-            once=FOLLOW_UPS[action] != "rerun",  # another seed is another picture; another film is not
+            once=FOLLOW_UPS[action]
+            not in ("rerun", "zoom", "pan"),  # another seed is another picture; another film is not
         )
 
     def _follow_up_spec(self, action: str, job: Job) -> PaintingSpec:
@@ -138,6 +140,9 @@ class Actions:
         if action == "refine":
             limits = self._settings.limits
             return jobs.refine(job.spec, files.picture_of(job), limits.largest_side, limits.most_steps)
+        if action in jobs.ZOOMS:
+            extend, side = jobs.ZOOMS[action], self._settings.limits.largest_side
+            return jobs.extended(job.spec, files.picture_of(job), extend, new_seed(), side)
         if not files.frames(job.id):
             raise Refusal("There is no film of this picture: its frames are gone, or were never kept.")
         return job.spec

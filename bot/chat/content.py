@@ -20,11 +20,17 @@ _ORIGINS = {
     "vary": "varied from",
     "refine": "refined from",
     "timelapse": "film of",
+    "zoom": "zoomed out from",
+    "pan": "panned from",
 }
 
 WAITING_BUTTONS = ("stop",)
 PAINTING_BUTTONS = ("steer", "stop")
-FINISHED_BUTTONS = ("rerun", "remix", "vary", "refine", "edit", "timelapse", "delete")
+FINISHED_BUTTONS = (
+    *("rerun", "remix", "vary", "refine", "edit"),
+    *("pan-left", "pan-up", "pan-down", "pan-right", "zoom-out"),
+    *("zoom-out-far", "timelapse", "delete"),
+)
 FILM_BUTTONS = ("delete",)
 TILED_BUTTONS = (*FINISHED_BUTTONS[:-1], "tiled", "delete")
 FAILED_BUTTONS = ("rerun", "remix", "delete")

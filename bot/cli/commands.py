@@ -14,13 +14,14 @@ from bot.available_models import PUBLISHED, usual_pair
 from bot.cli.arguments import checked_spec, free_name, name_for, painting_options, pictures_of
 from bot.cli.repaint import command_for
 from bot.escaping import visible
+from bot.jobs import grown
 from bot.options import SHAPES, PaintingOptions, blended
 from bot.permutations import permutations
 from bot.settings import Settings, load_settings, read_token
 from engine.catalog import ModelMissingError, catalogue, fetch, find
 from engine.pictures import laid_out, read_picture, spec_of
 from engine.presets import PRESETS
-from engine.spec import PLACES, PaintingSpec
+from engine.spec import PLACES, Extend, PaintingSpec
 
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -82,6 +83,7 @@ GeneratorName = Annotated[str | None, typer.Option("--generator", help="`models 
 Perceptors = Annotated[list[str], typer.Option("--perceptor", help="NAME or NAME:WEIGHT; may be repeated.")]
 ImagePrompts = Annotated[list[str], typer.Option("--image-prompt", help="FILE or FILE:WEIGHT; may be repeated.")]
 Sets = Annotated[list[str], typer.Option("--set", help="Any other number, as FIELD=VALUE; `show` lists them.")]
+Side = Annotated[float, typer.Option(min=0.0, max=2.0, help="As a share of the picture's own side.")]
 SaveEvery = Annotated[int | None, typer.Option(min=1, help="Also save the picture every N steps.", show_default=False)]
 Output = Annotated[
     Path | None,
@@ -182,6 +184,43 @@ def edit(
         strength=strength,
     )
     _paint(options, ctx.obj, output, save_every)
+
+
+@app.command()
+def outpaint(
+    ctx: typer.Context,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The picture to go on from.")],
+    prompt: Prompt_,
+    zoom: Annotated[float | None, typer.Option(min=1.0, max=3.0, help="How many times larger, all around.")] = None,
+    left: Side = 0.0,
+    up: Side = 0.0,
+    right: Side = 0.0,
+    down: Side = 0.0,
+    steps: Steps = None,
+    seed: Seed = None,
+    preset: Preset = None,
+    generator: GeneratorName = None,
+    sets: Sets = [],  # noqa: B006
+    output: Output = None,
+) -> None:
+    """Paint what lies around a picture, which stays as it is. Ctrl-C keeps the picture so far."""
+    around = 0.0 if zoom is None else (zoom - 1) / 2
+    extend = Extend(left=left or around, up=up or around, right=right or around, down=down or around)
+    if extend == Extend():
+        raise CommandError("Say where to paint on: --zoom 1.5, or --left, --up, --right, --down 0.5.")
+    width, height = grown(*read_picture(Path(image)).size, extend, _settings(ctx.obj).limits.largest_side)
+    options = painting_options(
+        prompt,
+        size=f"{width}x{height}",
+        steps=steps,
+        seed=seed,
+        preset=preset,
+        generator=generator,
+        sets=tuple(sets),
+        picture=image,
+    )
+    assert options.edit is not None
+    _paint(replace(options, edit=replace(options.edit, extend=extend)), ctx.obj, output, None)
 
 
 @app.command()

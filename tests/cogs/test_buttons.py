@@ -1,7 +1,7 @@
 import io
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from bot.jobs import JobState
 from local_discord.components import walk
@@ -147,6 +147,23 @@ async def test_a_picture_that_was_cleared_away_cannot_be_refined(world, done):
     for label in ("Vary", "Refine", "Timelapse"):
         result = await press(world, world.bob, done, label)
         assert result.ephemeral, label
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "size"),
+    [("Zoom out × 1.5", "zoom", (96, 96)), ("Left", "pan", (96, 64)), ("Down", "pan", (64, 96))],
+)
+async def test_zooming_out_and_panning_paint_around_the_picture(world, done, label, kind, size):
+    job = await follow_up(world, world.bob, done, label)
+    assert (job.state, job.kind, job.parent_id) == (JobState.DELIVERED, kind, done.id)
+    assert (job.spec.width, job.spec.height) == size
+    before = Image.open(world.bot.queue.files.result_path(done)).convert("RGB")
+    after = Image.open(world.bot.queue.files.result_path(job)).convert("RGB")
+    corner = {"Left": (32, 0), "Down": (0, 0)}.get(label, (16, 16))
+    middle = (8, 8, 56, 56)
+    moved = after.crop((corner[0] + 8, corner[1] + 8, corner[0] + 56, corner[1] + 56))
+    assert ImageChops.difference(moved, before.crop(middle)).getextrema() == ((0, 0),) * 3, "the old part stays"
+    assert done.id in shown(world.message(job.message_id))
 
 
 async def test_a_picture_that_tiles_is_shown_side_by_side_in_private(world, done):

@@ -19,7 +19,7 @@ from engine.catalog import Model
 from engine.models import ModelStore
 from engine.pictures import read_picture, save_png, spec_of
 from engine.prompts import Prompt
-from engine.spec import PaintingSpec
+from engine.spec import Extend, PaintingSpec
 
 ROOT = Path(__file__).parents[3]
 SMALL = ["--size=64x32", "--steps=4", "--start=noise", '--set=cutouts={"count": 4}', "--set=coarse=0"]
@@ -112,6 +112,17 @@ def test_batch_paints_a_file_of_prompts_and_goes_on_where_it_was_interrupted(fol
     (folder / "prompts.txt").write_text("a cat\na dog --stylize 3\n")
     assert "--stylize" in refused("batch", "prompts.txt")
     assert "use `batch FILE`" in refused("imagine", "a {red, green} cat")
+
+
+def test_outpaint_goes_on_around_a_picture(folder: Path) -> None:
+    path = str(picture(folder))
+    assert bot("outpaint", path, "a cat", "--zoom=1.5", "--steps=2", "--seed=5", "-o", "out.png").exit_code == 0
+    spec = spec_of(folder / "out.png")
+    assert (spec.width, spec.height, spec.extend) == (144, 64, Extend(left=0.25, up=0.25, right=0.25, down=0.25))
+    again = shlex.split(bot("show", "out.png").stdout.strip().splitlines()[-1])[3:]
+    assert bot(*again).exit_code == 0
+    assert same_pixels(folder / "out.png", folder / "out-again.png")
+    assert "--zoom 1.5" in refused("outpaint", path, "a cat")
 
 
 def test_imagine_paints_a_png_that_carries_its_spec(folder: Path) -> None:

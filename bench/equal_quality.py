@@ -8,6 +8,7 @@ step takes on a quiet machine, which `bench race` measures.
 
 import itertools
 import json
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -51,23 +52,38 @@ class Course:
 
 
 def courses(prompts: Sequence[str], seeds: int, jobs: int, folder: Path | None) -> Iterator[Course]:
-    """Paint every prompt with every seed on both sides, several at a time, one thread each; longest first."""
-    wanted = [*itertools.product(prompts, range(seeds), (THEIRS,)), *itertools.product(prompts, range(seeds), (OURS,))]
+    """Paint every prompt with every seed on both sides, several at a time, one thread each.
+
+    A seed of all prompts comes before the next seed, so that what is there at any time is a fair sample.
+    """
+    wanted = [(prompt, seed) for seed in range(seeds) for prompt in prompts]
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(_course, *zip(*wanted, strict=True), itertools.repeat(folder))
+        for pair in pool.map(_pair, *zip(*wanted, strict=True), itertools.repeat(folder)):
+            yield from pair
 
 
-def _course(prompt: str, seed: int, preset: str, folder: Path | None) -> Course:
+def _pair(prompt: str, seed: int, folder: Path | None) -> tuple[Course, Course]:
     models = ModelStore(Path(), pick_device("cpu"))
     torch.set_num_threads(1)  # beside the other processes
+    theirs = _course(models, prompt, seed, THEIRS, folder)
+    return theirs, _course(models, prompt, seed, OURS, folder, theirs.scores[-1])
+
+
+def _course(
+    models: ModelStore, prompt: str, seed: int, preset: str, folder: Path | None, goal: float = math.inf
+) -> Course:
+    """Paint one side; keep its picture at the end, and where it first scores `goal`."""
     painting = Painting(spec_of(prompt, seed, preset), models)
+    name = f"{prompt.replace(' ', '-')}-{seed}"
     steps, scores = [], []
     for iterate in painting:
         if iterate.step % _SCORED[preset] == 0 or iterate.step == iterate.steps:
             steps.append(iterate.step)
             scores.append(similarity(models, painting, prompt))
+            if folder is not None and scores[-1] >= goal > max(scores[:-1], default=-math.inf):
+                painting.picture().save(folder / f"{name}-equal.png")
     if folder is not None:
-        painting.picture().save(folder / f"{prompt.replace(' ', '-')}-{seed}-{preset}.png")
+        painting.picture().save(folder / f"{name}-{preset}.png")
     return Course(prompt, seed, preset, tuple(steps), tuple(scores))
 
 

@@ -5,7 +5,7 @@ from bot.queue.preferences import GuildSettings, UserSettings, defaults_for
 from bot.refusals import Refusal
 from bot.settings import LimitSettings, ModelSettings
 from engine.prompts import Prompt
-from engine.spec import PaintingSpec
+from engine.spec import LARGEST_SEED, PaintingSpec
 
 LIMITS = LimitSettings(largest_side=256, most_steps=100)
 
@@ -64,6 +64,84 @@ def test_limits_hold_for_presets_and_options():
         asked(size="512x64")
     with pytest.raises(Refusal, match="100 steps"):
         asked(steps=101)
+
+
+@pytest.mark.parametrize("side", ["width", "height"])
+def test_each_side_is_limited_and_the_limit_itself_is_allowed(side):
+    at, over = ("256x64", "272x64") if side == "width" else ("64x256", "64x272")
+    assert getattr(asked(size=at), side) == 256
+    with pytest.raises(Refusal, match="256 pixels"):
+        asked(size=over)
+
+
+def test_the_most_steps_are_allowed():
+    assert asked(steps=100).steps == 100
+    assert asked(steps=1).steps == 1
+
+
+@pytest.mark.parametrize("seed", [0, 1, LARGEST_SEED])
+def test_a_seed_that_is_said_is_kept_0_too(seed):
+    assert asked(seed=seed).seed == seed
+
+
+def test_a_seed_that_is_not_said_is_another_each_time():
+    seeds = {asked().seed for _ in range(20)}
+    assert len(seeds) > 15
+    assert all(0 <= seed <= LARGEST_SEED for seed in seeds)
+
+
+@pytest.mark.parametrize(
+    "defaults",
+    [
+        {"models": ModelSettings(preset="draft", size="64x64")},
+        {"guild": GuildSettings(size="64x64")},
+        {"user": UserSettings(size="64x64")},
+    ],
+)
+def test_no_default_size_bends_an_edit(defaults):
+    edit = EditOptions(picture="a.png", picture_size=(64, 32))
+    spec = asked(edit=edit, **defaults)
+    assert spec.width / spec.height == pytest.approx(2, rel=0.15)
+    assert (asked(**defaults).width, asked(**defaults).height) == (64, 64)
+
+
+def test_an_edit_is_bent_where_somebody_says_so():
+    spec = asked(edit=EditOptions(picture="a.png", picture_size=(64, 32)), size="64x64")
+    assert (spec.width, spec.height) == (64, 64)
+
+
+def test_a_ratio_wins_over_a_default_size_and_keeps_the_pixels():
+    spec = asked(models=ModelSettings(preset="draft", size="64x64"), ratio=(2, 1))
+    usual = asked()
+    assert spec.width / spec.height == pytest.approx(2, rel=0.15)
+    assert spec.width * spec.height == pytest.approx(usual.width * usual.height, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("shape", "ratio"), [("square", 1), ("portrait", 2 / 3), (" Landscape", 3 / 2), ("WIDESCREEN", 16 / 9)]
+)
+def test_a_shape_is_a_size_by_name(shape, ratio):
+    spec = asked(size=shape)
+    assert spec.width / spec.height == pytest.approx(ratio, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("32x32", (32, 32)),
+        ("4096x4096", (4096, 4096)),
+        ("31x64", None),
+        ("64x31", None),
+        ("4097x64", None),
+        ("64x4097", None),
+    ],
+)
+def test_the_smallest_and_the_largest_size_are_sizes(text, size):
+    if size is None:
+        with pytest.raises(Refusal, match="Each side is from 32 to 4096"):
+            parse_size(text)
+    else:
+        assert parse_size(text) == size
 
 
 def test_models_that_are_not_here_are_refused():

@@ -92,6 +92,30 @@ def test_spoiler_keeps_the_picture_and_shows_nothing_of_it_on_the_way(paint, ask
     assert not any(isinstance(event, Frame) for event in events)
 
 
+def test_what_turns_into_something_to_hide_is_shown_only_as_long_as_it_is_not(settings, models, ask, monkeypatch):
+    """The first preview is harmless; from then on the check finds what it looks for."""
+    looked = []
+
+    def hides(check, picture, spec):
+        looked.append(picture)
+        return len(looked) > 1
+
+    monkeypatch.setattr(PictureCheck, "hides", hides)
+    monkeypatch.setattr(PictureCheck, "notices", lambda check, picture, spec: (SPOILER_NOTICE,))
+    controls, events = Controls(), []
+
+    def emit(event, attempt):
+        events.append(event)
+        controls.preview_wanted = True  # somebody waits for the next one
+
+    worker = settings.worker.model_copy(update={"first_preview_step": 1, "frames": 100})
+    JobRunner(worker, models, emit, ModerationSettings(pictures="spoiler")).paint(make_order(ask()), controls)
+    assert [event.step for event in events if isinstance(event, Progress) and event.preview] == [1]
+    assert [event.step for event in events if isinstance(event, Frame)] == [1]
+    assert len(looked) == 6
+    assert events[-1].notices == (SPOILER_NOTICE,)
+
+
 def test_refuse_keeps_nothing(paint, ask):
     events = paint(make_order(ask()), "refuse", ALL)
     assert events[-1] == Failed("abcdefgh", REFUSED)

@@ -4,6 +4,7 @@ import errno
 import io
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from engine.models import ModelStore
 from engine.painting import Painting
 from engine.pictures import BadPictureError, spec_of
 from engine.prompts import Prompt, parse_prompts
+from engine.vocabulary import UNKNOWN_WORDS
 from tests.bot.conftest import make_order
 from tests.simulated import png
 
@@ -186,3 +188,104 @@ def test_a_checkpoint_holds_no_code(paint, ask):
     events = paint(make_order(ask(), checkpoint=content.getvalue()))
     assert events[0] == Started("abcdefgh", 0, 6)
     assert isinstance(events[-1], Painted)
+
+
+@pytest.fixture
+def paced(monkeypatch):
+    """Let each step take the seconds that are said, by the runner's clock; the last ones go on."""
+    now = [1000.0]
+    seconds = [0.5]
+
+    class Paced(Painting):
+        def __next__(self):
+            iterate = super().__next__()
+            now[0] += seconds.pop(0) if len(seconds) > 1 else seconds[0]
+            return iterate
+
+    monkeypatch.setattr("bot.worker.runner.Painting", Paced)
+    monkeypatch.setattr("bot.worker.runner.time", SimpleNamespace(monotonic=lambda: now[0]))
+    return seconds
+
+
+def test_pace_and_time_left_are_those_of_the_painting(paint, ask, paced):
+    events = paint(make_order(ask()))
+    told = of(Progress, events)
+    assert [event.step for event in told] == [1, 2, 3, 4, 5, 6]
+    assert [event.per_second for event in told] == pytest.approx([2.0] * 6)
+    assert [event.seconds_left for event in told] == pytest.approx([2.5, 2.0, 1.5, 1.0, 0.5, 0.0])
+    assert events[-1].seconds == pytest.approx(3.0)
+
+
+def test_a_slower_pace_is_told_by_and_by(paint, ask, paced):
+    paced[:] = [1.0, 2.0, 2.0]
+    first, second, third, *_ = of(Progress, paint(make_order(ask())))
+    assert 1 / first.per_second == pytest.approx(1.0)
+    assert 1 / second.per_second == pytest.approx(0.7 * 1.0 + 0.3 * 2.0)
+    assert 1 / third.per_second == pytest.approx(0.7 * 1.3 + 0.3 * 2.0)
+    assert second.seconds_left == pytest.approx(4 * 1.3)
+
+
+def test_progress_is_told_a_few_times_a_second_and_the_pace_counts_all_steps(paint, ask, paced):
+    paced[:] = [0.1]
+    told = of(Progress, paint(make_order(ask()), Controls(preview_wanted=False)))
+    assert [event.step for event in told] == [3, 6]
+    assert [event.per_second for event in told] == pytest.approx([10.0, 10.0])
+
+
+def test_the_seconds_before_a_restart_count(paint, ask, often, paced):
+    checkpoint = of(Checkpoint, paint(make_order(ask()), worker=often))[2]
+    assert checkpoint.step == 3
+    resumed = paint(make_order(ask(), checkpoint=checkpoint.content))
+    assert resumed[-1].seconds == pytest.approx(1.5 + 1.5)
+    assert [event.step for event in of(Progress, resumed)] == [4, 5, 6]
+    assert of(Progress, resumed)[0].per_second == pytest.approx(2.0)
+    assert of(Progress, resumed)[0].seconds_left == pytest.approx(1.0)
+
+
+def test_checkpoints_come_in_the_seconds_that_are_set_and_none_twice(paint, ask, settings, paced):
+    worker = settings.worker.model_copy(update={"checkpoint_seconds": 1.0})
+    assert [event.step for event in of(Checkpoint, paint(make_order(ask()), worker=worker))] == [2, 4, 6]
+
+
+def test_previews_come_when_they_are_asked_for_and_not_before_there_is_something_to_see(paint, ask, settings, paced):
+    worker = settings.worker.model_copy(update={"first_preview_step": 3})
+    controls = Controls()
+
+    def ask_again(event):
+        if isinstance(event, Progress) and event.step == 4:
+            controls.preview_wanted = True
+
+    told = of(Progress, paint(make_order(ask()), controls, worker, ask_again))
+    assert [event.step for event in told if event.preview] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("frames", "steps"), [(0, []), (1, [1, 7]), (2, [1, 4, 7]), (4, [1, 3, 5, 7]), (100, [*range(1, 8)])]
+)
+def test_as_many_frames_are_kept_as_are_set_and_the_last_picture(paint, ask, settings, frames, steps):
+    worker = settings.worker.model_copy(update={"frames": frames})
+    assert [event.step for event in of(Frame, paint(make_order(ask()), worker=worker))] == steps
+
+
+def test_a_lost_painting_goes_on_at_half_the_pace_of_learning(paint, ask, spec, often, monkeypatch):
+    rates = []
+
+    class Noted(LosesItself):
+        def __init__(self, spec, models):
+            super().__init__(spec, models)
+            rates.append(spec.learning_rate)
+
+    monkeypatch.setattr(LosesItself, "times", 1)
+    monkeypatch.setattr("bot.worker.runner.Painting", Noted)
+    painted = paint(make_order(ask()), worker=often)[-1]
+    assert rates == [spec.learning_rate, spec.learning_rate / 2]
+    assert isinstance(painted, Painted)
+
+
+def test_what_was_said_stays_said_unless_it_was_about_words_that_are_gone(paint, ask):
+    unknown = f"{UNKNOWN_WORDS} 'xyzzy'."
+    order = make_order(ask(), notices=("Memory ran short.", unknown))
+    assert paint(order)[-1].notices[:2] == order.notices
+    steered = paint(order, Controls(steer=Steer(parse_prompts("a lighthouse"))))[-1]
+    assert steered.notices[0] == "Memory ran short."
+    assert unknown not in steered.notices

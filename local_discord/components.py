@@ -15,6 +15,14 @@ from local_discord.ids import Json, snowflake
 
 TEXT, MEDIA_ONLY_V2 = 10, range(9, 18)
 _MOST_COMPONENTS, _MOST_TEXT, _MOST_GALLERY = 40, 4000, 10
+_NOT_GIVEN: dict[int, Json] = {
+    **{menu: {"min_values": 1, "max_values": 1} for menu in (3, 5, 6, 7, 8)},
+    11: {"description": None, "spoiler": False},
+    13: {"spoiler": False},
+    14: {"spacing": 1, "divider": True},
+    17: {"accent_color": None, "spoiler": False},
+}
+"""By a component's type: what Discord hands out of it where nobody gave a value."""
 _EMBED_MEDIA = ("image", "thumbnail", "video")
 
 
@@ -68,7 +76,8 @@ def resolved(components: list[Json], files: Mapping[str, Attachment], shown: set
     result = resolve(components)
     for part in walk(result):
         for item in part.get("items", ()):
-            item |= {"description": item.get("description"), "spoiler": item.get("spoiler", False)}
+            item.update(_NOT_GIVEN[11] | item)
+        part.update(_NOT_GIVEN.get(part["type"], {}) | part)
         if part["type"] == 13 and (file := files.get(f"attachment://{_name(part['file']['url'])}")) is not None:
             part |= {"name": file.filename, "size": file.size}
     return result

@@ -6,6 +6,7 @@ import json
 import secrets
 import zlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiohttp import WSMsgType, web
@@ -118,6 +119,8 @@ class Gateway:
         self.refusals = 0
         """How many of the next connections are refused."""
         self.identifies = self.resumes = self.refused = 0
+        self.watch: Callable[[str, Json], None] = lambda event, data: None
+        """Told of everything that a session is told."""
         self.connected = asyncio.Event()
         """The bot has a session and a live websocket for every shard."""
         world.subscribe(self._on_event)
@@ -181,9 +184,9 @@ class Gateway:
             "private_channels": [],
             "shard": [shard, shards],
         }
-        session.say("READY", ready)
+        self._say(session, "READY", ready)
         for guild in guilds:
-            session.say("GUILD_CREATE", guild)
+            self._say(session, "GUILD_CREATE", guild)
         self._note_connection()
 
     def _resume(self, socket: _Socket, data: Json) -> None:
@@ -214,7 +217,11 @@ class Gateway:
             if self._shard_of(guild_id, session.shards) == session.shard:
                 intent = _INTENTS.get(event.name, (0, 0))[guild_id is None]
                 if event.name == "INTERACTION_CREATE" or addressed or session.intents & intent:
-                    session.say(event.name, data)
+                    self._say(session, event.name, data)
+
+    def _say(self, session: _Session, event: str, data: Json) -> None:
+        self.watch(event, data)
+        session.say(event, data)
 
     def _for_bot(self, event: Event) -> Json | None:
         """Return what the bot is sent of an event; None if it may not have it."""
@@ -232,7 +239,9 @@ class Gateway:
             return event.data
         data = for_bot(self._world, event.message)
         if event.channel.guild_id is not None:
-            data |= {"guild_id": str(event.channel.guild_id), "member": event.message.author.member()}
+            member = event.message.author.member()
+            del member["user"]  # the message's author
+            data |= {"guild_id": str(event.channel.guild_id), "member": member}
         return data
 
     def _note_connection(self) -> None:

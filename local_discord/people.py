@@ -32,6 +32,8 @@ class People:
         self._uploads: dict[int, Attachment] = {}
         """Files that were uploaded and not yet used."""
         self._timers: set[asyncio.Task[None]] = set()
+        for interaction in world.interactions.values():  # what an earlier process was waiting for
+            self._watch(interaction)
 
     def close(self) -> None:
         """Stop waiting for answers."""
@@ -57,7 +59,7 @@ class People:
 
     async def messages(self, person: User, channel_id: int, before: int | None = None, limit: int = 50) -> list[Json]:
         """List messages as somebody sees them, oldest first."""
-        channel = self._there(person, channel_id, Permission.READ_MESSAGE_HISTORY)
+        channel = self.there(person, channel_id, Permission.READ_MESSAGE_HISTORY)
         there = self._world.in_channel(channel, person)
         earlier = [message for message in there if before is None or message.id < before]
         return [self.shown(person, message) for message in earlier[-limit:]]
@@ -85,7 +87,7 @@ class People:
 
     def commands(self, person: User, channel_id: int) -> list[Json]:
         """List the commands that somebody may use in a channel."""
-        channel = self._there(person, channel_id)
+        channel = self.there(person, channel_id)
         return [command for command in self._world.commands if self._may_use(person, channel, command)]
 
     def file(self, path: str) -> tuple[str | None, bytes]:
@@ -99,7 +101,7 @@ class People:
         spoiler: bool = False,
     ) -> Json:  # fmt: skip
         """Take a file that a message, a command or a form will use."""
-        channel = self._there(person, channel_id)
+        channel = self.there(person, channel_id)
         if len(content) > self.upload_limit(person, channel):
             raise Refused(413, 40005, "Request entity too large")
         attachment = self._world.files.store(channel.id, filename, content, description, spoiler=spoiler)
@@ -114,7 +116,7 @@ class People:
         self, person: User, channel_id: int, content: str, uploads: list[int] | None = None, reply_to: int | None = None
     ) -> Json:
         """Post a message."""
-        channel = self._there(person, channel_id)
+        channel = self.there(person, channel_id)
         may_send(self._world, person, channel, {}, files=bool(uploads), reply=reply_to is not None)
         message = Message(channel, person)
         if reply_to is not None:
@@ -132,8 +134,8 @@ class People:
     async def forward(self, person: User, channel_id: int, message_id: int, to_channel_id: int) -> Json:
         """Forward a message: a snapshot of it, and where it came from."""
         source = self._world.message(channel_id, message_id)
-        self._there(person, channel_id, Permission.READ_MESSAGE_HISTORY)
-        channel = self._there(person, to_channel_id)
+        self.there(person, channel_id, Permission.READ_MESSAGE_HISTORY)
+        channel = self.there(person, to_channel_id)
         may_send(self._world, person, channel, {}, files=False, reply=False)
         message = Message(channel, person, flags=HAS_SNAPSHOT)
         message.reference = make_reference(source.channel, source.id, 1)
@@ -155,7 +157,7 @@ class People:
         """Delete one's own message, or somebody's with Manage Messages."""
         message = self._visible(person, channel_id, message_id)
         if message.author is not person:
-            self._there(person, channel_id, Permission.MANAGE_MESSAGES)
+            self.there(person, channel_id, Permission.MANAGE_MESSAGES)
         self._world.delete(message)
 
     async def dismiss(self, person: User, message_id: int) -> None:
@@ -172,7 +174,7 @@ class People:
             raise unknown(10008, "Message")
         threads.check_reacting(message.channel)
         if emoji not in message.reactions:
-            self._there(person, channel_id, Permission.ADD_REACTIONS)
+            self.there(person, channel_id, Permission.ADD_REACTIONS)
         self._world.react(message, person, emoji, add=True)
 
     async def unreact(self, person: User, channel_id: int, message_id: int, emoji: str) -> None:
@@ -181,7 +183,7 @@ class People:
 
     async def typing(self, person: User, channel_id: int) -> None:
         """Show that somebody is typing."""
-        channel = self._there(person, channel_id, Permission.SEND_MESSAGES)
+        channel = self.there(person, channel_id, Permission.SEND_MESSAGES)
         data: Json = {"channel_id": str(channel.id), "user_id": str(person.id), "timestamp": int(time.time())}
         if channel.guild_id is not None:
             data["guild_id"] = str(channel.guild_id)
@@ -252,16 +254,19 @@ class People:
     def _ask(self, kind: int, person: User, channel: Channel, data: Json, source: Message | None = None) -> str:
         interaction = self._interaction(kind, person, channel, data, source)
         self._world.begin(interaction)
+        self._watch(interaction)
+        return str(interaction.id)
+
+    def _watch(self, interaction: Interaction) -> None:
         timer = asyncio.create_task(self._wait_for_answer(interaction))
         self._timers.add(timer)
         timer.add_done_callback(self._timers.discard)
-        return str(interaction.id)
 
     async def _wait_for_answer(self, interaction: Interaction) -> None:
         """Show the person that no answer has come in three seconds, or nothing after "thinking" in fifteen minutes."""
-        await asyncio.sleep(self._interactions.answer_seconds)
+        await asyncio.sleep(interaction.created + self._interactions.answer_seconds - time.monotonic())
         if interaction.kind == THINKING:
-            await asyncio.sleep(self._interactions.token_seconds - self._interactions.answer_seconds)
+            await asyncio.sleep(interaction.created + self._interactions.token_seconds - time.monotonic())
             waiting = interaction.response
             if waiting is None or waiting.deleted or not waiting.flags & LOADING:
                 return
@@ -310,7 +315,8 @@ class People:
 
     # Rules
 
-    def _there(self, person: User, channel_id: int, needed: Permission = Permission.VIEW_CHANNEL) -> Channel:
+    def there(self, person: User, channel_id: int, needed: Permission = Permission.VIEW_CHANNEL) -> Channel:
+        """Return a channel that somebody sees, and may do what is `needed` in; raise `Refused`."""
         channel = self._world.channel(channel_id)
         granted = self._world.permissions(person, channel)
         if Permission.VIEW_CHANNEL not in granted:
@@ -319,8 +325,15 @@ class People:
             raise missing_permissions()
         return channel
 
+    def thread(self, person: User, channel_id: int) -> Thread:
+        """Return a thread that somebody sees; raise `Refused`."""
+        channel = self.there(person, channel_id)
+        if not isinstance(channel, Thread):
+            raise Refused(400, 50024, "Cannot execute action on this channel type")
+        return channel
+
     def _visible(self, person: User, channel_id: int, message_id: int) -> Message:
-        self._there(person, channel_id)
+        self.there(person, channel_id)
         return self._world.message(channel_id, message_id, person)
 
     def _take(self, upload: int) -> Attachment:
@@ -347,7 +360,7 @@ class People:
         return needed in self._world.permissions(person, channel) and not (command.get("nsfw") and not channel.nsfw)
 
     def _command(self, person: User, channel_id: int, command_id: int, kind: int) -> tuple[Channel, Json]:
-        channel = self._there(person, channel_id)
+        channel = self.there(person, channel_id)
         if isinstance(channel, Thread) and channel.archived:
             raise Refused(400, 50083, "Thread is archived")
         command = next((one for one in self._world.commands if int(one["id"]) == command_id), None)

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from local_discord import threads
 from local_discord.errors import Refused
 from local_discord.ids import Json
 from local_discord.objects import User
@@ -30,6 +31,7 @@ _SENTENCES = {
     50001: "You cannot see that channel.",
     50013: "You may not do that in this channel.",
     40005: "That file is too large for this channel.",
+    50083: "This thread is archived or locked.",
     10008: "That message is not there any more.",
     10062: "That form is too old; open it again.",
 }
@@ -206,6 +208,25 @@ def _acts(local: LocalDiscord) -> dict[str, _Act]:
         reply_to = _detail("message_id", asked.get("reply_to"))
         return await people.say(person, int(asked["channel_id"]), asked["content"], uploads, reply_to)
 
+    async def start_thread(person: User, asked: Json) -> Any:
+        channel = people.there(person, int(asked["channel_id"]))
+        message_id = _detail("message_id", asked.get("message_id"))
+        message = None if message_id is None else local.world.message(channel.id, message_id, person)
+        private = bool(asked.get("private"))
+        thread = threads.start(local.world, person, channel, asked["name"], private=private, message=message)
+        return thread.json(person)
+
+    async def change_thread(person: User, asked: Json) -> Any:
+        thread = people.thread(person, int(asked["channel_id"]))
+        threads.change(local.world, person, thread, archived=asked.get("archived"), locked=asked.get("locked"))
+
+    async def add_to_thread(person: User, asked: Json) -> Any:
+        other = local.world.user_by_id(int(asked["other_id"]))
+        threads.add(local.world, people.thread(person, int(asked["channel_id"])), other)
+
+    async def leave_thread(person: User, asked: Json) -> Any:
+        threads.remove(local.world, people.thread(person, int(asked["channel_id"])), person)
+
     message = ("channel_id", "message_id")
     return {
         "channels": act(people.channels),
@@ -223,4 +244,9 @@ def _acts(local: LocalDiscord) -> dict[str, _Act]:
         "menu": act(people.menu, "channel_id", "command_id", "message_id"),
         "submit": act(people.submit, "interaction_id", "values"),
         "dismiss": act(people.dismiss, "message_id"),
+        "forward": act(people.forward, *message, "to_channel_id"),
+        "start_thread": start_thread,
+        "change_thread": change_thread,
+        "add_to_thread": add_to_thread,
+        "leave_thread": leave_thread,
     }

@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 from local_discord.files import Attachment, Files
-from local_discord.ids import Json
-from local_discord.objects import Asked, Channel, Message, Role, Thread, User
+from local_discord.ids import Json, moment
+from local_discord.objects import Asked, Channel, Interaction, Message, Role, Thread, User
 from local_discord.permissions import Overwrite, Permission
 
 _SCHEMA = """
@@ -166,3 +167,35 @@ def _attachment_record(attachment: Attachment) -> list[Any]:
 def _attachment_from(record: list[Any], files: Files) -> Attachment:
     filename, path, number, size, description, spoiler, pixels = record
     return Attachment(filename, path, number, size, files, description, spoiler, tuple(pixels) if pixels else None)
+
+
+_ANSWERS = ("token", "limit", "kind", "answered", "expired", "failed", "modal", "choices")
+
+
+def interaction_record(interaction: Interaction) -> Json:
+    """Write down what was asked, and what has become of it."""
+    return {
+        "payload": interaction.payload,
+        "channel": interaction.channel.id,
+        "user": interaction.user.id,
+        "response": interaction.response and interaction.response.id,
+        "followups": [message.id for message in interaction.followups],
+        "source": interaction.source and interaction.source.id,
+        **{name: getattr(interaction, name) for name in _ANSWERS},
+    }
+
+
+def interaction_from(
+    number: int, record: Json, users: dict[int, User], channels: dict[int, Channel], messages: dict[int, Message]
+) -> Interaction:
+    """Read an interaction; its age goes on where it was."""
+    return Interaction(
+        record["payload"],
+        channels[record["channel"]],
+        users[record["user"]],
+        created=time.monotonic() - (time.time() - moment(number)),
+        response=messages.get(record["response"]),
+        followups=[messages[message] for message in record["followups"] if message in messages],
+        source=messages.get(record["source"]),
+        **{name: record[name] for name in _ANSWERS},
+    )

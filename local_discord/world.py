@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from local_discord import store
 from local_discord.errors import unknown
@@ -23,6 +25,34 @@ _TOKEN_SECONDS = 1000.0
 """For how long an interaction is known: a little longer than its token is good."""
 _REPLACED_SECONDS = 600.0
 """How long a file that no message shows any more can still be fetched."""
+_NOTHING = (
+    "icon", "description", "home_header", "splash", "discovery_splash", "banner", "application_id", "afk_channel_id",
+    "system_channel_id", "widget_channel_id", "max_presences", "vanity_url_code", "rules_channel_id",
+    "safety_alerts_channel_id", "public_updates_channel_id", "incidents_data",
+)  # fmt: skip
+_PLAIN_SERVER: Json = {
+    **dict.fromkeys(_NOTHING),
+    "region": "us-west",
+    "afk_timeout": 300,
+    "system_channel_flags": 0,
+    "widget_enabled": False,
+    "verification_level": 0,
+    "default_message_notifications": 1,
+    "mfa_level": 0,
+    "explicit_content_filter": 0,
+    "max_members": 500_000,
+    "max_stage_video_channel_users": 50,
+    "max_video_channel_users": 25,
+    "premium_subscription_count": 0,
+    "premium_progress_bar_enabled": False,
+    "preferred_locale": "en-US",
+    "nsfw": False,
+    "nsfw_level": 0,
+    "features": [],
+    "emojis": [],
+    "stickers": [],
+}
+"""What the API's guild object has for a server that nobody has changed."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +120,32 @@ class World:
 
     def _load_messages(self) -> None:
         for number, record in self.store.load("message"):
-            message = store.message_from(number, record, self.users, self.channels, self.files)
-            if message.flags & LOADING:  # nobody can answer any more what was asked of an earlier process
+            self.messages[number] = store.message_from(number, record, self.users, self.channels, self.files)
+        for number, record in self.store.load("interaction"):
+            known = store.interaction_from(number, record, self.users, self.channels, self.messages)
+            self.interactions[number] = known
+        self._forget_interactions(time.monotonic())
+        for number, message in list(self.messages.items()):
+            # Without its interaction's token nobody can finish the one or change the other any more.
+            passing = message.flags & LOADING or message.ephemeral
+            if passing and (message.asked is None or message.asked.id not in self.interactions):
                 self.store.remove("message", number)
-            else:
-                self.messages[number] = message
+                del self.messages[number]
         shown = {attachment.path for message in self.messages.values() for attachment in message.attachments}
-        for path in set(self.files.stored()) - shown:
+        sent = {path for interaction in self.interactions.values() for path in _sent_files(interaction)}
+        for path in set(self.files.stored()) - shown - sent:
             self.files.remove(path)
+
+    def _forget_interactions(self, now: float) -> None:
+        old = [known.id for known in self.interactions.values() if now - known.created > _TOKEN_SECONDS]
+        for number in old:
+            del self.interactions[number]
+            self.store.remove("interaction", number)
+
+    def keep_interaction(self, interaction: Interaction) -> None:
+        """Keep what has become of an interaction up to now."""
+        self.interactions[interaction.id] = interaction
+        self.store.save("interaction", interaction.id, store.interaction_record(interaction))
 
     def close(self) -> None:
         """Close the file."""
@@ -117,11 +165,8 @@ class World:
 
     def changed(self, message: Message, event: str) -> None:
         """Keep a message as it now stands, and emit that."""
-        if message.ephemeral:
-            only_for = None if message.asked is None else message.asked.user.id
-        else:
-            only_for = None
-            self.store.save("message", message.id, store.message_record(message))
+        only_for = message.asked.user.id if message.ephemeral and message.asked is not None else None
+        self.store.save("message", message.id, store.message_record(message))
         self.messages[message.id] = message
         self.emit(Event(event, {}, message.channel, message, only_for))
 
@@ -179,10 +224,8 @@ class World:
 
     def begin(self, interaction: Interaction) -> None:
         """Remember an interaction until its token is void, and send it to the bot."""
-        old = [known.id for known in self.interactions.values() if interaction.created - known.created > _TOKEN_SECONDS]
-        for number in old:
-            del self.interactions[number]
-        self.interactions[interaction.id] = interaction
+        self._forget_interactions(interaction.created)
+        self.keep_interaction(interaction)
         self.emit(Event("INTERACTION_CREATE", interaction.payload, interaction.channel))
 
     # Who and where
@@ -282,24 +325,26 @@ class World:
         return {
             "id": str(self.guild_id),
             "name": "Local server",
-            "icon": None,
             "owner_id": str(self.owner.id),
             "unavailable": False,
+            **_PLAIN_SERVER,
             "roles": [role.json() for role in self.roles.values()],
             "channels": [channel.json() for channel in there if not isinstance(channel, Thread)],
             "members": [self.bot.member()],
             "member_count": len(self.users),
             "premium_tier": self.premium_tier,
-            "preferred_locale": "en-US",
-            "features": [],
-            "emojis": [],
-            "stickers": [],
             "threads": [thread.json(self.bot) for thread in seen],
             "voice_states": [],
             "presences": [],
             "stage_instances": [],
             "guild_scheduled_events": [],
         }
+
+
+def _sent_files(interaction: Interaction) -> list[str]:
+    """List the paths of the files that came with an interaction."""
+    sent: Json = interaction.payload["data"].get("resolved", {}).get("attachments", {})
+    return [urlsplit(file["url"]).path.removeprefix("/cdn/") for file in sent.values()]
 
 
 def _sees(message: Message, viewer: User | None) -> bool:

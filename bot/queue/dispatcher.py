@@ -16,7 +16,7 @@ from bot.queue.ledger import Ledger
 from bot.queue.preferences import Preferences
 from bot.queue.scheduler import fair_order, startable
 from bot.settings import Settings
-from bot.worker.events import Failed, Started
+from bot.worker.events import Failed, Rendered, Started
 from bot.worker.orders import Order
 from bot.worker.painter import Callbacks, Painter
 from bot.worker.process import ProcessPainter
@@ -65,7 +65,8 @@ class Dispatcher:
         await self.painter.start()
         await self._ledger.fail_unreadable()
         for job in await self._ledger.in_state(JobState.RUNNING):
-            await self._try_again(job)
+            if not await self._is_painted(job):
+                await self._try_again(job)
         self.schedule()
 
     async def close(self, seconds: float) -> None:
@@ -183,6 +184,15 @@ class Dispatcher:
             self.schedule()
 
     # Painters that broke down
+
+    async def _is_painted(self, job: Job) -> bool:
+        """Tell whether a job's picture lies on disk whole, and end the job with it: only the ledger was not told."""
+        picture = await asyncio.to_thread(self._files.picture, job)
+        if picture is None or job.kind == "timelapse":  # a film's file may be half a film
+            return False
+        await self._writer.end(Rendered(job.id, picture, job.seconds or 0.0, job.step, job.notices), job.attempts)
+        await asyncio.to_thread(self._files.drop_checkpoint, job)
+        return True
 
     async def _try_again(self, job: Job) -> None:
         """Let a job go on whose painter died, unless that happens to it again and again."""

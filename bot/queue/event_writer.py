@@ -177,6 +177,7 @@ class EventWriter:
         job = await self._ledger.job(event.job_id)
         if job is None or job.state is not JobState.RUNNING or job.attempts != attempt:
             return None
+        await self._ledger.note_result(job.id, event.step, event.seconds, event.notices, attempt)
         try:
             path = await asyncio.to_thread(self._files.save_result, job, event.picture, event.latent)
         except StorageError as error:

@@ -198,6 +198,13 @@ class Ledger(JobQueries):
             (step, job_id, attempt),
         )
 
+    async def note_result(self, job_id: str, step: int, seconds: float, notices: Iterable[str], attempt: int) -> None:
+        """Note what is to be told of a running job's picture, before that lies on disk."""
+        await self.database.write(
+            "UPDATE jobs SET step = ?, seconds = ?, notices = ? WHERE id = ? AND state = 'running' AND attempts = ?",
+            (step, seconds, json.dumps(list(notices)), job_id, attempt),
+        )
+
     async def note_orderly_end(self) -> None:
         """Hold no start against the running jobs: the process ends as it should."""
         await self.database.write("UPDATE jobs SET forgiven = attempts WHERE state = 'running'")

@@ -9,13 +9,15 @@ import { openMenu, pickEmoji, viewPicture } from "./menus.js";
 import { excerpt } from "./message.js";
 import * as messages from "./messages.js";
 import * as sidebar from "./sidebar.js";
-import { apply, changed, channel, enter, fill, forget, manages, nameOf, named, onChange, prepend, state, wait } from "./state.js";
+import { apply, changed, channel, enter, fill, forget, manages, nameOf, named, onChange, prepend, state, titleOf, wait } from "./state.js";
+import { channelMenu, isThread, startThread } from "./threads.js";
 import { startCounting } from "./time.js";
 
 /** @typedef {import("./types").Message} Message */
 
 const PAGE = 50;
 const MENU = 3;
+const HAS_THREAD = 1 << 5;
 /** How long a form waits to hear what became of it. */
 const ANSWER = 5000;
 const REFRESH = 6 * 3_600_000;
@@ -45,7 +47,7 @@ function happened(event, data) {
     return;
   }
   if (event === "APPLICATION_COMMANDS_UPDATE") loadCommands();
-  if (event.startsWith("CHANNEL_")) connection.request("channels").then((channels) => apply("CHANNELS", channels), tell);
+  if (event.startsWith("CHANNEL_") || event.startsWith("THREAD_")) trying(loadChannels);
   apply(event, data);
   if (event === "INTERACTION_MODAL_CREATE") {
     if (ours.has(data.id)) form(data);
@@ -61,6 +63,13 @@ async function load() {
   const page = await connection.request("messages", { channel_id: channelId, limit: PAGE });
   if (channelId === state.channelId) fill(page, PAGE);
   await loadCommands();
+}
+
+/** Read the channels anew; one that is not there any more is left. */
+async function loadChannels() {
+  const before = channel();
+  apply("CHANNELS", await connection.request("channels"));
+  if (before && !channel()) await open(state.channels[0]?.id ?? "");
 }
 
 async function loadCommands() {
@@ -140,6 +149,21 @@ function tell(error) {
 /** @param {() => Promise<any>} act */
 const trying = (act) => act().catch(tell);
 
+/** @type {import("./threads.js").ThreadActs} */
+const threadActs = {
+  ask: (modal, submit) => openForm(modal, (file) => connection.upload(file, state.channelId), submit),
+  request: (what, details) => connection.request(what, details),
+  open: (channelId) => trying(() => open(channelId)),
+  trying: (act) => void trying(act),
+};
+
+/** Send a message on to another channel. @param {Message} message @param {HTMLElement | MouseEvent} where */
+function forward(message, where) {
+  const send = (/** @type {string} */ to) => trying(() => connection.request("forward", { ...at(message), to_channel_id: to }));
+  const items = state.channels.map((one) => ({ words: `${one.type === 1 ? "@" : "#"}${titleOf(one)}`, act: () => void send(one.id) }));
+  openMenu([{ heading: "Forward to" }, ...items], where);
+}
+
 /** @param {Message} message */
 const at = (message) => ({ channel_id: message.channel_id, message_id: message.id });
 
@@ -176,6 +200,9 @@ function menuOf(message, where) {
   if (!temporary) {
     items.push({ words: "Add a reaction", sign: "☺", act: () => acts.pickEmoji(message, where instanceof HTMLElement ? where : spot(message)) });
     items.push({ words: "Reply", sign: "↩", act: () => acts.reply(message) });
+    items.push({ words: "Forward", sign: "↱", act: () => forward(message, where instanceof HTMLElement ? where : spot(message)) });
+    const here = channel();
+    if (here?.guild_id && !isThread(here) && !(message.flags & HAS_THREAD)) items.push({ words: "Start a thread", sign: "↳", act: () => startThread(here, threadActs, message.id) });
     items.push({ words: "Copy its link", sign: "🔗", act: () => trying(() => navigator.clipboard.writeText(address)) });
   }
   items.push({ words: "Copy its text", sign: "⧉", act: () => trying(() => navigator.clipboard.writeText(message.content || excerpt(message))) });
@@ -217,6 +244,11 @@ document.addEventListener("click", (event) => {
   else if (target.dataset.channel) open(target.dataset.channel);
   else target.toggleAttribute("data-revealed");
 });
+
+byId("channel-menu").onclick = () => {
+  const here = channel();
+  if (here) openMenu(channelMenu(here, threadActs), byId("channel-menu"));
+};
 
 onChange(sidebar.start({ open, become }));
 onChange(messages.start(acts, loadOlder));

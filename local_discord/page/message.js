@@ -3,7 +3,7 @@
 import { attachment, component, embed } from "./components.js";
 import { h } from "./dom.js";
 import { markdown } from "./markdown.js";
-import { nameOf, person, state } from "./state.js";
+import { nameOf, person, state, titleOf } from "./state.js";
 import { sentAt } from "./time.js";
 
 /** @typedef {import("./types").Message} Message */
@@ -14,6 +14,7 @@ import { sentAt } from "./time.js";
  * }} MessageActs
  */
 
+const HAS_THREAD = 1 << 5;
 const EPHEMERAL = 1 << 6;
 const LOADING = 1 << 7;
 const COMPONENTS_V2 = 1 << 15;
@@ -44,6 +45,7 @@ export function article(message, short, acts) {
     body(message, acts),
     reactions(message, acts),
     failure(message),
+    threadOf(message),
     isEphemeral(message) && h("p", { class: "aside" }, "👁 Only you can see this · ", h("button", { type: "button", class: "plain", onclick: () => acts.dismiss(message) }, "Dismiss message")),
     tools(message, acts),
   );
@@ -106,14 +108,22 @@ function heading(message, short) {
 function body(message, acts) {
   if (message.flags & LOADING) return h("div", { class: "body" }, h("p", { class: "thinking" }, h("span", { class: "dots", "aria-hidden": "true" }), `${nameOf(message.author)} is thinking…`));
   const forwarded = message.message_snapshots?.[0];
-  if (forwarded) return h("blockquote", { class: "body" }, h("small", { class: "subtext" }, "↱ Forwarded"), ...parts({ ...message, ...forwarded.message, message_snapshots: undefined }, acts));
+  if (forwarded) return h("blockquote", { class: "body" }, h("small", { class: "subtext" }, "↱ Forwarded", ...origin(message)), ...parts({ ...message, ...forwarded.message, message_snapshots: undefined }, acts));
   return h("div", { class: "body" }, ...parts(message, acts));
+}
+
+/** Where a forwarded message came from, if one sees that channel. @param {Message} message */
+function origin(message) {
+  const reference = message.message_reference;
+  const from = state.channels.find((one) => one.id === reference?.channel_id);
+  if (!reference || !from) return [];
+  return [" from ", h("button", { type: "button", class: "jump", "data-jump": `${reference.channel_id}/${reference.message_id}` }, `${from.type === 1 ? "@" : "#"}${titleOf(from)}`)];
 }
 
 /** @param {Message} message @param {MessageActs} acts */
 function parts(message, acts) {
   const apart = message.flags & COMPONENTS_V2 ? [] : message.attachments;
-  // Discord marks what people have edited; what an application edits carries the mark only outside of components.
+  // What is written in components carries no mark; nor does an answer that came after "is thinking": the server says so.
   const edited = message.edited_timestamp && message.content ? h("small", { class: "edited" }, " (edited)") : null;
   return [
     message.content ? h("div", { class: "text" }, ...markdown(message.content), edited) : null,
@@ -132,6 +142,12 @@ function reactions(message, acts) {
     return h("button", { ...props, onclick: () => acts.react(message, reaction.emoji.name, !reaction.me) }, h("span", { class: "emoji" }, reaction.emoji.name), ` ${reaction.count}`);
   });
   return h("div", { class: "reactions" }, ...chips);
+}
+
+/** The way to the thread that starts from a message, which has the message's id. @param {Message} message */
+function threadOf(message) {
+  const thread = message.flags & HAS_THREAD ? state.channels.find((one) => one.id === message.id) : undefined;
+  return thread ? h("button", { type: "button", class: "jump", "data-channel": thread.id }, `↳ ${thread.name}`) : null;
 }
 
 /** @param {Message} message */

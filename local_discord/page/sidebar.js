@@ -4,6 +4,7 @@ import { byId, h, show } from "./dom.js";
 import { inline } from "./markdown.js";
 import { openMenu } from "./menus.js";
 import { avatar } from "./message.js";
+import { isThread } from "./threads.js";
 import { channel, manages, nameOf, state, titleOf } from "./state.js";
 
 /** @typedef {{ open: (channelId: string) => void, become: (userId: string) => void }} SidebarActs */
@@ -48,13 +49,15 @@ function render(acts) {
   const title = here ? titleOf(here) : "";
   byId("guild").textContent = state.guild.name;
   byId("channel-title").textContent = here?.type === 1 ? `@${title}` : `#${title}`;
-  show(byId("channel-topic"), ...inline(here?.topic ?? ""));
+  show(byId("channel-topic"), ...inline(here?.topic ?? inThread(here)));
+  byId("channel-menu").hidden = !here?.guild_id;
   document.title = here ? `${here.type === 1 ? "@" : "#"}${title} · ${state.guild.name}` : "Local Discord";
   const entry = (/** @type {import("./types").Channel} */ one) => {
     const current = one.id === state.channelId;
     const unread = state.unread.has(one.id) && !current;
-    const sign = one.type === 1 ? avatar(state.bot) : h("span", { class: "hash", "aria-hidden": "true" }, "#");
-    const props = { type: "button", "data-key": one.id, class: unread ? "unread" : "", "aria-current": current ? "page" : null, onclick: () => acts.open(one.id) };
+    const sign = one.type === 1 ? avatar(state.bot) : h("span", { class: "hash", "aria-hidden": "true" }, isThread(one) ? (one.type === 12 ? "🔒" : "↳") : "#");
+    const kinds = [unread && "unread", isThread(one) && "thread", one.thread_metadata?.archived && "archived"].filter(Boolean).join(" ");
+    const props = { type: "button", "data-key": one.id, class: kinds, "aria-current": current ? "page" : null, onclick: () => acts.open(one.id) };
     return h("button", props, sign, titleOf(one), unread ? h("span", { class: "sr" }, " (unread)") : null);
   };
   show(byId("channels"), ...state.channels.filter((one) => one.type !== 1).map(entry));
@@ -63,6 +66,14 @@ function render(acts) {
   show(byId("who"), avatar(state.me), h("span", {}, h("strong", {}, nameOf(state.me)), h("small", {}, manages() ? "server manager" : "member")), h("span", { class: "sign", "aria-hidden": "true" }, "⇅"));
   byId("who").setAttribute("aria-label", `You are ${nameOf(state.me)}; press to be somebody else`);
   status();
+}
+
+/** Where a thread belongs, and what holds in it. @param {import("./types").Channel | undefined} here */
+function inThread(here) {
+  if (!here || !isThread(here)) return "";
+  const parent = state.channels.find((one) => one.id === here.parent_id);
+  const { archived, locked } = here.thread_metadata ?? {};
+  return [`A thread in #${parent ? titleOf(parent) : "?"}`, archived && "archived", locked && "locked"].filter(Boolean).join(", ");
 }
 
 /** @param {import("./types").User} user */

@@ -64,6 +64,11 @@ export function manages() {
   return state.channels.some((one) => one.type !== 1 && (BigInt(one.permissions ?? 0) & MANAGE_SERVER) !== 0n);
 }
 
+/** May this tab's person do something in a channel? @param {import("./types").Channel} one @param {bigint} permission */
+export function may(one, permission) {
+  return (BigInt(one.permissions ?? 0) & permission) !== 0n;
+}
+
 /** @param {string} id @returns {import("./types").User | undefined} */
 export function person(id) {
   return [state.bot, ...state.people].find((one) => one.id === id);

@@ -2,7 +2,8 @@
 
 export interface User { id: string; username: string; global_name?: string | null; bot?: boolean; }
 
-export interface Channel { id: string; type: number; name?: string; topic?: string | null; guild_id?: string; recipients?: User[]; permissions?: string; position?: number; parent_id?: string | null; }
+export interface Channel { id: string; type: number; name?: string; topic?: string | null; guild_id?: string; recipients?: User[]; permissions?: string; position?: number; parent_id?: string | null;
+  owner_id?: string; thread_metadata?: { archived: boolean; locked: boolean }; member?: { user_id: string }; }
 
 export interface Role { id: string; name: string; }
 

@@ -34,6 +34,7 @@ class InteractionRoutes:
         _check_kind(interaction, kind)
         self._take(interaction, kind, data, call)
         interaction.kind, interaction.answered = kind, took
+        self._world.keep_interaction(interaction)
         self._world.emit(Event("INTERACTION_SUCCESS", {"id": str(interaction.id)}, only_for=interaction.user.id))
         return _receipt(interaction) if call.request.query.get("with_response") in ("true", "1", "True") else None
 
@@ -66,8 +67,9 @@ class InteractionRoutes:
         return message
 
     def _change(self, interaction: Interaction, message: Message, call: Call, data: Json) -> None:
+        thinking = bool(message.flags & LOADING)
         self._world.delete_files(message, fill(self._world, message, data, call.files, interaction.limit))
-        note_edit(self._world, message)
+        note_edit(self._world, message, marked=not thinking)  # what comes after "thinking" is the answer, and no edit
 
     async def followup(self, call: Call) -> Json:
         """Post another answer; the first one after "thinking" takes its place."""
@@ -80,6 +82,7 @@ class InteractionRoutes:
             return waiting.json()
         message = self._say(interaction, call.body, call)
         interaction.followups.append(message)
+        self._world.keep_interaction(interaction)
         return message.json()
 
     async def original(self, call: Call) -> Json:

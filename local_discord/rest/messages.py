@@ -20,11 +20,11 @@ class MessageRoutes:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._nonces: dict[tuple[int, str | int], tuple[float, Message]] = {}
+        self._nonces_count_from = 0.0
 
     def forget_nonces(self) -> None:
         """Let a few minutes pass, after which a nonce does not count any more."""
-        self._nonces.clear()
+        self._nonces_count_from = time.time()
 
     async def direct(self, call: Call) -> Json:
         """Open direct messages with somebody."""
@@ -75,16 +75,22 @@ class MessageRoutes:
         reply = call.body.get("message_reference") is not None
         may_send(self._world, self._world.bot, channel, call.body, files=bool(call.files), reply=reply)
         nonce = call.body.get("nonce")
-        if nonce is not None and call.body.get("enforce_nonce"):
-            sent, known = self._nonces.get((channel.id, nonce), (0.0, None))
-            if known is not None and time.monotonic() - sent < NONCE_SECONDS:
-                return self.shown(known)
+        if nonce is not None and call.body.get("enforce_nonce") and (known := self._sent_with(nonce, channel)):
+            return self.shown(known)
         message = Message(channel, self._world.bot, nonce=nonce, reference=self._reference(call.body, channel))
         fill(self._world, message, call.body, call.files, self._world.upload_limit(channel))
         post(self._world, message)
-        if nonce is not None:
-            self._nonces[channel.id, nonce] = (time.monotonic(), message)
         return self.shown(message)
+
+    def _sent_with(self, nonce: str | int, channel: Channel) -> Message | None:
+        """Return the bot's message with this nonce, if it was posted in the last few minutes."""
+        since = max(time.time() - NONCE_SECONDS, self._nonces_count_from)
+        for message in reversed(self._world.messages.values()):
+            if message.created < since:
+                return None
+            if (message.nonce, message.channel, message.author) == (nonce, channel, self._world.bot):
+                return message
+        return None
 
     async def edit(self, call: Call) -> Json:
         """Change a message of the bot's own."""
@@ -165,10 +171,11 @@ def make_reference(channel: Channel, message_id: int, kind: int = 0) -> Json:
     return reference if channel.guild_id is None else reference | {"guild_id": str(channel.guild_id)}
 
 
-def note_edit(world: World, message: Message) -> None:
-    """Count an edit and emit it."""
+def note_edit(world: World, message: Message, *, marked: bool = True) -> None:
+    """Count an edit and emit it; `marked`: people see that it was edited, and when."""
     message.edits += 1
-    message.edited = time.time()
+    if marked:
+        message.edited = time.time()
     world.changed(message, "MESSAGE_UPDATE")
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.end_to_end import wrong_clock
 # isort: split
 
 import torch
+from discord import http
 
 import bot.chat.client
 import bot.chat.delivery
@@ -24,12 +26,14 @@ import bot.chat.retry
 import bot.cli.commands
 import bot.worker.runner
 import bot.worker.thread
+from bot.chat.client import PaintingBot
 from engine.devices import pick_device
 from engine.models import ModelStore
 from engine.painting import Iterate, Painting
 from engine.presets import EMBEDDED
 from engine.spec import Cutouts
 from engine.third_party import tokenizer
+from tests.end_to_end.loopback import HurriedAsyncio
 
 SMALL = {
     "width": 32,
@@ -48,6 +52,9 @@ def main() -> None:
     bot.chat.retry._LONGEST_PAUSE = 0.5
     bot.chat.delivery._OUTAGE_SECONDS = 1.0
     bot.chat.client._FIRST_PAUSE = 0.2
+    http.asyncio = HurriedAsyncio()  # type: ignore[assignment]
+    http.HTTPClient.__init__ = shorter_rate_limits(http.HTTPClient.__init__)  # type: ignore[method-assign]
+    PaintingBot.before_identify_hook = at_once  # type: ignore[method-assign]  # the library's takes 5 s
     store = ModelStore(Path("nothing is fetched"), pick_device("cpu", "fp32"))
     for load in (store.generator, store.perceptor, store.prior):
         load("embedded")
@@ -59,6 +66,20 @@ def main() -> None:
         if child == 0:
             live(order, store)
         print(child, flush=True)
+
+
+def shorter_rate_limits(init: Callable[..., None]) -> Callable[..., None]:
+    """Let the library wait for rate limits of at most two seconds, where it takes no less than 30."""
+
+    def begin(self: http.HTTPClient, *args: Any, **named: Any) -> None:
+        init(self, *args, **named)
+        self.max_ratelimit_timeout = 2.0
+
+    return begin
+
+
+async def at_once(client: PaintingBot, shard_id: int | None, *, initial: bool = False) -> None:
+    """Identify anew without a pause."""
 
 
 class LosesDevice(Painting):

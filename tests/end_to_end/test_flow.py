@@ -3,7 +3,9 @@
 import asyncio
 import logging
 
+from bot.available_models import PUBLISHED
 from bot.jobs import JobState
+from engine.catalog import find
 from local_discord.permissions import Overwrite, Permission
 from tests.end_to_end.loopback import answer
 from tests.simulated import ENDLESS, shown, words
@@ -19,6 +21,24 @@ async def test_two_people_take_turns(world):
     painted_for = ["alice" if job.user_id == world.alice.id else "bob" for job in order]
     assert painted_for == ["alice", "bob"] * 3 + ["alice"]
     assert {job.state for job in ended} == {JobState.DELIVERED}
+
+
+async def test_networks_that_are_fetched_meanwhile_paint_from_then_on(world):
+    """`models fetch published` beside a running bot: nothing has to be restarted."""
+    await world.bot.queue.change_guild(world.guild_id, paused=True)
+    folder = world.settings.models.folder
+    folder.mkdir(exist_ok=True)
+
+    async def asked() -> tuple[str, str]:
+        spec = (await world.imagine(world.alice)).spec
+        return spec.generator, spec.perceptors[0].name
+
+    assert await asked() == ("embedded", "embedded")
+    for name in PUBLISHED:
+        assert await asked() == ("embedded", "embedded"), "half of them is not enough"
+        for file in find(name).files:
+            (folder / file.name).touch()
+    assert await asked() == ("imagenet-16384", "ViT-B/32")
 
 
 async def test_it_works_in_direct_messages(world):

@@ -11,15 +11,18 @@ from discord import app_commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from tests.end_to_end.loopback import TOKEN, Loopback, answer, reset, until
+from local_discord import threads
+from local_discord.world import Event
+from tests.end_to_end.loopback import TOKEN, Loopback, Message, answer, reset, until
 from tests.end_to_end.loopback.description import description
+from tests.end_to_end.loopback.dispatches import dispatch_complaints
 
 
 class _Client(discord.Client):
     """A bot of one command, one button and one reaction."""
 
     def __init__(self) -> None:
-        super().__init__(intents=discord.Intents(guilds=True, guild_reactions=True))
+        super().__init__(intents=discord.Intents(guilds=True, guild_messages=True, guild_reactions=True))
         self.tree = app_commands.CommandTree(self)
         self.received: list[str] = []
 
@@ -33,6 +36,9 @@ class _Client(discord.Client):
         _, address, _ = await self.http.get_bot_gateway()
         DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
         await self.tree.sync()
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Wait for nothing: the library leaves five seconds between two of these."""
 
     async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
         self.received.append(f"{event.emoji} by {event.user_id}")
@@ -158,3 +164,21 @@ def test_answers_are_held_to_the_description():
     assert "required" in str(judge.answer_complaint("POST", path, 200, {"content": "words"}))
     assert "does not answer 201" in str(judge.answer_complaint("POST", path, 201, {}))
     assert judge.answer_complaint("DELETE", path + "/1", 204, None) is None
+
+
+async def test_dispatches_are_held_to_the_description(loopback, client):
+    world, alice = loopback.world, loopback.user("alice")
+    channel = loopback.channel("sketches")
+    thread = threads.start(world, alice, channel, "talk", private=True)
+    threads.add(world, thread, world.bot)
+    said = await loopback.people.say(alice, thread.id, "hello")
+    await loopback.people.react(alice, thread.id, int(said["id"]), "🔁")
+    asking = await loopback.slash(alice, channel, "echo", text="hi", file=("a.bin", b"123"))
+    await until(lambda: asking.response is not None, 20, "an answer")
+    assert not loopback.violations
+    broken = Message(channel, alice, flags="none")  # pyright: ignore[reportArgumentType]
+    world.emit(Event("MESSAGE_CREATE", {}, channel, broken))
+    assert loopback.violations == ['MESSAGE_CREATE: MessageResponse: at flags: "none" is not of type "integer"']
+    world.emit(Event("TYPING_STOP", {}, channel))
+    assert len(loopback.violations) == 1, "the bot is told of no such thing"
+    assert list(dispatch_complaints("TYPING_STOP", {})) == ["nobody says what is in TYPING_STOP"]

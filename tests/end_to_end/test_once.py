@@ -4,16 +4,18 @@ import asyncio
 import logging
 
 import pytest
+from discord import http
 
 from bot.chat import retry
 from bot.jobs import JobState
-from tests.end_to_end.loopback import answer, applied, hold
+from tests.end_to_end.loopback import HurriedAsyncio, answer, applied, disconnect, hold, reset
 from tests.simulated import ENDLESS
 
 
 @pytest.fixture
 def soon(monkeypatch):
     """Try again sooner than for Discord."""
+    monkeypatch.setattr(http, "asyncio", HurriedAsyncio())
     monkeypatch.setitem(retry.retried.__kwdefaults__, "first_pause", 0.01)
     monkeypatch.setattr("bot.chat.retry._LONGEST_PAUSE", 0.05)
     monkeypatch.setattr("bot.chat.delivery._OUTAGE_SECONDS", 0.1)
@@ -64,23 +66,49 @@ async def test_many_reactions_under_a_limit_are_one_message_each(world, monkeypa
         assert message.files == [f"painting-{job.id}.png"]
 
 
-async def test_an_edit_that_was_applied_and_answered_with_an_error_is_not_sent_again(world, soon):
-    world.discord.fault("edit", applied(answer(503)), times=99, where=brings_picture)
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_an_edit_that_was_applied_and_answered_with_an_error_is_not_sent_again(world, soon, status):
+    world.discord.fault("edit", applied(answer(status)), times=99, where=brings_picture)
     job = await world.ended(await world.imagine(world.alice, steps=2))
     assert job.state is JobState.DELIVERED
     assert [message.id for message in world.messages()] == [job.message_id]
     assert world.messages(world.direct(world.alice)) == []
 
 
-async def test_a_reply_that_was_applied_and_answered_with_an_error_is_not_sent_again(world, soon):
+@pytest.mark.parametrize("status", [500, 503])
+async def test_a_reply_that_was_applied_and_answered_with_an_error_is_not_sent_again(world, soon, status):
     """Not even after the minutes in which Discord knows the nonce."""
     world.discord.fault("edit", answer(404, 10008, "Unknown Message"), times=99)
-    sent = world.discord.fault("send", applied(answer(503)), times=99, where=brings_picture)
+    sent = world.discord.fault("send", applied(answer(status)), times=99, where=brings_picture)
     job = await world.imagine(world.alice, steps=2)
-    await sent.seen(8)  # all tries of this way
+    await sent.seen(8 if status == 503 else 40)  # all tries of this way, each of them five for the library
     world.discord.rest.messages.forget_nonces()
     await world.ended(job)
     assert [message.files for message in world.messages()].count([f"painting-{job.id}.png"]) == 1
+    assert world.messages(world.direct(world.alice)) == []
+
+
+@pytest.mark.parametrize("effect", [reset(applied=True), disconnect(applied=True)], ids=["reset", "hung up"])
+async def test_an_edit_that_was_applied_and_whose_connection_broke_is_not_sent_again(world, soon, effect):
+    world.discord.fault("edit", effect, times=99, where=brings_picture)
+    job = await world.ended(await world.imagine(world.alice, steps=2))
+    assert [message.id for message in world.messages()] == [job.message_id]
+    assert world.messages(world.direct(world.alice)) == []
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_nothing_second_is_tried_as_long_as_nobody_can_tell_whether_the_first_worked(world, soon, status):
+    """Neither the edit nor a look at its message is answered: the bot looks again, and writes nothing anywhere."""
+    world.discord.fault("edit", applied(answer(status)), times=99, where=brings_picture)
+    blind = [world.discord.fault(name, answer(status), times=10_000) for name in ("message", "history")]
+    job = await world.imagine(world.alice, steps=2)
+    await blind[0].seen(12)
+    assert (await world.job(job.id)).delivered_at is None
+    assert [message.id for message in world.messages()] == [job.message_id]
+    for fault in blind:
+        fault.times = 0
+    ended = await world.ended(job)
+    assert [message.id for message in world.messages()] == [job.message_id] == [ended.message_id]
     assert world.messages(world.direct(world.alice)) == []
 
 

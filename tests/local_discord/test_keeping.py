@@ -6,12 +6,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from local_discord import TOKEN, LocalDiscord, User
+from local_discord import TOKEN, LocalDiscord, User, store
 from local_discord.furnish import furnish
 from local_discord.permissions import Permission
 from tests.end_to_end.loopback import until
 from tests.local_discord.conftest import Requests, png
 from tests.local_discord.test_files import V2, gallery
+
+_LABEL = {"type": 18, "label": "Words", "component": {"type": 4, "custom_id": "text", "style": 1}}
 
 
 async def test_everything_is_there_again_after_a_restart(tmp_path):
@@ -43,6 +45,72 @@ async def test_everything_is_there_again_after_a_restart(tmp_path):
     pressed = await local.people.press(you, channel.id, int(after["id"]), "press")
     assert local.world.interactions[int(pressed)].payload["message"]["id"] == sent["id"]
     assert len(local.world.files.stored()) == 1, "the deleted message's file is swept away"
+    await local.close()
+
+
+async def test_an_interaction_goes_on_after_a_restart(tmp_path):
+    """Its token is good for fifteen minutes, whatever happens to the program in between."""
+    local = await LocalDiscord.start(tmp_path)
+    furnish(local.world)
+    channel = next(iter(local.world.channels.values()))
+    you = local.world.owner
+    hook = f"/webhooks/{local.world.application_id}"
+    async with aiohttp.ClientSession() as session:
+        rest = Requests(local, session)
+        commands = [{"name": "a", "description": "x", "options": [{"name": "file", "type": 11, "description": "x"}]}]
+        [command] = (await rest("PUT", f"/applications/{local.world.application_id}/commands", commands)).body
+
+        async def ask(answer: dict) -> tuple[int, str]:
+            upload = (await local.people.upload(you, channel.id, "a.png", png()))["id"]
+            options = [{"name": "file", "type": 11, "value": upload}]
+            number = int(await local.people.command(you, channel.id, int(command["id"]), options))
+            token = local.world.interactions[number].token
+            assert (await rest("POST", f"/interactions/{number}/{token}/callback", answer)).status == 204
+            return number, token
+
+        _, public = await ask({"type": 4, "data": {"content": "public"}})
+        _, private = await ask({"type": 4, "data": {"content": "private", "flags": 64}})
+        thinking, waiting = await ask({"type": 5})
+        _, void = await ask({"type": 4, "data": {"content": "old"}})
+        form = {"custom_id": "f", "title": "t", "components": [_LABEL]}
+        asked, _ = await ask({"type": 9, "data": form})
+        old = next(one for one in local.world.interactions.values() if one.token == void)
+        local.world.store.remove("interaction", old.id)
+        old.payload["id"] = str(old.id - (1_200_000 << 22))  # twenty minutes earlier
+        local.world.store.save("interaction", old.id, store.interaction_record(old))
+    await local.close()
+
+    local = await LocalDiscord.start(tmp_path)
+    you = local.world.owner
+    async with aiohttp.ClientSession() as session:
+        rest = Requests(local, session)
+        edited = await rest("PATCH", f"{hook}/{public}/messages/@original", {"content": "still"})
+        assert (edited.status, edited.body["content"]) == (200, "still")
+        assert (await rest("PATCH", f"{hook}/{private}/messages/@original", {"content": "still"})).status == 200
+        done = await rest("POST", f"{hook}/{waiting}", {"content": "done"})
+        response = local.world.interactions[thinking].response
+        assert response is not None
+        assert int(done.body["id"]) == response.id
+        assert (await rest("POST", f"{hook}/{public}", {"content": "and more"})).status == 200
+        submitted = local.world.interactions[int(await local.people.submit(you, asked, {"text": "x"}))]
+        assert submitted.payload["data"]["components"][0]["component"]["value"] == "x"
+        assert (await rest("POST", f"{hook}/{void}", {"content": "x"})).body["code"] == 10015, "it was 20 minutes ago"
+        assert len(local.world.files.stored()) == 4, "what was sent with the others is kept as long as they are"
+    await local.close()
+
+
+async def test_a_nonce_counts_after_a_restart(tmp_path):
+    local = await LocalDiscord.start(tmp_path)
+    furnish(local.world)
+    path = f"/channels/{next(iter(local.world.channels))}/messages"
+    body = {"content": "once", "nonce": "n", "enforce_nonce": True}
+    async with aiohttp.ClientSession() as session:
+        first = (await Requests(local, session)("POST", path, body)).body
+        await local.close()
+        local = await LocalDiscord.start(tmp_path)
+        assert (await Requests(local, session)("POST", path, body)).body["id"] == first["id"]
+        local.rest.messages.forget_nonces()
+        assert (await Requests(local, session)("POST", path, body)).body["id"] != first["id"]
     await local.close()
 
 

@@ -352,7 +352,9 @@ def test_silence_thinking_and_the_message_menu(you: Person) -> None:
     you.until(lambda: "did not respond" in you.messages()[-1].text, "the silence is shown")
     before = you.say("/think")
     you.until(lambda: you.there("is thinking", before), "it is thinking")
-    assert "Thought" in you.comes("well", before).text
+    thought = you.comes("well", before)
+    assert "Thought" in thought.text
+    assert "(edited)" not in thought.text, "it is the answer, and no edit of one"
     before = you.say("five!")
     you.menu(you.comes("five!", before).id, "Count the letters")
     assert you.comes("5 letters", before).ephemeral
@@ -371,6 +373,75 @@ def test_replies_lead_to_what_they_answer(you: Person) -> None:
     assert not you.find("#to-newest").get_attribute("hidden")
     you.driver.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
     assert "more 0" in you.driver.switch_to.active_element.text
+
+
+def channel_menu(you: Person, entry: str) -> None:
+    you.find("#channel-menu").click()
+    you.choose(entry)
+
+
+def topic(you: Person) -> str:
+    return you.find("#channel-topic").text
+
+
+def test_a_message_is_forwarded(you: Person, shown: str) -> None:
+    before = you.last_id()
+    you.menu(shown.removeprefix("#message-"), "Forward")
+    you.choose("#sketches")
+    you.go("sketches")
+    forwarded = you.comes("Forwarded from #paintings", before)
+    assert len(forwarded.alts) == 4, "with its pictures"
+    you.find(f"#message-{forwarded.id} .subtext .jump").click()
+    you.until(lambda: you.driver.switch_to.active_element.get_attribute("id") == shown[1:], "it jumps back")
+
+
+def test_threads(you: Person) -> None:
+    before = you.say("let us talk")
+    said = you.comes("let us talk", before)
+    you.menu(said.id, "Start a thread")
+    you.fill(name="apples")
+    you.until(lambda: topic(you) == "A thread in #paintings", "the thread is open")
+    assert "well" in you.comes("well", you.say("/think")).text, "commands work there"
+    channel_menu(you, "Archive")
+    you.until(lambda: topic(you).endswith("archived"), "it is archived")
+    you.comes("once more", you.say("once more"))
+    you.until(lambda: topic(you) == "A thread in #paintings", "a message opens it again")
+    channel_menu(you, "Lock")
+    you.until(lambda: topic(you).endswith("locked"), "it is locked")
+    you.be("a friend")
+    you.go("paintings")
+    you.find(f"#message-{said.id} [data-channel]").click()
+    you.until(lambda: you.find("#channel-title").text == "#apples", "the way from the message")
+    you.say("may I?")
+    you.until(lambda: "archived or locked" in you.find("#composer-above").text, "it is for who manages threads")
+    you.composer.clear()
+    you.be("you")
+    channel_menu(you, "Unlock")
+    you.until(lambda: topic(you) == "A thread in #paintings", "it is unlocked")
+    you.go("paintings")
+
+
+def test_a_private_thread_is_seen_by_who_is_added(you: Person) -> None:
+    def listed() -> bool:
+        return any("secrets" in one.text for one in you.all("#sidebar nav button"))
+
+    channel_menu(you, "Start a thread")
+    you.until(lambda: you.find("#field-private"), "the form").click()
+    you.fill(name="secrets")
+    you.until(listed, "it is there")
+    you.be("a friend")
+    assert not listed()
+    you.be("you")
+    you.go("secrets")
+    channel_menu(you, "Add a friend")
+    you.be("a friend")
+    you.until(listed, "it is there for a friend too")
+    you.go("secrets")
+    channel_menu(you, "Leave")
+    you.until(lambda: not listed(), "it is gone")
+    assert you.find("#channel-title").text != "#secrets"
+    you.be("you")
+    you.go("paintings")
 
 
 def test_it_can_be_used_by_keys_and_by_ear(you: Person, shown: str) -> None:

@@ -195,18 +195,23 @@ async def test_a_job_that_ends_the_process_again_and_again_is_given_up(open_queu
     assert (await row(queue.ledger, job.id)).state is JobState.FAILED
 
 
-async def test_a_picture_that_the_ledger_does_not_know_of_is_painted_again_to_the_same_end(open_queue, ask):
-    """The process ended between the two; there is one result."""
+async def test_a_picture_that_the_ledger_does_not_know_of_is_not_painted_again(open_queue, ask, spec):
+    """The process ended between the two; the picture stays as it is, and all that was to be told of it is told."""
     queue, audience = await open_queue()
-    job = await queue.submit(ask())
-    first = (await audience.wait(job.id, Rendered)).picture.read_bytes()
+    job = await queue.submit(ask(spec=spec.but(prompts=parse_prompts("a red apple in neon"))))
+    first = await audience.wait(job.id, Rendered)
+    written = first.picture.stat().st_mtime_ns
     await queue.close()
     ledger = await Ledger.open(queue.files.ledger)
     await ledger.database.write("UPDATE jobs SET state = 'running' WHERE id = ?", (job.id,))
     await ledger.close()
     queue, audience = await open_queue()
-    assert (await audience.wait(job.id, Rendered)).picture.read_bytes() == first
-    assert len(audience.of(job.id, Rendered)) == 1
+    assert audience.of(job.id, Rendered) == [first]
+    assert audience.of(job.id, Started) == []
+    assert first.picture.stat().st_mtime_ns == written
+    done = await row(queue.ledger, job.id)
+    assert (done.state, done.step, done.seconds) == (JobState.RENDERED, spec.steps, pytest.approx(first.seconds))
+    assert done.notices == first.notices != ()
 
 
 @pytest.mark.parametrize("field", ["init_image", "init_latent"])

@@ -3,12 +3,13 @@
 from local_discord import TOKEN, Channel, Interaction, Message, User
 from tests.end_to_end.loopback.faults import Fault, answer, applied, disconnect, hold, late, reset
 from tests.end_to_end.loopback.loopback import Loopback
-from tests.end_to_end.loopback.patience import until
+from tests.end_to_end.loopback.patience import HurriedAsyncio, until
 
 __all__ = [
     "TOKEN",
     "Channel",
     "Fault",
+    "HurriedAsyncio",
     "Interaction",
     "Loopback",
     "Message",

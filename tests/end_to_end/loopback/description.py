@@ -25,6 +25,8 @@ class Description:
     def __init__(self, document: Json) -> None:
         # A snowflake may be a number as well: Discord takes both, and discord.py sends numbers.
         document["components"]["schemas"]["SnowflakeType"]["type"] = ["string", "integer"]
+        # A forward's reference has type 1 (resources/message, "Message Reference Types"); the description knows only 0.
+        document["components"]["schemas"]["MessageReferenceType"]["oneOf"].append({"const": 1})
         self._registry = jsonschema_rs.Registry([(_BASE, document)], draft=jsonschema_rs.Draft202012)
         self._operations = [
             (re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path) + "$"), path, operations)
@@ -57,6 +59,10 @@ class Description:
         validator = self._validator(template, method, f"responses/{status}")
         return self._wrong(f"{method} {template} -> {status}", validator, body)
 
+    def object_complaint(self, schema: str, body: Any) -> str | None:
+        """Say what is wrong with one of the API's objects, given the name of its schema, or None."""
+        return self._wrong(schema, self._schema(schema), body)
+
     def _find(self, method: str, path: str) -> tuple[str, Json] | None:
         key = method.lower()
         matching = (known for known in self._operations if known[0].match(path) and key in known[2])
@@ -67,6 +73,11 @@ class Description:
     def _validator(self, template: str, method: str, part: str) -> jsonschema_rs.Validator:
         path = template.replace("~", "~0").replace("/", "~1").replace("{", "%7B").replace("}", "%7D")
         pointer = f"/paths/{path}/{method.lower()}/{part}/content/application~1json/schema"
+        return jsonschema_rs.Draft202012Validator({"$ref": f"{_BASE}#{pointer}"}, registry=self._registry)
+
+    @functools.lru_cache(maxsize=128)  # noqa: B019, one description lives as long as the tests
+    def _schema(self, name: str) -> jsonschema_rs.Validator:
+        pointer = f"/components/schemas/{name}"
         return jsonschema_rs.Draft202012Validator({"$ref": f"{_BASE}#{pointer}"}, registry=self._registry)
 
     def _wrong(self, name: str, validator: jsonschema_rs.Validator, body: Any) -> str | None:

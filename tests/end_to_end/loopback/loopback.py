@@ -17,6 +17,7 @@ from local_discord.ids import Json
 from local_discord.rest import PREFIX
 from local_discord.rest.requests import Call, Handle
 from tests.end_to_end.loopback.description import description
+from tests.end_to_end.loopback.dispatches import dispatch_complaints
 from tests.end_to_end.loopback.faults import Effect, Fault
 from tests.end_to_end.loopback.patience import until
 
@@ -38,9 +39,10 @@ class Loopback(LocalDiscord):
         super().__init__(folder)
         self.faults: list[Fault] = []
         self.violations: list[str] = []
-        """Bodies, the bot's and ours, that are not what Discord's own API description says."""
+        """Bodies, the bot's and ours, and dispatches that are not what Discord's own API description says."""
         self.records: list[Record] = []
         self.rest.around = self._around
+        self.gateway.watch = self._judge_dispatch
         self.rest.limits.routes.clear()  # until a test asks for one
 
     async def _around(self, call: Call, handle: Handle) -> web.StreamResponse:
@@ -63,6 +65,9 @@ class Loopback(LocalDiscord):
         assert isinstance(response.body, bytes | None)
         body = json.loads(response.body) if response.body else None
         self._note(description().answer_complaint(call.request.method, _path(call), response.status, body))
+
+    def _judge_dispatch(self, event: str, data: Json) -> None:
+        self.violations += dispatch_complaints(event, data)
 
     def _note(self, complaint: str | None) -> None:
         if complaint is not None:

@@ -21,6 +21,31 @@ SHAPES = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2), "widescreen
 """Shapes by name, as width to height; they keep the number of pixels that the preset paints."""
 SMALL_SIZES = ("128x128", "192x128", "128x192", "256x256")
 LARGE_SIZES = ("512x512", "640x384", "384x640", "768x512", "512x768", "768x768", "1024x576", "1024x1024")
+HELP = {
+    "prompt": "What to paint: a lighthouse::2 storm::0.5 | oil on canvas --no text",
+    "edit_prompt": "What it shall show: a house in winter",
+    "blend_prompt": "What to paint, beside the pictures",
+    "negative": "What to keep out of the picture, separated by commas",
+    "size": f"Width x height in pixels, such as 512x384, or {', '.join(SHAPES)}",
+    "steps": "How long to paint; more is finer",
+    "seed": "The same seed and settings give the same picture; a new one where none is given",
+    "preset": "A named set of numbers, of which draft is quick and fine is slow",
+    "generator": "Which generator paints",
+    "start": "What the picture comes out of: noise, pixels, gradient, best-of, or what a prior proposes",
+    "image_prompt": "A picture to paint towards, beside the words",
+    "image_weight": "How strongly that picture pulls; the words pull with 1",
+    "palette": "A picture in whose colours to paint; in words: --palette red,skyblue,#ffcc00",
+    "inside": "What words behind --inside are about is white, behind --outside black; or --mask left, right, top …",
+    "tile": "Paint a picture that goes on seamlessly beside itself",
+    "picture": "The picture to change",
+    "edit_from": "What it shows now: a house in summer; then only the difference is painted",
+    "mask": "A black and white picture of the same shape: only what is white changes",
+    "mask_text": "Words for the part that may change: the sky",
+    "strength": "How far it may leave the picture, from 0.05 to 1",
+    "towards": "A second picture, which the first is painted towards, beside the words",
+    "weights": "How strongly each picture pulls: 2 1 for twice as much of the first",
+}
+"""What each option is for, in Discord and on the command line; Discord shows 100 characters."""
 _SIZE = re.compile(r"\s*(\d{1,9})\s*(?:[x×*:,]|\s)\s*(\d{1,9})\s*", re.IGNORECASE)
 _CELL = 16
 _WORDLESS_START = "best-of"

@@ -12,7 +12,7 @@ from bot.chat.intake import fetch_all
 from bot.chat.message_files import of_attachment
 from bot.chat.people import person_of
 from bot.options import PaintingOptions, blended
-from cogs.options import Preset, Seed, Size, Steps
+from cogs.options import Preset, Seed, Size, Steps, described
 
 
 class Blend(commands.Cog):
@@ -27,13 +27,8 @@ class Blend(commands.Cog):
         image2="The second picture",
         image3="A third picture",
         image4="A fourth picture",
-        prompt="What to paint, beside the pictures",
-        weights="How strongly each picture pulls: 2 1 for twice as much of the first",
-        size="Width x height in pixels, such as 512x384",
-        steps="How long to paint; more is finer",
-        seed="The same seed and settings give the same picture",
-        preset="A named set of numbers: draft is quick, fine is slow",
     )
+    @described("weights", "size", "steps", "seed", "preset", prompt="blend_prompt")
     async def blend(
         self,
         interaction: discord.Interaction[Any],

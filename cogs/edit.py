@@ -19,7 +19,7 @@ from bot.chat.people import person_of
 from bot.jobs import Job
 from bot.options import EDIT_STRENGTH, EditOptions, PaintingOptions
 from bot.refusals import Refusal
-from cogs.options import Preset, Seed, Steps, Strength
+from cogs.options import Preset, Seed, Steps, Strength, described
 from engine.prompts import Prompt
 
 _TO_BE_FETCHED = "to be fetched"
@@ -44,18 +44,8 @@ class Edit(commands.Cog):
 
     @app_commands.command()
     @app_commands.rename(shows="from")
-    @app_commands.describe(
-        image="The picture to change",
-        prompt="What it shall show: a house in winter",
-        shows="What it shows now: a house in summer; then only the difference is painted",
-        mask="A black and white picture of the same shape: only what is white changes",
-        mask_text="Words for the part that may change: the sky",
-        strength="How far it may leave the picture, from 0.05 to 1",
-        steps="How long to paint; more is finer",
-        seed="The same seed and settings give the same picture",
-        preset="A named set of numbers: draft is quick, fine is slow",
-        towards="A second picture, which the first is painted towards, beside the words",
-    )
+    @described("mask", "mask_text", "strength", "steps", "seed", "preset", "towards")
+    @described(image="picture", prompt="edit_prompt", shows="edit_from")
     async def edit(
         self,
         interaction: discord.Interaction[Any],

@@ -16,7 +16,7 @@ from bot.chat.people import person_of
 from bot.options import PaintingOptions
 from bot.permutations import permutations
 from bot.refusals import Refusal
-from cogs.options import Model, Preset, Seed, Size, Steps
+from cogs.options import Model, Preset, Seed, Size, Steps, described
 from engine.pictures import palette_of, read_picture
 from engine.prompts import Prompt
 from engine.spec import Start
@@ -31,20 +31,8 @@ class Imagine(commands.Cog):
         self.bot = bot
 
     @app_commands.command()
-    @app_commands.describe(
-        prompt="What to paint: a lighthouse::2 storm::0.5 | oil on canvas --no text",
-        negative="What to keep out of the picture",
-        size="Width x height in pixels, such as 512x384",
-        steps="How long to paint; more is finer",
-        seed="The same seed and settings give the same picture",
-        preset="A named set of numbers: draft is quick, fine is slow",
-        model="Which generator paints",
-        start="What the picture comes out of: noise, a gradient, the best of several, what a prior proposes",
-        image="A picture to paint towards, beside the words",
-        image_weight="How strongly that picture pulls; the words pull with 1",
-        mask="What words behind --inside are about is white, behind --outside black; or --mask left, right, top …",
-        palette="A picture in whose colours to paint; in words: --palette red,skyblue,#ffcc00",
-    )
+    @described("prompt", "negative", "size", "steps", "seed", "preset", "start", "image_weight", "palette")
+    @described(model="generator", image="image_prompt", mask="inside")
     async def imagine(
         self,
         interaction: discord.Interaction[Any],

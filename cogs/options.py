@@ -1,6 +1,7 @@
 """Options that several commands share, with their choices and suggestions."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import discord
 from discord import app_commands
@@ -8,9 +9,10 @@ from discord.app_commands import Choice
 
 from bot.available_models import generators, usual_generator
 from bot.chat.client import PaintingBot
-from bot.options import preset_names, sizes
+from bot.options import HELP, preset_names, sizes
 from engine.spec import LARGEST_SEED
 
+T = TypeVar("T")
 _MOST = 25
 """Suggestions that Discord shows."""
 
@@ -55,6 +57,12 @@ Model = app_commands.Transform[str, _ModelOption]
 Steps = app_commands.Range[int, 1, 10_000]
 Seed = app_commands.Range[int, 0, LARGEST_SEED]
 Strength = app_commands.Range[float, 0.05, 1.0]
+
+
+def described(*names: str, **others: str) -> Callable[[T], T]:
+    """Describe a command's options by `HELP`; `others` are those of another name here, with their key there."""
+    keys = {name: name for name in names} | others
+    return app_commands.describe(**{name: HELP[key] for name, key in keys.items()})
 
 
 def suggestions(names: tuple[str, ...], typed: str) -> list[Choice[Any]]:

@@ -15,12 +15,11 @@ from bot.cli.arguments import checked_spec, free_name, name_for, painting_option
 from bot.cli.repaint import command_for
 from bot.escaping import visible
 from bot.jobs import grown
-from bot.options import SHAPES, PaintingOptions, blended
+from bot.options import HELP, PaintingOptions, blended, preset_names
 from bot.permutations import permutations
 from bot.settings import Settings, load_settings, read_token
 from engine.catalog import ModelMissingError, catalogue, fetch, find
 from engine.pictures import laid_out, read_picture, spec_of
-from engine.presets import PRESETS
 from engine.spec import PLACES, Extend, PaintingSpec
 
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
@@ -71,17 +70,19 @@ app.add_typer(models_app, name="models")
 queue_app = typer.Typer(no_args_is_help=True, help="See what waits in which server, and call it off.")
 app.add_typer(queue_app, name="queue")
 
-Prompt_ = Annotated[
-    str, typer.Argument(metavar="PROMPT", help="a lighthouse | storm:0.5, or a lighthouse::2 --no fog.")
+Prompt_ = Annotated[str, typer.Argument(metavar="PROMPT", help=HELP["prompt"])]
+Negative = Annotated[str, typer.Option(help=HELP["negative"])]
+Size = Annotated[str | None, typer.Option(help=HELP["size"], show_default=False)]
+Steps = Annotated[int | None, typer.Option(help=HELP["steps"], show_default=False)]
+Seed = Annotated[int | None, typer.Option(help=HELP["seed"])]
+Preset = Annotated[str | None, typer.Option(help=f"{HELP['preset']}: {', '.join(preset_names())}", show_default=False)]
+GeneratorName = Annotated[
+    str | None, typer.Option("--generator", help=f"{HELP['generator']}; `models list` shows them", show_default=False)
 ]
-Negative = Annotated[str, typer.Option(help="What the picture should not show, separated by commas.")]
-Size = Annotated[str | None, typer.Option(help=f"Such as 512x512, or {', '.join(SHAPES)}.", show_default=False)]
-Steps = Annotated[int | None, typer.Option(help="How many steps; more for a finer picture.", show_default=False)]
-Seed = Annotated[int | None, typer.Option(help="The same seed paints the same picture. Random when not given.")]
-Preset = Annotated[str | None, typer.Option(help=f"One of {', '.join(PRESETS)}.", show_default=False)]
-GeneratorName = Annotated[str | None, typer.Option("--generator", help="`models list` shows them.", show_default=False)]
 Perceptors = Annotated[list[str], typer.Option("--perceptor", help="NAME or NAME:WEIGHT; may be repeated.")]
-ImagePrompts = Annotated[list[str], typer.Option("--image-prompt", help="FILE or FILE:WEIGHT; may be repeated.")]
+ImagePrompts = Annotated[
+    list[str], typer.Option("--image-prompt", help=f"{HELP['image_prompt']}: FILE or FILE:WEIGHT; may be repeated")
+]
 Sets = Annotated[list[str], typer.Option("--set", help="Any other number, as FIELD=VALUE; `show` lists them.")]
 Side = Annotated[float, typer.Option(min=0.0, max=2.0, help="As a share of the picture's own side.")]
 SaveEvery = Annotated[int | None, typer.Option(min=1, help="Also save the picture every N steps.", show_default=False)]
@@ -112,11 +113,13 @@ def imagine(
     generator: GeneratorName = None,
     perceptor: Perceptors = [],  # noqa: B006
     image_prompt: ImagePrompts = [],  # noqa: B006
-    start: Annotated[str | None, typer.Option(help="noise, pixels, gradient, best-of or prior.")] = None,
-    mask: Annotated[str | None, typer.Option(metavar="FILE", help="White is what --inside words are about.")] = None,
-    mask_text: Annotated[str | None, typer.Option(help=f"Or {', '.join(PLACES)}.")] = None,
-    tile: Annotated[bool, typer.Option("--tile", help="A picture that goes on seamlessly beside itself.")] = False,
-    palette: Annotated[str | None, typer.Option(help="red,skyblue,#ffcc00, or a picture's FILE.")] = None,
+    start: Annotated[str | None, typer.Option(help=HELP["start"])] = None,
+    mask: Annotated[str | None, typer.Option(metavar="FILE", help=HELP["inside"])] = None,
+    mask_text: Annotated[str | None, typer.Option(help=f"Instead of that: {', '.join(PLACES)}")] = None,
+    tile: Annotated[bool, typer.Option("--tile", help=HELP["tile"])] = False,
+    palette: Annotated[
+        str | None, typer.Option(help="In whose colours to paint: red,skyblue,#ffcc00, or a picture's FILE")
+    ] = None,
     sets: Sets = [],  # noqa: B006
     save_every: SaveEvery = None,
     output: Output = None,
@@ -147,12 +150,12 @@ def imagine(
 @app.command()
 def edit(
     ctx: typer.Context,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The picture to edit.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help=HELP["picture"])],
     prompt: Prompt_,
-    from_: Annotated[str | None, typer.Option("--from", help="What it shows now, where that shall change.")] = None,
-    mask: Annotated[str | None, typer.Option(metavar="FILE", help="White may change, black stays.")] = None,
-    mask_text: Annotated[str | None, typer.Option(help='Words for what may change, such as "the sky".')] = None,
-    strength: Annotated[float | None, typer.Option(help="Above 0, up to 1: how far it may go.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help=HELP["edit_from"])] = None,
+    mask: Annotated[str | None, typer.Option(metavar="FILE", help=HELP["mask"])] = None,
+    mask_text: Annotated[str | None, typer.Option(help=HELP["mask_text"])] = None,
+    strength: Annotated[float | None, typer.Option(help=HELP["strength"])] = None,
     negative: Negative = "",
     size: Size = None,
     steps: Steps = None,
@@ -259,8 +262,8 @@ def batch(
 def blend(
     ctx: typer.Context,
     images: Annotated[list[str], typer.Argument(metavar="IMAGE IMAGE…", help="Two to four pictures.")],
-    prompt: Annotated[str, typer.Option(help="What to paint, beside the pictures.")] = "",
-    weights: Annotated[str | None, typer.Option(help="How strongly each picture pulls, such as '2 1'.")] = None,
+    prompt: Annotated[str, typer.Option(help=HELP["blend_prompt"])] = "",
+    weights: Annotated[str | None, typer.Option(help=HELP["weights"])] = None,
     size: Size = None,
     steps: Steps = None,
     seed: Seed = None,

@@ -18,7 +18,8 @@ from training.critics import Features, adversary, apart
 from training.networks import load_codec, read_weights, save_weights
 from training.optim import MasterAdamW, schedule
 from training.photographs import Photographs
-from training.prior import MIX, artist_vendors, one_style, row_table
+from training.prior_codes import one_style, row_table
+from training.prior_run import MIX, artist_vendors
 from training.scenes import Mix, Painter, Sampler, SpriteBank, sheet
 from training.stages import Figures, Trainer, command_line, keep, kept, repeatable, train
 

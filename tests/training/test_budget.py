@@ -11,7 +11,7 @@ from training.codec import RUNS as CODECS
 from training.networks import ClipShape, Codec, build_clip, read_weights
 from training.perceptor import RUNS as PERCEPTORS
 from training.prior import MEMORY
-from training.prior import RUNS as PRIORS
+from training.prior_run import RUNS as PRIORS
 
 FILE, ALL = 16e6, 64e6  # bytes
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.captions import ARRANGEMENTS, STYLE_WORDS, STYLES, Shown, Writer, plural
-from training.prior import slot_map
+from training.prior_run import slot_map
 from training.scenes import (
     COLOURS,
     GROUNDS,

@@ -7,11 +7,13 @@ ARG PYTHON=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c20
 
 FROM ${PYTHON} AS packages
 ARG TORCH=cpu
+# ray: with what painters on other machines need (deploy/RAY.md).
+ARG CLUSTER=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
-COPY requirements.txt ./
+COPY requirements.txt requirements-cluster.txt ./
 # PyPI's torch brings CUDA along, several gigabytes of it; the one for CPUs is on torch's own index. Neither goes by hash, since
 # the two builds of one version have different ones; everything else does.
 RUN torch=$(grep -o '^torch==[^ ]*' requirements.txt) \
@@ -20,7 +22,7 @@ RUN torch=$(grep -o '^torch==[^ ]*' requirements.txt) \
       cuda) pip install "$torch" ;; \
       *) echo "TORCH: expected cpu or cuda, found $TORCH" >&2; exit 2 ;; \
     esac \
-    && pip install --no-deps --require-hashes -r requirements.txt
+    && pip install --no-deps --require-hashes -r requirements${CLUSTER:+-cluster}.txt
 
 FROM ${PYTHON}
 ARG TORCH=cpu

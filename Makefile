@@ -72,3 +72,5 @@ requirements: $(DEV)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes $(UPGRADE) pyproject.toml --output-file requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes $(UPGRADE) pyproject.toml --extra training --extra dev \
 		--constraint requirements.txt --output-file requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes $(UPGRADE) pyproject.toml --extra cluster \
+		--constraint requirements.txt --output-file requirements-cluster.txt

@@ -8,7 +8,7 @@ from typing import Any
 from bot.escaping import bare
 from bot.options import PaintingOptions, read_colours
 from bot.refusals import Refusal
-from engine.spec import PLACES, Looks
+from engine.spec import MOST_PICTURES, PLACES, Looks
 
 _DASHES = r"(?<![\w‒–—―-])(?:--|[‒–—―]{1,2})"
 """Two hyphens, or what phones make of them."""
@@ -124,6 +124,13 @@ def _with_look(options: PaintingOptions, name: str, value: str, **changes: Any) 
         raise _bad(name, value, "a weight from -10 to 10" if name == "saturation" else expected) from None
 
 
+def _count(options: PaintingOptions, value: str) -> PaintingOptions:
+    count = _number("count", value, int)
+    if not 1 <= count <= MOST_PICTURES:
+        raise _bad("count", value, f"1 to {MOST_PICTURES}")
+    return dataclasses.replace(options, count=count)
+
+
 def _whole(name: str) -> Callable[[PaintingOptions, str], PaintingOptions]:
     return lambda options, value: dataclasses.replace(options, **{name: _number(name, value, int)})
 
@@ -151,6 +158,7 @@ _READERS: dict[str, Callable[[PaintingOptions, str], PaintingOptions]] = {
     "size": _text("size"),
     "seed": _whole("seed"),
     "steps": _whole("steps"),
+    "count": _count,
     "preset": _text("preset"),
     "iw": _weight,
     "strength": _strength,
@@ -169,6 +177,7 @@ _EXAMPLES = {
     "size": "512x384",
     "seed": "5",
     "steps": "200",
+    "count": "4",
     "preset": "fine",
     "iw": "0.5",
     "strength": "0.7",

@@ -108,6 +108,8 @@ class Job:
     """How many of these starts saved some progress, or ended as they should: they do not count against the job."""
     seconds: float | None
     """How long the painting took."""
+    device: str | None
+    """The chip that painted it last."""
     deleted_at: float | None
     """When somebody had it deleted: its words, picture and inputs are gone, and it is shown to nobody."""
 
@@ -148,7 +150,8 @@ def reaction_key(message_id: int, user_id: int, emoji: str, occasion: int = 0) -
 def cost_key(spec: PaintingSpec) -> str:
     """Return a key of everything that decides the time per step: equal keys take about equally long."""
     perceptors = "+".join(choice.name for choice in spec.perceptors)
-    return f"{spec.generator} {spec.width}x{spec.height} {perceptors} {spec.cutouts.count}"
+    pixels = f"{spec.width}x{spec.height}" + (f"x{spec.count}" if spec.count > 1 else "")
+    return f"{spec.generator} {pixels} {perceptors} {spec.cutouts.count * spec.count}"
 
 
 def smaller(spec: PaintingSpec) -> PaintingSpec | None:

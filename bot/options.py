@@ -36,6 +36,7 @@ HELP = {
     "image_weight": "How strongly that picture pulls; the words pull with 1",
     "palette": "A picture in whose colours to paint; in words: --palette red,skyblue,#ffcc00",
     "inside": "What words behind --inside are about is white, behind --outside black; or --mask left, right, top …",
+    "count": "How many pictures at once, up to 4, each of another seed; shown 2 x 2 on Discord",
     "tile": "Paint a picture that goes on seamlessly beside itself",
     "picture": "The picture to change",
     "edit_from": "What it shows now: a house in summer; then only the difference is painted",
@@ -94,6 +95,8 @@ class PaintingOptions:
     """One of `PLACES`, in its place."""
     tile: bool = False
     looks: Looks = field(default_factory=Looks)
+    count: int | None = None
+    """How many pictures, of seeds one after the other, as one painting."""
     suffixed: bool = True
     """Whether the words that somebody adds to each prompt are added to this one."""
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -110,11 +113,13 @@ class Defaults:
     """None: the preset's. Edits keep the proportions of their picture instead."""
     suffix: str = ""
     """Words added to each prompt."""
+    count: int = 1
+    """Of pictures, for what is no edit."""
 
 
 def configured_defaults(models: ModelSettings) -> Defaults:
     """Return the defaults of config.yaml."""
-    return Defaults(preset=models.preset, generator=usual_generator(models), size=models.size)
+    return Defaults(preset=models.preset, generator=usual_generator(models), size=models.size, count=models.count)
 
 
 def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSettings) -> PaintingSpec:
@@ -133,12 +138,14 @@ def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSet
         "mask_text": options.mask_text,
         "tile": options.tile or None,
         "looks": None if options.looks == Looks() else options.looks,
+        "count": options.count,
     }
     size = options.size
     if options.edit is not None:
         changes |= _edit_fields(options.edit)
     else:
         size = size or (None if options.ratio else defaults.size)
+        changes["count"] = options.count or defaults.count
     if size is None and options.ratio is not None:
         changes["width"], changes["height"] = like(*options.ratio, _area(preset, generator))
     elif size is not None:
@@ -206,6 +213,7 @@ def options_of(spec: PaintingSpec) -> PaintingOptions:
         mask_text=spec.mask_text if edit is None else None,
         tile=spec.tile,
         looks=spec.looks,
+        count=spec.count,
         suffixed=False,
     )
     nothing_said = Defaults(preset=spec.preset, generator=spec.generator)
@@ -247,6 +255,8 @@ def require_allowed(spec: PaintingSpec, models: ModelSettings, limits: LimitSett
         raise Refusal(f"Pictures here are at most {limits.largest_side} pixels wide and high.")
     if spec.steps > limits.most_steps:
         raise Refusal(f"A painting here takes at most {limits.most_steps} steps.")
+    if spec.count > limits.most_pictures:
+        raise Refusal(f"Here --count is at most {limits.most_pictures}.")
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from engine.catalog import Kind, catalogue
 from engine.presets import PRESETS
+from engine.spec import MOST_PICTURES
 
 PREFIX = "PAINTER__"
 """`PAINTER__WORKER__DEVICE=cpu` in the environment is `worker.device: cpu` in config.yaml, and wins over it."""
@@ -85,6 +86,7 @@ class LimitSettings(_Section):
     upload_megabytes_in_all: float = Field(default=5000.0, gt=0)
     largest_side: int = Field(default=1024, ge=32, le=4096)
     most_steps: int = Field(default=2000, ge=1, le=10_000)
+    most_pictures: int = Field(default=MOST_PICTURES, ge=1, le=MOST_PICTURES)
     upload_bytes: int = Field(default=25 * 2**20, ge=1024)
 
 
@@ -92,6 +94,7 @@ class WorkerSettings(_Section):
     """How jobs are painted, and on which device."""
 
     device: str = "auto"
+    painters: Annotated[_Texts | Literal["auto"], BeforeValidator(_as_list), Field(min_length=1)] = AUTO
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     deterministic: bool = False
     checkpoint_seconds: _Seconds = 15.0
@@ -100,8 +103,15 @@ class WorkerSettings(_Section):
     frames: int = Field(default=120, ge=0, le=2000)
     film_megabytes: float = Field(default=9.5, gt=0)
     attempts: int = Field(default=3, ge=1)
-    isolation: Literal["thread", "process"] = "thread"
+    isolation: Literal["thread", "process", "ray"] = "thread"
     hang_seconds: float = Field(default=600.0, ge=0)
+
+
+class RaySettings(_Section):
+    """Which cluster paints with `worker.isolation: ray`, and how many painters it has."""
+
+    address: str = Field(default="local", pattern=r"^(local|[\w.-]+:\d{1,5})$")
+    painters: int | None = Field(default=None, ge=1)
 
 
 class DeliverySettings(_Section):
@@ -117,6 +127,7 @@ class ModelSettings(_Section):
     generator: _GeneratorName = AUTO
     perceptors: Annotated[_Texts | Literal["auto"], BeforeValidator(_as_list), AfterValidator(_known_perceptors)] = AUTO
     preset: _PresetName = "normal"
+    count: int = Field(default=1, ge=1, le=MOST_PICTURES)
     size: str | None = Field(default=None, pattern=r"^\d{2,4}x\d{2,4}$")
     allowed: _Texts = ()
 
@@ -191,6 +202,7 @@ class Settings(BaseSettings):
     discord: DiscordSettings = DiscordSettings()
     limits: LimitSettings = LimitSettings()
     worker: WorkerSettings = WorkerSettings()
+    ray: RaySettings = RaySettings()
     models: ModelSettings = ModelSettings()
     delivery: DeliverySettings = DeliverySettings()
     storage: StorageSettings = StorageSettings()

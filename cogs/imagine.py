@@ -16,7 +16,7 @@ from bot.chat.people import person_of
 from bot.options import PaintingOptions
 from bot.permutations import permutations
 from bot.refusals import Refusal
-from cogs.options import Model, Preset, Seed, Size, Steps, described
+from cogs.options import Count, Model, Preset, Seed, Size, Steps, described
 from engine.pictures import palette_of, read_picture
 from engine.prompts import Prompt
 from engine.spec import Start
@@ -31,7 +31,7 @@ class Imagine(commands.Cog):
         self.bot = bot
 
     @app_commands.command()
-    @described("prompt", "negative", "size", "steps", "seed", "preset", "start", "image_weight", "palette")
+    @described("prompt", "negative", "size", "steps", "seed", "preset", "count", "start", "image_weight", "palette")
     @described(model="generator", image="image_prompt", mask="inside")
     async def imagine(
         self,
@@ -43,6 +43,7 @@ class Imagine(commands.Cog):
         seed: Seed | None = None,
         preset: Preset | None = None,
         model: Model | None = None,
+        count: Count | None = None,
         start: Start | None = None,
         image: discord.Attachment | None = None,
         image_weight: app_commands.Range[float, 0.0, 10.0] = 1.0,
@@ -58,6 +59,7 @@ class Imagine(commands.Cog):
             seed=seed,
             preset=preset,
             generator=model,
+            count=count,
             start=start,
         )
         if len(permutations(prompt)) > 1:

@@ -12,6 +12,7 @@ from bot.chat.client import PaintingBot
 from bot.chat.components import note
 from bot.jobs import JobState
 from bot.options import preset_names
+from bot.worker.painter import Painter
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 
@@ -75,7 +76,7 @@ class Info(commands.Cog):
         """See the device, the load and the uptime."""
         counts = await self.bot.queue.ledger.counts()
         lines = [
-            f"**Device** · {self.bot.queue.device}",
+            *(f"**Painter** · {_painter(painter)}" for painter in self.bot.queue.painters),
             f"**Paints with** · {usual_pair(self.bot.settings.models)}",
             f"**Painting** · {counts[JobState.RUNNING]} now, {counts[JobState.QUEUED]} waiting",
             f"**Painted so far** · {counts[JobState.DELIVERED] + counts[JobState.RENDERED]}",
@@ -84,6 +85,16 @@ class Info(commands.Cog):
         ]
         view = note("ℹ️ This bot", lines, content.BLUE)
         await interaction.response.send_message(view=view, ephemeral=True)
+
+
+def _painter(painter: Painter) -> str:
+    """Say in a line what a painter is at."""
+    where = f"{painter.device} of {painter.node}" if painter.node else str(painter.device)
+    if not painter.alive:
+        return f"{where} · being started anew"
+    if painter.job_id is None:
+        return f"{where} · free"
+    return f"{where} · {content.speed(painter.steps_per_second)}" if painter.steps_per_second else f"{where} · starting"
 
 
 async def setup(bot: PaintingBot) -> None:

@@ -10,7 +10,7 @@ from discord.app_commands import Choice
 from bot.available_models import generators, usual_generator
 from bot.chat.client import PaintingBot
 from bot.options import HELP, preset_names, sizes
-from engine.spec import LARGEST_SEED
+from engine.spec import LARGEST_SEED, MOST_PICTURES
 
 T = TypeVar("T")
 _MOST = 25
@@ -54,6 +54,7 @@ class _ModelOption(app_commands.Transformer):
 Preset = app_commands.Transform[str, _PresetOption]
 Size = app_commands.Transform[str, _SizeOption]
 Model = app_commands.Transform[str, _ModelOption]
+Count = app_commands.Range[int, 1, MOST_PICTURES]
 Steps = app_commands.Range[int, 1, 10_000]
 Seed = app_commands.Range[int, 0, LARGEST_SEED]
 Strength = app_commands.Range[float, 0.05, 1.0]

@@ -5,7 +5,7 @@ import os
 import re
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,17 @@ def laid_out(picture: Image.Image, times: int = 2) -> Image.Image:
     for row in range(times):
         for column in range(times):
             sheet.paste(picture, (column * picture.width, row * picture.height))
+    return sheet
+
+
+def mosaic(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Put pictures of one size beside each other: two in a row, three or four in two rows; one stays as it is."""
+    if len(pictures) == 1:
+        return pictures[0]
+    width, height = pictures[0].size
+    sheet = Image.new("RGB", (2 * width, -(-len(pictures) // 2) * height))
+    for index, picture in enumerate(pictures):
+        sheet.paste(picture, (index % 2 * width, index // 2 * height))
     return sheet
 
 

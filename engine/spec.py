@@ -1,9 +1,13 @@
 """`PaintingSpec`: everything that decides a picture. The only word spoken between the bot and the engine."""
 
+import hashlib
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from engine import prompts
 from engine.prompts import Prompt
 
 Start = Literal["noise", "pixels", "gradient", "best-of", "prior"]
@@ -308,3 +312,9 @@ def _sentence(error: ValidationError) -> str:
 def _written(value: Any) -> Any:
     """Write a number in full, without an exponent."""
     return f"{value:.12f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+
+
+@cache
+def spec_version() -> str:
+    """Return a hash of the code that reads specs: equal ones read the same specs."""
+    return hashlib.sha256(b"".join(Path(path).read_bytes() for path in (__file__, prompts.__file__))).hexdigest()[:16]

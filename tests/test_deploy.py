@@ -52,7 +52,9 @@ def test_the_dashboard_shows_what_the_owner_asks_for():
     assert max(x for x, _ in cells) < 24
 
 
-@pytest.mark.parametrize("path", ["Dockerfile", "deploy/vqgan-clip-bot.service", "compose.yaml"])
+@pytest.mark.parametrize(
+    "path", ["Dockerfile", "deploy/vqgan-clip-bot.service", "compose.yaml", "deploy/compose.ray.yaml", "deploy/RAY.md"]
+)
 def test_every_setting_given_in_the_environment_exists(path):
     for name in re.findall(rf"\b({PREFIX}\w+)", (ROOT / path).read_text()):
         section, key = name.removeprefix(PREFIX).lower().split("__")
@@ -131,3 +133,26 @@ def test_the_unit_gives_up_on_bad_settings_and_leaves_time_to_save():
     assert [int(seconds) > 10 for seconds in re.findall(r"TimeoutStopSec=(\d+)", unit)] == [True]
     assert "DISCORD_TOKEN_FILE=%d/token" in unit
     assert "-m bot run" in unit
+
+
+def test_the_cluster_has_room_a_token_and_one_image():
+    compose = yaml.safe_load((ROOT / "deploy/compose.ray.yaml").read_text())
+    services = compose["services"]
+    for name, service in services.items():
+        assert service["image"] == "vqgan-clip-bot:ray"
+        assert service["build"]["args"]["CLUSTER"]
+        assert service["environment"]["RAY_AUTH_MODE"] == "token"
+        assert "ray_token" in service["secrets"]
+        assert service["pids_limit"] >= 1024
+        assert any(mount.startswith("/tmp:") for mount in service["tmpfs"])
+        assert service["cap_drop"] == ["ALL"]
+        assert "shm_size" in service or service["ipc"].startswith("service:"), name
+        assert "ports" not in service
+    ports = {word for name in ("head", "worker") for word in services[name]["command"] if "-port=" in word}
+    page = (ROOT / "deploy/RAY.md").read_text().replace("–", " ")
+    for port in ports:
+        assert port.partition("=")[2] in page
+    mounted = [volume.split(":")[0] for service in services.values() for volume in service["volumes"]]
+    assert {path for path in mounted if not path.startswith(".")} == set(compose["volumes"])
+    files = [secret["file"] for secret in compose["secrets"].values()]
+    assert files == ["../token.txt", "../ray_token.txt"]

@@ -22,6 +22,7 @@ LEFT_OUT = {canonicalize_name(Requirement(text).name) for text in PYPROJECT["too
 SETS = {
     "requirements.txt": PROJECT["dependencies"],
     "requirements-dev.txt": [*PROJECT["dependencies"], *EXTRAS["training"], *EXTRAS["dev"]],
+    "requirements-cluster.txt": [*PROJECT["dependencies"], *EXTRAS["cluster"]],
 }
 WITH_OTHERS = {"ray", "triton"}
 """Imported where it is there: an extra of ours, and what torch for GPUs brings along."""

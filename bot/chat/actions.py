@@ -9,8 +9,7 @@ from typing import Any
 import discord
 
 from bot import jobs, logs
-from bot.chat.components import layout
-from bot.chat.delivery import Delivery
+from bot.chat.delivery import Delivery, filled
 from bot.chat.forms import Answers, EditForm, RemixForm, SteerForm
 from bot.chat.intake import Intake, inherited, is_hidden
 from bot.chat.people import Person, permissions_where_painted, person_of
@@ -27,6 +26,8 @@ from engine.spec import PaintingSpec
 log = logging.getLogger(__name__)
 
 _SHOWN_PER_MINUTE = 3
+_UNKNOWN_BUTTON = "This button belongs to another version of me; use a newer message."
+_OF_ONE = {"v": "vary", "u": "refine"}
 _TILED_SIDE = 1024
 FOLLOW_UPS: dict[str, Kind] = {
     "rerun": "rerun",
@@ -87,7 +88,7 @@ class Actions:
         """Do what a button says; raise `Refusal`."""
         person = person_of(interaction)
         job = await self.job(person, job_id)
-        if action in FOLLOW_UPS:
+        if _numbered(action)[0] in FOLLOW_UPS:
             person.require_channel_permissions()
             await self._intake.take(interaction, await self.follow_up(person, action, job, interaction.id))
         elif action == "steer":
@@ -107,15 +108,19 @@ class Actions:
         elif action == "delete":
             await self._delete_pressed(interaction, person, job)
         else:
-            raise Refusal("This button belongs to another version of me; use a newer message.")
+            raise Refusal(_UNKNOWN_BUTTON)
 
     async def follow_up(self, person: Person, action: str, job: Job, key: int) -> Request:
-        """Make the request for a picture made from `job`; raise `Refusal` when what it needs is gone."""
+        """Make the request for a picture made from `job`; raise `Refusal` when what it needs is gone.
+
+        `action` is one of `FOLLOW_UPS`, or v1 to v4 and u1 to u4 for varying and refining one of several pictures.
+        """
+        action, index = _numbered(action)
         preferences = await self._queue.preferences.user(person.requester.user_id)
         return Request(
             interaction_id=key,
             kind=FOLLOW_UPS[action],
-            spec=self._follow_up_spec(action, job),
+            spec=self._follow_up_spec(action, job, index),
             prompt=job.prompt,
             user_id=person.requester.user_id,
             guild_id=person.requester.guild_id,
@@ -129,20 +134,25 @@ class Actions:
             not in ("rerun", "zoom", "pan"),  # another seed is another picture; another film is not
         )
 
-    def _follow_up_spec(self, action: str, job: Job) -> PaintingSpec:
+    def _follow_up_spec(self, action: str, job: Job, index: int | None) -> PaintingSpec:
         if action == "rerun":
             return jobs.rerun(job.spec, new_seed())
         if action == "same-seed":
             return jobs.rerun(job.spec, job.spec.seed)
         files = self._queue.files
-        if action == "vary":
-            return jobs.vary(job.spec, new_seed(), files.latent_of(job), files.picture_of(job))
-        if action == "refine":
-            limits = self._settings.limits
-            return jobs.refine(job.spec, files.picture_of(job), limits.largest_side, limits.most_steps)
+        if action in ("vary", "refine"):
+            if index is None and job.spec.count > 1:
+                raise Refusal("There are several pictures: press V1 to V4 to vary one, U1 to U4 to refine one.")
+            index = index or 0
+            if index >= job.spec.count:
+                raise Refusal(_UNKNOWN_BUTTON)
+            spec, picture = job.spec.alone(index), files.picture_of(job, index)
+            if action == "vary":
+                return jobs.vary(spec, new_seed(), files.latent_of(job, index), picture)
+            return jobs.refine(spec, picture, self._settings.limits.largest_side, self._settings.limits.most_steps)
         if action in jobs.ZOOMS:
             extend, side = jobs.ZOOMS[action], self._settings.limits.largest_side
-            return jobs.extended(job.spec, files.picture_of(job), extend, new_seed(), side)
+            return jobs.extended(job.spec.alone(0), files.picture_of(job), extend, new_seed(), side)
         if not files.frames(job.id):
             raise Refusal("There is no film of this picture: its frames are gone, or were never kept.")
         return job.spec
@@ -207,10 +217,9 @@ class Actions:
             raise Refusal(f"That picture is still being painted: {_link(job)}")
         if not self._shows.allows(person.requester.user_id):
             raise Refusal("You have just shown several pictures; show the next one in a minute.")
-        body, upload = await self._delivery.current_content(job)
-        response = await interaction.response.send_message(
-            view=layout(body, job.id, upload.name if upload else None), files=[upload.file(body.alt)] if upload else []
-        )
+        body, uploads = await self._delivery.current_content(job)
+        view, files = filled(body, job, uploads)
+        response = await interaction.response.send_message(view=view, files=files)
         if response.message_id is not None and interaction.channel_id is not None:
             current = own and not job.finished
             await self._queue.attach_message(job.id, interaction.channel_id, response.message_id, current=current)
@@ -218,12 +227,13 @@ class Actions:
     async def send_privately(self, person: Person, job: Job) -> None:
         """Send a job's picture and settings in a direct message; raise `Refusal` when it cannot be sent."""
         await self.require_rules(person, job, jobs.words_of(job.spec, job.prompt))
-        body, upload = await self._delivery.current_content(job)
-        if upload is None:
+        body, uploads = await self._delivery.current_content(job)
+        if not uploads:
             raise Refusal("There is no picture to send yet, or not any more.")
         channel = await self._client.create_dm(discord.Object(person.requester.user_id))
+        view, files = filled(body, job, uploads)
         try:
-            message = await channel.send(view=layout(body, job.id, upload.name), files=[upload.file(body.alt)])
+            message = await channel.send(view=view, files=files)
         except discord.Forbidden:
             log.info("Job %s: a person takes no direct messages", job.id)
             return
@@ -247,6 +257,13 @@ class Actions:
         assert interaction.message is not None
         await interaction.response.defer()
         await self.delete(person, job, interaction.message)
+
+
+def _numbered(action: str) -> tuple[str, int | None]:
+    """Read v2 as the second picture's variation; None: no picture is named."""
+    if action[:1] in _OF_ONE and action[1:].isdigit():
+        return _OF_ONE[action[0]], int(action[1:]) - 1
+    return action, None
 
 
 async def delete_messages(client: discord.Client, copies: Iterable[tuple[int, int]]) -> None:

@@ -107,7 +107,7 @@ class PaintingBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         """Start the services, load the commands, and register them with Discord if they changed."""
-        await self._find_gateway()
+        await self._meet_gateway()
         # In a task of its own: what lives as long as the process must not hang on the task that logs in.
         await asyncio.create_task(self._start_services(), context=contextvars.Context())
         for name in COGS:
@@ -115,11 +115,12 @@ class PaintingBot(commands.Bot):
         self.add_dynamic_items(JobButton, PageButton, GroupButton)
         await self.sync_commands()
 
-    async def _find_gateway(self) -> None:
-        """Use the gateway that the configured API names: discord.py would use Discord's own."""
-        if not _is_discord(self.settings):
-            _, address, _ = await self.http.get_bot_gateway()
-            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
+    async def _meet_gateway(self) -> None:
+        """Use the gateway that the API names: discord.py would use Discord's own; raise `ShardsWantedError`."""
+        shards, address, _ = await self.http.get_bot_gateway()
+        DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
+        if shards > 1 and not isinstance(self, ShardedPaintingBot):
+            raise ShardsWantedError(shards)
 
     async def _start_services(self) -> None:
         await self.queue.start()
@@ -168,8 +169,13 @@ class PaintingBot(commands.Bot):
         return len(there) == len(self.tree.get_commands())
 
     def connected(self) -> bool:
-        """Return whether commands reach the bot."""
-        return not self.is_closed() and self.is_ready() and self.ws.open
+        """Return whether commands reach the bot, from all servers."""
+        return not self.is_closed() and self.is_ready() and None not in self.shard_latencies().values()
+
+    def shard_latencies(self) -> dict[int, float | None]:
+        """Return the seconds between heartbeat and answer by shard; None for one that is not connected."""
+        ws: DiscordWebSocket | None = self.ws  # pyright: ignore[reportAssignmentType]  # None before it connects
+        return {0: ws.latency if ws is not None and ws.open else None}
 
     async def on_ready(self) -> None:
         """Log the connection; discord.py calls this again after each reconnect."""
@@ -229,6 +235,27 @@ class PaintingBot(commands.Bot):
             log.info("Interaction %s: its error could not be told (%s)", interaction.id, unheard)
 
 
+class ShardedPaintingBot(PaintingBot, commands.AutoShardedBot):
+    """The bot in as many shards as Discord asks for: one connection for each part of its servers."""
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Wait between two shards as Discord wants it."""
+        if _is_discord(self.settings):
+            await super().before_identify_hook(shard_id, initial=initial)
+
+    def shard_latencies(self) -> dict[int, float | None]:
+        """Return the seconds between heartbeat and answer by shard; None for one that is not connected."""
+        up = {number: shard.latency for number, shard in self.shards.items() if not shard.is_closed()}
+        return {number: up.get(number) for number in range(self.shard_count or 1)}
+
+
+class ShardsWantedError(Exception):
+    """Discord wants this bot to be sharded."""
+
+    def __init__(self, shards: int) -> None:
+        super().__init__(f"Discord wants {shards} shards.")
+
+
 async def _refuse_unknown_form(*_: object) -> None:
     raise Refusal("This form belongs to another version of me; open it again.")
 
@@ -260,10 +287,14 @@ async def serve(settings: Settings, token: SecretStr) -> None:
 async def _run_clients(settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health) -> None:
     """Run one client after another, as one that failed to connect cannot be used again; pauses grow with failures."""
     pause = _FIRST_PAUSE
+    kind = PaintingBot
     while not ending.is_set():
         began = time.monotonic()
         try:
-            await _run_client(settings, token, ending, health)
+            await _run_client(kind, settings, token, ending, health)
+        except ShardsWantedError as wish:
+            log.info("%s", wish)
+            kind = ShardedPaintingBot
         except discord.LoginFailure:
             raise BadSettingsError("DISCORD_TOKEN: expected a bot's token, found one that Discord refuses.") from None
         except (discord.DiscordException, aiohttp.ClientError, OSError, AttributeError) as error:
@@ -273,9 +304,11 @@ async def _run_clients(settings: Settings, token: SecretStr, ending: asyncio.Eve
             await _first_of(ending.wait(), asyncio.sleep(pause))
 
 
-async def _run_client(settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health) -> None:
-    async with PaintingBot(settings, health.metrics) as client:
-        health.watch(client.queue, client.connected, lambda: client.progress.dropped)
+async def _run_client(
+    kind: type[PaintingBot], settings: Settings, token: SecretStr, ending: asyncio.Event, health: Health
+) -> None:
+    async with kind(settings, health.metrics) as client:
+        health.watch(client.queue, client.connected, lambda: client.progress.dropped, client.shard_latencies)
         connection = asyncio.create_task(client.start(token.get_secret_value()))
         await _first_of(connection, ending.wait(), client.token_refused.wait(), client.queue.device_lost.wait())
         if connection.done():

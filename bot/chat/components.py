@@ -1,7 +1,8 @@
 """Buttons and layouts. All state is in the custom_id, so that they work after a restart."""
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, Self
 
 import discord
@@ -9,6 +10,7 @@ from discord import ui
 
 from bot.chat.content import ALT_LIMIT, MessageContent
 from bot.escaping import bare
+from engine.spec import MOST_PICTURES
 
 NOBODY = discord.AllowedMentions.none()
 """For edits: the client's own setting reaches sends only."""
@@ -19,6 +21,8 @@ _BUTTONS: dict[str, tuple[str, str, discord.ButtonStyle]] = {
     "remix": ("Remix", "🖋️", discord.ButtonStyle.secondary),
     "vary": ("Vary", "🎲", discord.ButtonStyle.secondary),
     "refine": ("Refine", "⬆️", discord.ButtonStyle.secondary),
+    **{f"v{number}": (f"V{number}", "🎲", discord.ButtonStyle.secondary) for number in range(1, MOST_PICTURES + 1)},
+    **{f"u{number}": (f"U{number}", "⬆️", discord.ButtonStyle.secondary) for number in range(1, MOST_PICTURES + 1)},
     "edit": ("Edit", "🖌️", discord.ButtonStyle.secondary),
     "zoom-out": ("Zoom out × 1.5", "🔎", discord.ButtonStyle.secondary),
     "zoom-out-far": ("Zoom out × 2", "🔍", discord.ButtonStyle.secondary),
@@ -50,7 +54,7 @@ class ButtonClient(Protocol):
         ...
 
 
-class JobButton(ui.DynamicItem[ui.Button[Any]], template=r"job:(?P<action>[a-z-]{1,20}):(?P<job_id>[a-z2-7]{8})"):
+class JobButton(ui.DynamicItem[ui.Button[Any]], template=r"job:(?P<action>[a-z1-4-]{1,20}):(?P<job_id>[a-z2-7]{8})"):
     """A button under a job's message, rebuilt from its custom_id."""
 
     def __init__(self, action: str, job_id: str) -> None:
@@ -120,19 +124,35 @@ class PageButton(
         await client.turn_page(interaction, self.user_id, self.page)
 
 
-def layout(body: MessageContent, job_id: str, picture: str | None) -> ui.LayoutView:
-    """Lay out a job's message; `picture` is the name of the file that travels with it, None without one."""
+def layout(body: MessageContent, job_id: str, pictures: Sequence[str] = ()) -> ui.LayoutView:
+    """Lay out a job's message; `pictures` are the names of the files that travel with it."""
     box: ui.Container[Any] = ui.Container(ui.TextDisplay(body.title), accent_colour=body.colour)
-    if picture is not None:
+    if pictures:
         gallery: ui.MediaGallery[Any] = ui.MediaGallery()
-        alt = bare(body.alt, ALT_LIMIT) or None
-        gallery.add_item(media=f"attachment://{picture}", description=alt, spoiler=body.spoiler)
+        for number, picture in enumerate(pictures, start=1):
+            gallery.add_item(
+                media=f"attachment://{picture}", description=alt_of(body, number, len(pictures)), spoiler=body.spoiler
+            )
         box.add_item(gallery)
     box.add_item(ui.TextDisplay("\n".join((body.status, *body.small))))
-    for first in range(0, len(body.buttons), BUTTONS_IN_A_ROW):
-        some = body.buttons[first : first + BUTTONS_IN_A_ROW]
+    for some in _rows(body.buttons):
         box.add_item(row(*(JobButton(action, job_id) for action in some)))
     return boxed(box)
+
+
+def alt_of(body: MessageContent, number: int, count: int) -> str | None:
+    """Describe one of a message's pictures, for those who do not see it."""
+    if count == 1:
+        return bare(body.alt, ALT_LIMIT) or None
+    return f"{bare(body.alt, ALT_LIMIT - 10)} ({number} of {count})"
+
+
+def _rows(buttons: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Put up to five buttons in a row, and those of several pictures, V1 to V4 and U1 to U4, in rows of their own."""
+    for _, group in itertools.groupby(buttons, key=lambda action: action[0] if action[-1].isdigit() else ""):
+        alike = list(group)
+        for first in range(0, len(alike), BUTTONS_IN_A_ROW):
+            yield alike[first : first + BUTTONS_IN_A_ROW]
 
 
 def row(*buttons: ui.Item[Any]) -> ui.ActionRow[Any]:

@@ -31,6 +31,7 @@ FINISHED_BUTTONS = (
     *("pan-left", "pan-up", "pan-down", "pan-right", "zoom-out"),
     *("zoom-out-far", "timelapse", "delete"),
 )
+GRID_BUTTONS = ("rerun", "remix", "timelapse", "delete")
 FILM_BUTTONS = ("delete",)
 TILED_BUTTONS = (*FINISHED_BUTTONS[:-1], "tiled", "delete")
 FAILED_BUTTONS = ("rerun", "remix", "delete")
@@ -93,10 +94,17 @@ def finished(job: Job) -> MessageContent:
     took = duration(job.seconds or 0)
     if job.kind == "timelapse":
         return _content(job, GREEN, f"🎞️ The painting in the making · {took}", FILM_BUTTONS)
-    buttons = TILED_BUTTONS if job.spec.tile else FINISHED_BUTTONS
+    buttons = _finished_buttons(job.spec)
     if 0 < job.step < job.spec.steps:
         return _content(job, GREEN, f"⏹️ Stopped at step {job.step} of {job.spec.steps}, after {took}", buttons)
     return _content(job, GREEN, f"🖼️ Painted in {took}", buttons)
+
+
+def _finished_buttons(spec: PaintingSpec) -> tuple[str, ...]:
+    if spec.count > 1:
+        numbers = range(1, spec.count + 1)
+        return (*(f"v{number}" for number in numbers), *(f"u{number}" for number in numbers), *GRID_BUTTONS)
+    return TILED_BUTTONS if spec.tile else FINISHED_BUTTONS
 
 
 def cancelled(job: Job) -> MessageContent:
@@ -143,6 +151,8 @@ def settings_line(spec: PaintingSpec) -> str:
     parts = [spec.preset, f"{spec.width} × {spec.height}", f"{spec.steps} steps", f"seed {spec.seed}", models]
     if spec.tile:
         parts.append("tiles")
+    if spec.count > 1:
+        parts[3] = f"{spec.count} pictures, seeds from {spec.seed}"
     if spec.init_image is not None and spec.strength < 1:
         parts.insert(3, f"strength {spec.strength:g}")
     return " · ".join(parts)

@@ -5,14 +5,14 @@ import contextlib
 import io
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import discord
 
 from bot.chat import content
-from bot.chat.components import NOBODY, layout
+from bot.chat.components import NOBODY, alt_of, layout
 from bot.chat.content import MessageContent
 from bot.chat.retry import BROKEN, may_pass, retried, token_refused, too_large
 from bot.chat.search import MessageSearch
@@ -35,17 +35,25 @@ class Upload:
     name: str
     content: bytes
 
-    def file(self, alt: str) -> discord.File:
+    def file(self, alt: str | None) -> discord.File:
         """Return a fresh file for one call; discord.py closes it afterwards."""
-        return discord.File(io.BytesIO(self.content), filename=self.name, description=alt or None)
+        return discord.File(io.BytesIO(self.content), filename=self.name, description=alt)
 
 
-def final_name(job: Job, suffix: str) -> str:
-    """Name the final file so that a later process recognises it in the channel."""
-    return f"painting-{job.id}{suffix}"
+def final_name(job: Job, suffix: str, index: int = 0) -> str:
+    """Name a final file so that a later process recognises it in the channel."""
+    return f"painting-{job.id}{f'.{index + 1}' if index else ''}{suffix}"
 
 
-_Way = Callable[[Job, MessageContent, Upload | None], Awaitable[discord.Message]]
+def filled(
+    body: MessageContent, job: Job, uploads: Sequence[Upload]
+) -> tuple[discord.ui.LayoutView, list[discord.File]]:
+    """Lay out a job's message with its final files; return both, for one call."""
+    files = [one.file(alt_of(body, number, len(uploads))) for number, one in enumerate(uploads, start=1)]
+    return layout(body, job.id, [one.name for one in uploads]), files
+
+
+_Way = Callable[[Job, MessageContent, Sequence[Upload]], Awaitable[discord.Message]]
 
 
 class Delivery:
@@ -60,8 +68,7 @@ class Delivery:
     async def deliver(self, job: Job, *, lost: bool = False) -> None:
         """Post how `job` ended and record that in the ledger; `lost`: its message cannot be edited."""
         body = content_of_end(job)
-        upload = await self._upload(job)
-        message = await self._post(job, body, upload, lost)
+        message = await self._post(job, body, await self._uploads(job), lost)
         if message is not None and await self._is_deleted(job):  # while it was being posted
             with contextlib.suppress(discord.HTTPException):
                 await message.delete()
@@ -87,15 +94,17 @@ class Delivery:
         if message is not None:
             await self._queue.attach_message(job.id, job.channel_id, message.id)
 
-    async def current_content(self, job: Job) -> tuple[MessageContent, Upload | None]:
-        """Return the content of a job's message in its present state, and its final file if there is one."""
+    async def current_content(self, job: Job) -> tuple[MessageContent, list[Upload]]:
+        """Return the content of a job's message in its present state, and its final files as far as there are any."""
         if not job.finished:
-            return content.starting(job) if job.state is JobState.RUNNING else content.waiting(job), None
-        upload = await self._upload(job)
-        gone = upload is None and job.state in {JobState.RENDERED, JobState.DELIVERED}
-        return content.gone(job) if gone else content_of_end(job), upload
+            return content.starting(job) if job.state is JobState.RUNNING else content.waiting(job), []
+        uploads = await self._uploads(job)
+        gone = not uploads and job.state in {JobState.RENDERED, JobState.DELIVERED}
+        return content.gone(job) if gone else content_of_end(job), uploads
 
-    async def _post(self, job: Job, body: MessageContent, upload: Upload | None, lost: bool) -> discord.Message | None:
+    async def _post(
+        self, job: Job, body: MessageContent, uploads: Sequence[Upload], lost: bool
+    ) -> discord.Message | None:
         """Show `body` in the job's message or in a new one; return that message, None when no way is left."""
         edit = () if lost or not self._editable(job) else (self._edit,)
         while True:
@@ -104,7 +113,7 @@ class Delivery:
                 if await self._is_deleted(job):
                     return None
                 try:
-                    return await self._post_by(way, job, body, upload)
+                    return await self._post_by(way, job, body, uploads)
                 except BROKEN as error:
                     outage = outage or may_pass(error) or token_refused(error)
                     if token_refused(error):
@@ -124,15 +133,15 @@ class Delivery:
         current = await self._queue.ledger.job(job.id)
         return current is None or current.deleted_at is not None
 
-    async def _post_by(self, way: _Way, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
-        """Post by one way; halve the file as long as Discord finds it too large."""
+    async def _post_by(self, way: _Way, job: Job, body: MessageContent, uploads: Sequence[Upload]) -> discord.Message:
+        """Post by one way; halve the files as long as Discord finds them too large."""
         while True:
             try:
-                return await retried(lambda upload=upload: way(job, body, upload))
+                return await retried(lambda uploads=uploads: way(job, body, uploads))
             except discord.HTTPException as error:
-                if upload is None or not too_large(error):
+                if not uploads or not too_large(error):
                     raise
-                upload = await self._upload(job, len(upload.content) // 2)
+                uploads = await self._uploads(job, max(len(one.content) for one in uploads) // 2)
 
     def _editable(self, job: Job) -> bool:
         if job.message_id is None:
@@ -140,24 +149,22 @@ class Delivery:
         age = time.time() - job.created_at
         return age < self._settings.discord.edit_age_seconds
 
-    async def _edit(self, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
+    async def _edit(self, job: Job, body: MessageContent, uploads: Sequence[Upload]) -> discord.Message:
         assert job.message_id is not None
         message = self._channel(job).get_partial_message(job.message_id)
-        view = layout(body, job.id, upload.name if upload else None)
-        return await message.edit(
-            view=view, attachments=[upload.file(body.alt)] if upload else [], allowed_mentions=NOBODY
-        )
+        view, files = filled(body, job, uploads)
+        return await message.edit(view=view, attachments=files, allowed_mentions=NOBODY)
 
-    async def _reply(self, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
+    async def _reply(self, job: Job, body: MessageContent, uploads: Sequence[Upload]) -> discord.Message:
         channel = self._channel(job)
         reply: dict[str, Any] = {}
         if job.message_id is not None:
             reply["reference"] = channel.get_partial_message(job.message_id).to_reference(fail_if_not_exists=False)
-        return await channel.send(**_message(job, body, upload), **reply)
+        return await channel.send(**_message(job, body, uploads), **reply)
 
-    async def _write_to_requester(self, job: Job, body: MessageContent, upload: Upload | None) -> discord.Message:
+    async def _write_to_requester(self, job: Job, body: MessageContent, uploads: Sequence[Upload]) -> discord.Message:
         channel = await self._client.create_dm(discord.Object(job.user_id))
-        return await channel.send(**_message(job, body, upload))
+        return await channel.send(**_message(job, body, uploads))
 
     async def _afterwards(self, job: Job, message: discord.Message) -> None:
         """Mention the requester if they asked for it, and add the reactions; failures are logged only."""
@@ -174,19 +181,17 @@ class Delivery:
         except BROKEN as error:
             log.info("Job %s: no reactions or no mention (%s)", job.id, error)
 
-    async def _upload(self, job: Job, limit: int | None = None) -> Upload | None:
+    async def _uploads(self, job: Job, limit: int | None = None) -> list[Upload]:
+        """Read a job's final files, each made to fit; none where there are none, or one cannot be read."""
         if job.state not in {JobState.RENDERED, JobState.DELIVERED}:
-            return None
-        path = self._queue.files.picture(job)
-        if path is None:
-            return None
+            return []
         try:
-            side = self._settings.delivery.enlarge_to
-            suffix, content = await asyncio.to_thread(fit, path, limit or self._limit(job.guild_id), side)
+            side, limit = self._settings.delivery.enlarge_to, limit or self._limit(job.guild_id)
+            fitted = [await asyncio.to_thread(fit, path, limit, side) for path in self._queue.files.pictures(job)]
         except (OSError, BadPictureError):
             log.exception("The picture of job %s cannot be uploaded", job.id)
-            return None
-        return Upload(final_name(job, suffix), content)
+            return []
+        return [Upload(final_name(job, suffix, index), data) for index, (suffix, data) in enumerate(fitted)]
 
     def _limit(self, guild_id: int | None) -> int:
         guild = self._client.get_guild(guild_id) if guild_id is not None else None
@@ -210,10 +215,7 @@ def content_of_end(job: Job) -> MessageContent:
     return content.finished(job)
 
 
-def _message(job: Job, body: MessageContent, upload: Upload | None) -> dict[str, Any]:
+def _message(job: Job, body: MessageContent, uploads: Sequence[Upload]) -> dict[str, Any]:
     """Make the arguments of a send, with a nonce by which Discord drops repetitions."""
-    return {
-        "view": layout(body, job.id, upload.name if upload else None),
-        "files": [upload.file(body.alt)] if upload else [],
-        "nonce": f"{job.id}-end",
-    }
+    view, files = filled(body, job, uploads)
+    return {"view": view, "files": files, "nonce": f"{job.id}-end"}

@@ -195,7 +195,7 @@ class Intake:
     async def _answered(self, interaction: discord.Interaction[Any], job: Job, body: MessageContent) -> int | None:
         """Answer with the job's message and return its id; None where no answer is taken."""
         try:
-            return (await interaction.response.send_message(view=layout(body, job.id, None))).message_id
+            return (await interaction.response.send_message(view=layout(body, job.id))).message_id
         except BROKEN as error:
             log.warning("Job %s: the interaction could not be answered (%s)", job.id, type(error).__name__)
         try:  # the answer may have been lost after Discord took it
@@ -208,7 +208,7 @@ class Intake:
         reply: dict[str, Any] = {}
         if reply_to is not None:
             reply["reference"] = channel.get_partial_message(reply_to).to_reference(fail_if_not_exists=False)
-        message = await retried(lambda: channel.send(view=layout(body, job.id, None), nonce=job.id, **reply), tries=4)
+        message = await retried(lambda: channel.send(view=layout(body, job.id), nonce=job.id, **reply), tries=4)
         await self._queue.attach_message(job.id, job.channel_id, message.id)
         return message.id
 

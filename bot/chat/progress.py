@@ -19,7 +19,7 @@ from bot.chat.edit_rate import EditRate
 from bot.chat.retry import may_pass, token_refused, too_large
 from bot.chat.upload_limit import within
 from bot.chat.waiting import WaitingMessages
-from bot.jobs import Job, JobState
+from bot.jobs import Job
 from bot.queue.service import PaintingQueue
 from bot.worker.events import Checkpointed, Event, Failed, Progress, Rendered, Stopped
 
@@ -189,14 +189,14 @@ class ProgressReporter:
         channel = self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
         target = channel.get_partial_message(job.message_id)
         if message.preview is None:
-            await target.edit(view=layout(body, job.id, None), allowed_mentions=NOBODY)
+            await target.edit(view=layout(body, job.id), allowed_mentions=NOBODY)
             return
         name = f"step-{message.preview_step}-{job.id}.jpg"
         picture = message.preview
         if message.most_bytes is not None:
             picture = await asyncio.to_thread(within, picture, message.most_bytes)
         file = discord.File(io.BytesIO(picture), filename=name, description=body.alt or None)
-        await target.edit(view=layout(body, job.id, name), attachments=[file], allowed_mentions=NOBODY)
+        await target.edit(view=layout(body, job.id, [name]), attachments=[file], allowed_mentions=NOBODY)
 
     def _note_refusal(self, message: _JobMessage, job: Job, error: Exception) -> None:
         """Drop the preview; slow down after rate limits and faults, give the message up after final refusals."""
@@ -243,9 +243,8 @@ class ProgressReporter:
             log.info("Job %s: no farewell (%s)", job.id, type(error).__name__)
 
     async def _deliver_unannounced(self) -> None:
-        for job in await self._queue.ledger.in_state(JobState.QUEUED, JobState.RUNNING, JobState.RENDERED):
-            if job.message_id is None:
-                await self._delivery.adopt(job)
+        for job in await self._queue.ledger.without_message():
+            await self._delivery.adopt(job)
         for job in await self._queue.ledger.unannounced():
             if job.id in self._messages:
                 continue

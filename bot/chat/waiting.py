@@ -178,7 +178,7 @@ class WaitingMessages:
         if job is None or job.state is not JobState.QUEUED or job.message_id is None:
             return
         channel = self._client.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
-        view = layout(current.body(job), job.id, None)
+        view = layout(current.body(job), job.id)
         try:
             async with asyncio.timeout(_EDIT_SECONDS):
                 await channel.get_partial_message(job.message_id).edit(view=view, allowed_mentions=NOBODY)

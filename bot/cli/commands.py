@@ -120,6 +120,7 @@ def imagine(
     palette: Annotated[
         str | None, typer.Option(help="In whose colours to paint: red,skyblue,#ffcc00, or a picture's FILE")
     ] = None,
+    count: Annotated[int | None, typer.Option(min=1, max=4, help=HELP["count"])] = None,
     sets: Sets = [],  # noqa: B006
     save_every: SaveEvery = None,
     output: Output = None,
@@ -142,6 +143,7 @@ def imagine(
         mask_text=mask_text,
         tile=tile,
         palette=palette,
+        count=count,
         sets=tuple(sets),
     )
     _paint(options, ctx.obj, output, save_every)
@@ -377,6 +379,19 @@ def clear_queue(ctx: typer.Context, server: Annotated[int, typer.Argument(metava
     from bot.cli.queue import clear
 
     _print(f"{clear(_settings(ctx.obj).storage.folder, server)} paintings were called off.")
+
+
+@queue_app.command("bench")
+def bench_queue(
+    finished: Annotated[list[int], typer.Option(help="Finished jobs in the ledger; may be repeated.")] = [100_000],  # noqa: B006
+    waiting: Annotated[int, typer.Option(min=1, help="Jobs that wait.")] = 1000,
+) -> None:
+    """Measure what the queue takes, in milliseconds, on ledgers of several sizes made for it."""
+    from bot.cli.queue_bench import measure
+
+    for count in finished:
+        took = "  ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in measure(count, waiting).items())
+        typer.echo(f"{count} finished, {waiting} waiting: {took}")
 
 
 @app.command()

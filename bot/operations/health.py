@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -17,6 +17,8 @@ from bot.settings import HealthSettings
 
 log = logging.getLogger(__name__)
 
+ShardLatencies = Mapping[int, float | None]
+
 _LEDGER_SECONDS = 3.0
 """A ledger that takes longer to write one row counts as not writable."""
 
@@ -29,10 +31,20 @@ class Health:
         self._queue: PaintingQueue | None = None
         self._connected: Callable[[], bool] = lambda: False
         self._dropped: Callable[[], int] = lambda: 0
+        self._shards: Callable[[], ShardLatencies] = dict
 
-    def watch(self, queue: PaintingQueue, connected: Callable[[], bool], dropped: Callable[[], int]) -> None:
-        """Report on one client from now on: its queue, whether it is connected, and how many previews it dropped."""
-        self._queue, self._connected, self._dropped = queue, connected, dropped
+    def watch(
+        self,
+        queue: PaintingQueue,
+        connected: Callable[[], bool],
+        dropped: Callable[[], int],
+        shards: Callable[[], ShardLatencies] = dict,
+    ) -> None:
+        """Report on one client from now on: its queue, whether it is connected, how many previews it dropped.
+
+        `shards` gives the seconds between heartbeat and answer by shard, None for one that is not connected.
+        """
+        self._queue, self._connected, self._dropped, self._shards = queue, connected, dropped, shards
         self.metrics.watch(queue)
 
     async def problems(self) -> dict[str, str]:
@@ -42,9 +54,10 @@ class Health:
             return dict.fromkeys(("gateway", "worker", "ledger"), "not started yet")
         found: dict[str, str] = {}
         if not self._connected():
-            found["gateway"] = "not connected to Discord"
+            away = ", ".join(str(number) for number, latency in self._shards().items() if latency is None)
+            found["gateway"] = "not connected to Discord" + (f" (shards {away})" if len(self._shards()) > 1 else "")
         if not queue.worker_alive:
-            found["worker"] = "the painting thread does not run"
+            found["worker"] = "nobody is there to paint"
         if (problem := await _ledger_problem(queue)) is not None:
             found["ledger"] = problem
         return found
@@ -56,7 +69,7 @@ class Health:
 
     async def scrape(self, _: web.Request) -> web.Response:
         """Answer with all metrics."""
-        text = await self.metrics.text(self._queue, self._dropped(), await self.problems())
+        text = await self.metrics.text(self._queue, self._dropped(), await self.problems(), self._shards())
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 

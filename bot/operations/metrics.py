@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import math
+import socket
 import sys
-from collections.abc import Iterator
-from types import SimpleNamespace
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType, SimpleNamespace
 
 import aiohttp
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -12,10 +14,22 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from bot.background import spawn
 from bot.queue.service import PaintingQueue
 from bot.worker.events import Event, Failed, Progress, Rendered, Started, Stopped
+from bot.worker.painter import Painter
 
 _WAITS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600, 3 * 3600, 12 * 3600)
 _STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _LAGS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+_THIS_NODE = socket.gethostname()
+_OF_PAINTERS = {
+    "up": "1 when the painter is ready or at work",
+    "busy": "1 when it paints",
+    "steps_per_second": "Lately; 0 when it paints nothing",
+    "jobs": "Orders worked off since the start",
+    "restarts": "How often it was started anew",
+    "gpu_load": "Share of the time that its GPU computes, 0 to 1, where nvidia-ml-py is installed",
+    "gpu_memory_bytes": "Taken on its GPU, by whomever, where nvidia-ml-py is installed",
+}
 
 
 class Metrics:
@@ -42,6 +56,12 @@ class Metrics:
             "painter_previews_dropped", "Previews that were never shown, since the start", registry=own
         )
         self._healthy = Gauge("painter_healthy", "1 when a part works: gateway, worker, ledger", ["part"], registry=own)
+        self._painters = {
+            name: Gauge(f"painter_device_{name}", about, ["painter", "node", "device"], registry=own)
+            for name, about in _OF_PAINTERS.items()
+        }
+        self._shard = Gauge("painter_shard_up", "1 when the gateway is connected", ["shard"], registry=own)
+        self._latency = Gauge("painter_shard_latency_seconds", "Between heartbeat and answer", ["shard"], registry=own)
         self._memory = Gauge("painter_gpu_memory_bytes", "Torch's on the GPU", ["device", "kind"], registry=own)
 
     def watch(self, queue: PaintingQueue) -> None:
@@ -93,13 +113,40 @@ class Metrics:
         trace.on_request_exception.append(broke)
         return trace
 
-    async def text(self, queue: PaintingQueue | None, dropped: int, problems: dict[str, str]) -> bytes:
+    def _note_painters(self, painters: Sequence[Painter]) -> None:
+        for gauge in self._painters.values():
+            gauge.clear()  # those of a cluster come and go
+        for number, painter in enumerate(painters):
+            values = {
+                "up": painter.alive,
+                "busy": painter.job_id is not None,
+                "steps_per_second": painter.steps_per_second,
+                "jobs": painter.jobs,
+                "restarts": painter.restarts,
+            }
+            if painter.gpu is not None:
+                values |= {"gpu_load": painter.gpu.load, "gpu_memory_bytes": painter.gpu.memory}
+            for name, value in values.items():
+                self._painters[name].labels(str(number), painter.node or _THIS_NODE, str(painter.device)).set(value)
+
+    async def text(
+        self,
+        queue: PaintingQueue | None,
+        dropped: int,
+        problems: dict[str, str],
+        shards: Mapping[int, float | None] = MappingProxyType({}),
+    ) -> bytes:
         """Measure the gauges and return everything in Prometheus' text format."""
+        for number, latency in shards.items():
+            self._shard.labels(str(number)).set(latency is not None)
+            if latency is not None and math.isfinite(latency):
+                self._latency.labels(str(number)).set(latency)
         for part in ("gateway", "worker", "ledger"):
             self._healthy.labels(part).set(part not in problems)
         if queue is not None and "ledger" not in problems:
             for state, count in (await queue.ledger.counts()).items():
                 self._jobs.labels(state.value).set(count)
+        self._note_painters(() if queue is None else queue.painters)
         self._dropped.set(dropped)
         for device, kind, size in await asyncio.to_thread(lambda: list(_gpu_memory())):
             self._memory.labels(device, kind).set(size)

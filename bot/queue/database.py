@@ -23,8 +23,9 @@ class LedgerError(Exception):
 class Database:
     """The only connection. Writers take turns, so that no statement lands in another one's transaction."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
         self._connection = connection
+        self._path = path
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -36,7 +37,7 @@ class Database:
             connection.row_factory = sqlite3.Row
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 5000"):
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
-            database = cls(connection)
+            database = cls(connection, path)
             await database._migrate()
         except BaseException:
             await connection.close()
@@ -47,6 +48,7 @@ class Database:
         """Finish what is under way and close the file."""
         async with self._turn:
             await self._connection.close()
+        await asyncio.to_thread(_note_closed, self._path)
 
     async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Return all rows of a SELECT."""
@@ -95,7 +97,7 @@ def _statements(script: str) -> Iterable[str]:
 
 
 def _set_aside_if_damaged(path: Path) -> None:
-    if not path.exists() or (damage := _damage(path)) is None:
+    if not path.exists() or _is_as_closed(path) or (damage := _damage(path)) is None:
         return
     aside = path.with_name(f"{path.stem}.damaged-{time.time_ns()}{path.suffix}")
     for ending in ("", "-wal", "-shm"):
@@ -103,6 +105,32 @@ def _set_aside_if_damaged(path: Path) -> None:
         if part.exists():
             part.replace(aside.with_name(aside.name + ending))
     log.error("The ledger %s is damaged (%s). It was moved to %s and a new one is started.", path, damage, aside)
+
+
+def _note_closed(path: Path) -> None:
+    """Remember the file as it was left in order, so that it is not read through at the next start."""
+    with contextlib.suppress(OSError):  # a full disk, or a folder that is gone: then it is read through
+        _note_of(path).write_text(_stamp(path), encoding="utf-8")
+
+
+def _is_as_closed(path: Path) -> bool:
+    """Return, once, whether nobody has written to the file since it was left in order."""
+    note = _note_of(path)
+    try:
+        same = note.read_text(encoding="utf-8") == _stamp(path)
+        note.unlink()
+    except OSError:
+        return False
+    return same and not path.with_name(f"{path.name}-wal").exists()
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.closed")
+
+
+def _stamp(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
 
 
 def _damage(path: Path) -> str | None:

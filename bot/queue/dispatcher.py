@@ -18,19 +18,20 @@ from bot.queue.scheduler import fair_order, startable
 from bot.settings import Settings
 from bot.worker.events import Failed, Rendered, Started
 from bot.worker.orders import Order
-from bot.worker.painter import Callbacks, Painter
-from bot.worker.process import ProcessPainter
-from bot.worker.thread import ThreadPainter
+from bot.worker.painter import Painter
+from bot.worker.painters import make_pool
+from bot.worker.pool import PoolCallbacks
 
 log = logging.getLogger(__name__)
 
 _CRASHED = "Painting this ended in a crash {} times, so it was given up; try a smaller size or other settings."
 _UNREAD = "What this starts from cannot be read; the bot's owner finds the cause in the log."
+_OTHER_DEVICE = "This went on on another device ({}), so it may differ a little from a painting in one go."
 _NO_FILM = "The time-lapse could not be made; the bot's owner finds the cause in the log."
 
 
 class Dispatcher:
-    """Start waiting jobs whenever the painter is free, and films beside it.
+    """Start waiting jobs whenever a painter is free, and films beside them.
 
     `on_device_lost` gets the id of the job that was being painted when this process lost its device.
     """
@@ -51,18 +52,14 @@ class Dispatcher:
         self._preferences = preferences
         self._writer = writer
         self._tasks = tasks
-        self.painter: Painter = (
-            ProcessPainter(settings, Callbacks(writer.put, self.schedule, self._on_job_lost))
-            if settings.worker.isolation == "process"
-            else ThreadPainter(settings, Callbacks(writer.put, self.schedule, on_device_lost))
-        )
+        self.pool = make_pool(settings, PoolCallbacks(writer.put, self.schedule, self._on_job_lost, on_device_lost))
         self._left_over: deque[Job] = deque()
         self._to_finish: set[str] = set()
         self._scheduling = self._schedule_again = self._filming = self._closing = False
 
     async def start(self) -> None:
-        """Start the painter, then what an earlier process left unfinished; raise `BadDeviceError`."""
-        await self.painter.start()
+        """Start the painters, then what an earlier process left unfinished; raise `BadDeviceError`."""
+        await self.pool.start()
         await self._ledger.fail_unreadable()
         for job in await self._ledger.in_state(JobState.RUNNING):
             if not await self._is_painted(job):
@@ -72,14 +69,14 @@ class Dispatcher:
     async def close(self, seconds: float) -> None:
         """Start nothing more, and checkpoint what is being painted within `seconds`."""
         self._closing = True
-        await self.painter.close(seconds)
+        await self.pool.close(seconds)
 
     def finish_early(self, job: Job) -> bool:
         """Let a job end with the picture that it has; return False when it has none yet."""
-        if self.painter.job_id == job.id:
-            self.painter.finish_early(job.id)
+        if self.pool.paints(job.id):
+            self.pool.finish_early(job.id)
         elif job.state is JobState.RUNNING and job.step:
-            self._to_finish.add(job.id)  # painted so far by an earlier process: the painter is about to take it up
+            self._to_finish.add(job.id)  # painted so far by another painter: one is about to take it up
         else:
             return False
         return True
@@ -118,20 +115,33 @@ class Dispatcher:
         return None
 
     async def _start_painting(self) -> None:
-        if not self.painter.free or (job := await self._next(films=False)) is None:
+        if self.pool.free() is None or (job := await self._next(films=False)) is None:
             return
+        self._schedule_again = True  # there may be another painter, or another job in place of this one
+        painter = self.pool.free(job.device)
         try:
+            if painter is not None:
+                await self._note_painter(job, painter)
             order = await self._order(job)
         except sqlite3.Error:
             self._left_over.append(job)
             raise
         if order is None:
-            self._schedule_again = True
-        else:
-            self.painter.paint(order)
-            if job.id in self._to_finish:
-                self._to_finish.remove(job.id)
-                self.painter.finish_early(job.id)
+            return
+        if painter is None or not painter.free:  # it broke down meanwhile
+            self._left_over.append(job)
+            return
+        painter.paint(order)
+        if job.id in self._to_finish:
+            self._to_finish.remove(job.id)
+            painter.finish_early(job.id)
+
+    async def _note_painter(self, job: Job, painter: Painter) -> None:
+        """Note which chip paints the job, and tell its requester when another began it."""
+        notices = job.notices
+        if job.step and job.device not in (None, painter.chip):
+            notices = tuple(dict.fromkeys((*notices, _OTHER_DEVICE.format(painter.chip))))
+        await self._ledger.note_device(job.id, painter.chip, notices)
 
     async def _order(self, job: Job) -> Order | None:
         """Read what a claimed job needs from disk; None when it is not to be painted after all."""

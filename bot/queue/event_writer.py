@@ -173,13 +173,13 @@ class EventWriter:
             self._without_frames.add(event.job_id)
 
     async def _save_result(self, event: Painted, attempt: int) -> Rendered | Failed | None:
-        """Keep a final picture, unless nobody wants it any more; return how the job has ended with it."""
+        """Keep the final pictures, unless nobody wants it any more; return how the job has ended with it."""
         job = await self._ledger.job(event.job_id)
         if job is None or job.state is not JobState.RUNNING or job.attempts != attempt:
             return None
         await self._ledger.note_result(job.id, event.step, event.seconds, event.notices, attempt)
         try:
-            path = await asyncio.to_thread(self._files.save_result, job, event.picture, event.latent)
+            path = await asyncio.to_thread(self._files.save_result, job, event.pictures, event.latents)
         except StorageError as error:
             log.warning("The picture of job %s could not be kept: %s", event.job_id, error)
             return Failed(event.job_id, str(error))

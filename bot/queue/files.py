@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -74,34 +74,40 @@ class Files:
         for scrap in self.folder.glob("*/*.part"):
             scrap.unlink(missing_ok=True)
 
-    def result_path(self, job: Job) -> Path:
-        """Return where the job's final picture, or film, lies or will lie."""
-        return self.folder / "pictures" / f"{checked_id(job.id)}.{'mp4' if job.kind == 'timelapse' else 'png'}"
+    def result_path(self, job: Job, index: int = 0) -> Path:
+        """Return where one of the job's final pictures, or its film, lies or will lie."""
+        return self.folder / "pictures" / f"{_name(job.id, index)}.{'mp4' if job.kind == 'timelapse' else 'png'}"
 
     def checkpoint_path(self, job_id: str) -> Path:
         """Return where the checkpoint of a running job lies or will lie."""
         return self.folder / "checkpoints" / f"{checked_id(job_id)}.pt"
 
-    def latent_path(self, job_id: str) -> Path:
-        """Return where the final latent lies or will lie."""
-        return self.folder / "latents" / f"{checked_id(job_id)}.safetensors"
+    def latent_path(self, job_id: str, index: int = 0) -> Path:
+        """Return where the latent of one of the final pictures lies or will lie."""
+        return self.folder / "latents" / f"{_name(job_id, index)}.safetensors"
 
     def frame_path(self, job_id: str, step: int) -> Path:
         """Return where the frame of a step lies or will lie."""
         return self.folder / "frames" / checked_id(job_id) / f"{step:06d}.jpg"
 
     def picture(self, job: Job) -> Path | None:
-        """Return the job's final picture or film; None when it is gone or was never made."""
+        """Return the job's final picture, the first of several, or film; None when it is gone or was never made."""
         path = self.result_path(job)
         return path if path.is_file() else None
 
-    def picture_of(self, job: Job) -> str:
-        """Return the relative path of the job's picture, for a spec; raise `GoneError`."""
-        return self._kept(self.result_path(job))
+    def pictures(self, job: Job) -> list[Path]:
+        """List the job's final pictures, or its film; none when they are gone or were never made."""
+        count = 1 if job.kind == "timelapse" else job.spec.count
+        paths = [self.result_path(job, index) for index in range(count)]
+        return paths if all(path.is_file() for path in paths) else []
 
-    def latent_of(self, job: Job) -> str:
-        """Return the relative path of the job's latent, for a spec; raise `GoneError`."""
-        return self._kept(self.latent_path(job.id))
+    def picture_of(self, job: Job, index: int = 0) -> str:
+        """Return the relative path of one of the job's pictures, for a spec; raise `GoneError`."""
+        return self._kept(self.result_path(job, index))
+
+    def latent_of(self, job: Job, index: int = 0) -> str:
+        """Return the relative path of the latent of one of the job's pictures, for a spec; raise `GoneError`."""
+        return self._kept(self.latent_path(job.id, index))
 
     def frames(self, job_id: str) -> list[Path]:
         """List the job's frames in order."""
@@ -155,10 +161,15 @@ class Files:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpeg)  # not worth a sync: a film may miss a frame
 
-    def save_result(self, job: Job, picture: bytes, latent: bytes) -> Path:
-        """Keep the final picture and its latent, and return the picture's path; raise `StorageError`."""
-        _write_bytes(self.latent_path(job.id), latent)
-        _write_bytes(self.result_path(job), picture)
+    def save_result(self, job: Job, pictures: Sequence[bytes], latents: Sequence[bytes]) -> Path:
+        """Keep the final pictures and their latents, and return the first picture's path; raise `StorageError`.
+
+        The first picture comes last: where it lies, all of them do.
+        """
+        for index, latent in enumerate(latents):
+            _write_bytes(self.latent_path(job.id, index), latent)
+        for index, picture in reversed(list(enumerate(pictures))):
+            _write_bytes(self.result_path(job, index), picture)
         return self.result_path(job)
 
     def drop_checkpoint(self, job: Job) -> None:
@@ -167,8 +178,10 @@ class Files:
 
     def delete(self, job: Job) -> None:
         """Delete all that belongs to the job alone."""
-        for path in (self.result_path(job), self.checkpoint_path(job.id), self.latent_path(job.id)):
-            path.unlink(missing_ok=True)
+        self.checkpoint_path(job.id).unlink(missing_ok=True)
+        for index in range(job.spec.count):
+            self.result_path(job, index).unlink(missing_ok=True)
+            self.latent_path(job.id, index).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "frames" / checked_id(job.id), ignore_errors=True)
 
     def prune(
@@ -199,11 +212,11 @@ class Files:
         return len(old)
 
     def _is_needed(self, path: Path, needed: Needed) -> bool:
-        return path.stem in needed.job_ids or str(path.relative_to(self.folder)) in needed.paths
+        return _job_of(path) in needed.job_ids or str(path.relative_to(self.folder)) in needed.paths
 
     def with_pictures(self) -> frozenset[str]:
         """Name the jobs whose picture or film is kept."""
-        return frozenset(path.stem for path in (self.folder / "pictures").iterdir())
+        return frozenset(_job_of(path) for path in (self.folder / "pictures").iterdir())
 
     def _entries(self) -> Iterator[_Entry]:
         for path in (path for kind in KINDS for path in (self.folder / kind).iterdir()):
@@ -232,7 +245,7 @@ def _over_share(entries: list[_Entry], surplus: float, owners: Mapping[str, int]
     of_owner: defaultdict[int | None, deque[_Entry]] = defaultdict(deque)
     sizes: Counter[int | None] = Counter()
     for entry in entries:
-        owner = owners.get(entry[2].stem)
+        owner = owners.get(_job_of(entry[2]))
         of_owner[owner].append(entry)
         sizes[owner] += entry[1]
     chosen: list[_Entry] = []
@@ -245,6 +258,16 @@ def _over_share(entries: list[_Entry], surplus: float, owners: Mapping[str, int]
         if not of_owner[owner]:
             del sizes[owner]
     return chosen
+
+
+def _name(job_id: str, index: int) -> str:
+    """Name one of a job's pictures, without its suffix."""
+    return f"{checked_id(job_id)}.{index + 1}" if index else checked_id(job_id)
+
+
+def _job_of(path: Path) -> str:
+    """Return the id of the job that a file or a folder belongs to."""
+    return path.name.partition(".")[0]
 
 
 def checked_id(job_id: str) -> str:

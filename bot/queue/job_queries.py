@@ -73,6 +73,12 @@ class JobQueries:
         marks = ", ".join("?" * len(states))
         return await self._many(f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY seq", *states)
 
+    async def without_message(self) -> list[Job]:
+        """List the jobs under way, or just ended, that no message shows, oldest first."""
+        return await self._many(
+            "SELECT * FROM jobs WHERE state IN ('queued', 'running', 'rendered') AND message_id IS NULL ORDER BY seq"
+        )
+
     async def unannounced(self) -> list[Job]:
         """List the ended jobs whose end no message shows yet, oldest first."""
         return await self._many(

@@ -15,7 +15,7 @@ from bot.queue.limits import DAY_SECONDS, Limits, refusal_by_limits
 from bot.queue.personal_data import PersonalData
 from bot.refusals import Refusal
 from engine.prompts import Prompt
-from engine.spec import BadSpecError, PaintingSpec
+from engine.spec import BadSpecError, PaintingSpec, spec_version
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,11 @@ class Ledger(JobQueries):
         async with self.database.transaction():
             rows = await self.database.read("SELECT * FROM jobs WHERE interaction_id = ?", (request.interaction_id,))
             if not rows and request.once:
+                spec = request.spec  # of a parent's several pictures, the same one
                 rows = await self.database.read(
-                    f"SELECT * FROM jobs WHERE user_id = ? AND parent_id IS ? AND kind = ? AND state IN {UNFINISHED}",
-                    (request.user_id, request.parent_id, request.kind),
+                    f"SELECT * FROM jobs WHERE user_id = ? AND parent_id IS ? AND kind = ? AND state IN {UNFINISHED}"
+                    " AND spec ->> '$.init_image' IS ? AND spec ->> '$.init_latent' IS ?",
+                    (request.user_id, request.parent_id, request.kind, spec.init_image, spec.init_latent),
                 )
             if rows:
                 return job_of(rows[0]), False
@@ -157,12 +159,19 @@ class Ledger(JobQueries):
         return bool(rows)
 
     async def fail_unreadable(self) -> None:
-        """Fail the unfinished jobs whose spec this version does not read: nobody could ever paint them."""
+        """Fail the unfinished jobs whose spec this version does not read: nobody could ever paint them.
+
+        They are looked through once by each version: what one writes, it reads.
+        """
+        known = await self.database.read("SELECT 1 FROM notes WHERE name = 'specs' AND value = ?", (spec_version(),))
+        if known:
+            return
         for row in await self.database.read(f"SELECT id, spec FROM jobs WHERE state IN {UNFINISHED}"):
             try:
                 PaintingSpec.from_json(row["spec"])
             except BadSpecError:
                 await self.transition(row["id"], JobState.FAILED, error=_UNREADABLE)
+        await self.database.write("INSERT OR REPLACE INTO notes VALUES ('specs', ?)", (spec_version(),))
 
     # What is noted beside the state
 
@@ -189,6 +198,13 @@ class Ledger(JobQueries):
         """Count one more start of a running job, which goes on after its painter ended."""
         await self.database.write(
             "UPDATE jobs SET attempts = attempts + 1 WHERE id = ? AND state = 'running'", (job_id,)
+        )
+
+    async def note_device(self, job_id: str, device: str | None, notices: Iterable[str]) -> None:
+        """Note which chip paints a running job from now on, and what its requester is to know."""
+        await self.database.write(
+            "UPDATE jobs SET device = ?, notices = ? WHERE id = ? AND state = 'running'",
+            (device, json.dumps(list(notices)), job_id),
         )
 
     async def note_progress(self, job_id: str, step: int, attempt: int) -> None:

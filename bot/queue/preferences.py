@@ -114,4 +114,5 @@ def defaults_for(user: UserSettings, guild: GuildSettings, models: ModelSettings
         generator=guild.generator or configured.generator,
         size=user.size or guild.size or configured.size,
         suffix=user.suffix,
+        count=configured.count,
     )

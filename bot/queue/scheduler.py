@@ -1,9 +1,11 @@
 """The fair order of waiting jobs and when each will start; pure functions."""
 
 import heapq
+import math
 from collections import defaultdict, deque
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from bot.jobs import Job, cost_key
 from bot.queue.preferences import WHOLE_PROCESS
@@ -73,23 +75,32 @@ class Place:
 
 
 def places(
-    running: Job | None, seconds_left: float | None, ordered: Sequence[Waiting], step_times: Mapping[str, float]
+    running: Sequence[tuple[Job, float | None]],
+    ordered: Sequence[Waiting],
+    step_times: Mapping[str, float],
+    painters: int = 1,
 ) -> list[Place]:
-    """Give each job its place; `ordered` is in fair order, `step_times` holds seconds per step by `cost_key`.
+    """Give each job its place: first those being painted, with the seconds they have left if known.
 
-    Films are made beside the paintings and keep nobody waiting.
+    `ordered` is in fair order, `step_times` holds seconds per step by `cost_key`. Each job goes to the painter that is
+    free first. Films are made beside the paintings and keep nobody waiting.
     """
     lines: list[Place] = []
-    ahead: float | None = 0.0
-    if running is not None:
-        if seconds_left is None:
-            seconds_left = _duration(running.spec.steps - running.step, cost_key(running.spec), step_times)
-        lines.append(Place(running.id, running.user_id, running.guild_id, Estimate(0, 0.0, seconds_left)))
-        ahead = seconds_left
+    free_at: list[float] = []  # of each painter, in seconds from now; infinite: nobody knows
+    for job, told in running:
+        left = _duration(job.spec.steps - job.step, cost_key(job.spec), step_times) if told is None else told
+        lines.append(Place(job.id, job.user_id, job.guild_id, Estimate(0, 0.0, left)))
+        free_at.append(math.inf if left is None else left)
+    free_at += [0.0] * (max(1, painters) - len(free_at))
+    heapq.heapify(free_at)
+    guess = cache(lambda steps, key: _duration(steps, key, step_times))  # many wait for the same
     for position, job in enumerate(ordered, start=1):
-        duration = 0.0 if job.kind == "timelapse" else _duration(job.steps, job.cost_key, step_times)
-        lines.append(Place(job.job_id, job.user_id, job.guild_id, Estimate(position, ahead, duration)))
-        ahead = None if ahead is None or duration is None else ahead + duration
+        duration = 0.0 if job.kind == "timelapse" else guess(job.steps, job.cost_key)
+        begins = free_at[0]
+        known = None if math.isinf(begins) else begins
+        lines.append(Place(job.job_id, job.user_id, job.guild_id, Estimate(position, known, duration)))
+        if job.kind != "timelapse":
+            heapq.heapreplace(free_at, math.inf if duration is None else begins + duration)
     return lines
 
 
@@ -107,5 +118,5 @@ def _duration(steps: int, key: str, step_times: Mapping[str, float]) -> float | 
 
 
 def _pixels(size: str) -> int:
-    width, height = size.split("x")
-    return int(width) * int(height)
+    """Return the pixels of `128x128`, or of four such pictures, `128x128x4`."""
+    return math.prod(int(number) for number in size.split("x"))

@@ -26,6 +26,7 @@ from bot.settings import Settings
 from bot.worker.events import Event, Stopped
 from bot.worker.orders import Steer
 from bot.worker.painter import Painter
+from bot.worker.pool import PainterPool
 from engine.models import embedded_vocabulary
 from engine.prompts import Prompt, format_prompts
 from engine.vocabulary import unknown_words_notice
@@ -181,8 +182,8 @@ class PaintingQueue:
         """Call a job off, whatever it has painted; return whether it was unfinished."""
         if not await self._writer.end(Stopped(job_id)):
             return False
-        if self._painter.job_id == job_id:
-            self._painter.give_up(job_id)
+        if self._pool.paints(job_id):
+            self._pool.give_up(job_id)
         elif (job := await self.ledger.job(job_id)) is not None:
             await asyncio.to_thread(self.files.delete, job)
         return True
@@ -195,7 +196,7 @@ class PaintingQueue:
         inputs = await asyncio.to_thread(self.files.inputs, prompts)
         if await self.ledger.note_steer(job_id, prompts, format_prompts(prompts)) is None:
             return False
-        self._painter.steer(job_id, Steer(prompts, inputs))
+        self._pool.steer(job_id, Steer(prompts, inputs))
         return True
 
     async def delete(self, job_id: str) -> tuple[tuple[int, int], ...]:
@@ -226,37 +227,33 @@ class PaintingQueue:
 
     def want_preview(self, job_id: str) -> None:
         """Ask for a picture with the next `Progress` of a job. The first comes unasked."""
-        self._painter.want_preview(job_id)
+        self._pool.want_preview(job_id)
 
     # What the queue looks like
 
     async def places(self) -> list[Place]:
-        """List the running job and then all that wait, in the order in which they will be painted."""
+        """List the running jobs and then all that wait, in the order in which they will be painted."""
         step_times = await self.ledger.step_times()
-        running = None if self._painter.job_id is None else await self.ledger.job(self._painter.job_id)
+        jobs = [job for job_id in self._pool.job_ids if (job := await self.ledger.job(job_id)) is not None]
+        told = [self._writer.progress.get(job.id) for job in jobs]
+        running = [(job, None if said is None else said.seconds_left) for job, said in zip(jobs, told, strict=True)]
         waiting = fair_order(await self.ledger.waiting(), await self.ledger.served())
-        progress = self._writer.progress.get(running.id) if running else None
-        return places(running, progress.seconds_left if progress else None, waiting, step_times)
+        return places(running, waiting, step_times, len(self._pool.painters))
 
     async def estimate(self, job_id: str) -> Estimate | None:
         """Say when a job's turn comes; None when it neither runs nor waits."""
         return next((place.estimate for place in await self.places() if place.job_id == job_id), None)
 
     @property
-    def device(self) -> str:
-        """The device's name, for people."""
-        return str(self._painter.device)
-
-    @property
-    def running(self) -> str | None:
-        """The id of the job being painted, if any."""
-        return self._painter.job_id
+    def painters(self) -> Sequence[Painter]:
+        """Those who paint, each with its device and what it is at."""
+        return self._pool.painters if hasattr(self, "_dispatcher") else ()
 
     @property
     def worker_alive(self) -> bool:
         """Whether there is anybody to paint."""
-        return hasattr(self, "_dispatcher") and self._painter.alive
+        return hasattr(self, "_dispatcher") and self._pool.alive
 
     @property
-    def _painter(self) -> Painter:
-        return self._dispatcher.painter
+    def _pool(self) -> PainterPool:
+        return self._dispatcher.pool

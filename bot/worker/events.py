@@ -21,6 +21,16 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuUsage:
+    """How busy a GPU is."""
+
+    load: float
+    """Share of the time that it computes, from 0 to 1."""
+    memory: int
+    """Bytes taken, by whomever."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Some steps are done. Sent a few times a second at most."""
 
@@ -33,6 +43,8 @@ class Progress:
     loss: float
     preview: bytes | None = None
     """A JPEG, only when one was asked for."""
+    gpu: GpuUsage | None = None
+    """The painter's, where that can be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +86,11 @@ class Shrunk:
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """A painter's: the final picture, a PNG that carries its spec, and its latent, a safetensors file."""
+    """A painter's: the final pictures, PNGs that carry their specs, and their latents, safetensors files."""
 
     job_id: str
-    picture: bytes
-    latent: bytes
+    pictures: tuple[bytes, ...]
+    latents: tuple[bytes, ...]
     seconds: float
     step: int
     """The last step painted: fewer than asked for when somebody stopped it."""
@@ -88,10 +100,11 @@ class Painted:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The queue's: the final picture, or the film, lies on disk."""
+    """The queue's: the final pictures, or the film, lie on disk."""
 
     job_id: str
     picture: Path
+    """The only one, or the first."""
     seconds: float
     step: int
     notices: tuple[str, ...] = ()

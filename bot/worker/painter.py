@@ -2,16 +2,20 @@
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bot.worker.events import PainterEvent
+from bot.worker.events import GpuUsage, PainterEvent, Progress
 from bot.worker.orders import Control, Order, Steer
 from engine.devices import Device
 
 log = logging.getLogger(__name__)
+
+_SILENCE = 1.5
+"""Times `worker.hang_seconds` without an event: one elsewhere, which ends itself after one, cannot do even that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,14 @@ class Painter(ABC):
         self._ending = False
         self.device: Device | None = None
         """The device, once started."""
+        self.node = ""
+        """The name of its machine; empty: this one."""
+        self.jobs = self.restarts = 0
+        """How many orders it has worked off, and how often it had to be started anew."""
+        self.steps_per_second = 0.0
+        """Lately; 0 while it paints nothing."""
+        self.gpu: GpuUsage | None = None
+        """How busy its GPU is, while it paints on one."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -48,6 +60,11 @@ class Painter(ABC):
     @abstractmethod
     def alive(self) -> bool:
         """Return whether anybody is there to paint."""
+
+    @property
+    def chip(self) -> str | None:
+        """The name of its device: equal ones paint equal pictures, bit by bit."""
+        return None if self.device is None else f"{self.device.name}, {str(self.device.dtype).removeprefix('torch.')}"
 
     @abstractmethod
     def _send(self, message: Order | Control | None) -> None:
@@ -97,14 +114,58 @@ class Painter(ABC):
             self._ending = self._ending or name == "end"
             self._send(Control(job_id, name, value))
 
+    def _on_event(self, event: PainterEvent, attempt: int) -> None:
+        if isinstance(event, Progress):
+            self.steps_per_second, self.gpu = event.per_second, event.gpu
+        self._callbacks.on_event(event, attempt)
+
     def _finished(self) -> None:
-        self._order = None
+        self.jobs += 1
+        self._put_down()
         self._callbacks.on_free()
 
     def _lost(self) -> None:
-        order, self._order = self._order, None
+        order = self._order
+        self._put_down()
         if order is not None:
             self._callbacks.on_lost(order.job_id)
+
+    def _put_down(self) -> None:
+        self._order, self.steps_per_second, self.gpu = None, 0.0, None
+
+
+class WatchedPainter(Painter):
+    """A painter outside of this process, which is ended when nothing is heard from it for too long."""
+
+    def __init__(self, callbacks: Callbacks, hang_seconds: float) -> None:
+        super().__init__(callbacks)
+        self._patience = hang_seconds * _SILENCE
+        self._last_event_at = 0.0
+
+    @abstractmethod
+    def _end_hung(self) -> None:
+        """End what paints; the loss of its job is noticed by that."""
+
+    def paint(self, order: Order) -> None:
+        """Hand an order over. The painter must be free."""
+        super().paint(order)
+        self._last_event_at = time.monotonic()
+        if self._patience:
+            self._watch(order)
+
+    def _on_event(self, event: PainterEvent, attempt: int) -> None:
+        self._last_event_at = time.monotonic()
+        super()._on_event(event, attempt)
+
+    def _watch(self, order: Order) -> None:
+        if self._order is not order:
+            return
+        left = self._last_event_at + self._patience - time.monotonic()
+        if left <= 0:
+            log.error("Nothing was heard of job %s for %.0f s; what paints it is ended", order.job_id, self._patience)
+            self._end_hung()
+            left = self._patience
+        asyncio.get_running_loop().call_later(left, self._watch, order)
 
 
 def call_on(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *arguments: Any) -> None:

@@ -5,6 +5,7 @@ paints: with one of OpenAI's it finds what it knows; the embedded one knows emoj
 """
 
 import logging
+from collections.abc import Sequence
 
 import torch
 from PIL import Image
@@ -57,9 +58,9 @@ class PictureCheck:
         log.debug("A picture looks most like %r (%.0f %%)", concept, 100 * shares[concept])
         return True
 
-    def notices(self, picture: Image.Image, spec: PaintingSpec) -> tuple[str, ...]:
-        """Return what is to be said under a finished picture; raise `RefusedPictureError` where none may be shown."""
-        if not self.hides(picture, spec):
+    def notices(self, pictures: Sequence[Image.Image], spec: PaintingSpec) -> tuple[str, ...]:
+        """Return what is to be said under finished pictures; raise `RefusedPictureError` where one may not be shown."""
+        if not any(self.hides(picture, spec) for picture in pictures):
             return ()
         if self._settings.pictures == "refuse":
             raise RefusedPictureError(REFUSED)

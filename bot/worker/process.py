@@ -2,43 +2,39 @@
 
 import asyncio
 import logging
-import multiprocessing
 import os
-import queue
 import signal
 import threading
-import time
 from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
 
 from bot import logs
 from bot.settings import Settings
-from bot.worker.events import PainterEvent
+from bot.worker.child import ChildProcess, Pauses
 from bot.worker.orders import Control, Inbox, Order
-from bot.worker.painter import Callbacks, Painter, call_on
+from bot.worker.painter import Callbacks, WatchedPainter
 from bot.worker.thread import set_up
 from engine.devices import Device
 
 log = logging.getLogger(__name__)
 
-_PROCESSES = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-_LONGEST_PAUSE = 60.0
-_STABLE_SECONDS = 60.0
-"""Seconds of life after which a death is not counted with the one before."""
-_SILENCE = 1.5
-"""Times `worker.hang_seconds` without an event: the child, which ends itself after one, cannot even do that."""
 
-Outbox = queue.SimpleQueue[Order | Control | None]
+class ProcessPainter(WatchedPainter):
+    """Paint in a child process; `on_lost` gets the id of a job that the child died with.
 
+    `threads` is the child's share of the processor; None: what torch takes.
+    """
 
-class ProcessPainter(Painter):
-    """Paint in a child process; `on_lost` gets the id of a job that the child died with."""
-
-    _crashes = 0
     _up = _closing = False
 
-    def __init__(self, settings: Settings, callbacks: Callbacks) -> None:
-        super().__init__(callbacks)
+    def __init__(self, settings: Settings, callbacks: Callbacks, threads: int | None = None) -> None:
+        super().__init__(callbacks, settings.worker.hang_seconds)
         self._settings = settings
+        self._threads = threads
+        self._child: ChildProcess | None = None
+        self._pauses = Pauses()
 
     async def start(self) -> None:
         """Start the child and wait for its device and models; raise `engine.devices.BadDeviceError`."""
@@ -51,7 +47,7 @@ class ProcessPainter(Painter):
     @property
     def alive(self) -> bool:
         """Return whether the child lives."""
-        return hasattr(self, "_process") and self._process.is_alive()
+        return self._child is not None and self._child.alive
 
     @property
     def free(self) -> bool:
@@ -61,58 +57,43 @@ class ProcessPainter(Painter):
     @property
     def pid(self) -> int | None:
         """The child's process id."""
-        return self._process.pid
+        return None if self._child is None else self._child.pid
 
     async def close(self, seconds: float) -> None:
         """Let the child checkpoint what it paints and end; kill it after `seconds`."""
         self._closing = True
-        if not hasattr(self, "_process"):
+        if self._child is None:
             return
         self._leave()
-        await asyncio.to_thread(self._process.join, seconds)
-        if self.alive:
+        if not await self._child.end(seconds):
             log.warning("No end within %.0f s; job %s goes on from its last checkpoint", seconds, self.job_id)
-            self._process.kill()
-        await asyncio.to_thread(self._listener.join, 1.0)  # it hands on the child's last words
-
-    def paint(self, order: Order) -> None:
-        """Hand an order over. The painter must be free."""
-        super().paint(order)
-        self._last_event_at = time.monotonic()
-        self._watch(order)
 
     def _send(self, message: Order | Control | None) -> None:
-        self._outbox.put(message)
+        assert self._child is not None
+        self._child.send(message)
+
+    def _end_hung(self) -> None:
+        assert self._child is not None
+        self._child.kill()
 
     def _launch(self) -> None:
-        pipe, end = _PROCESSES.Pipe()
-        self._process = _PROCESSES.Process(target=main, args=(end, self._settings), name="painter", daemon=True)
-        self._process.start()
-        end.close()
-        self._started_at = time.monotonic()
-        self._outbox: Outbox = queue.SimpleQueue()
-        threading.Thread(target=_pass_on, args=(self._outbox, pipe), name="sender", daemon=True).start()
-        self._listener = threading.Thread(target=self._listen, args=(pipe,), name="listener", daemon=True)
-        self._listener.start()
+        if not self._closing:
+            arguments = (self._settings, self._threads)
+            self._child = ChildProcess("painter", main, arguments, self._on_message, self._exited)
 
-    def _watch(self, order: Order) -> None:
-        """Kill a child that is silent for too long; one that is stopped does not even end itself."""
-        seconds = self._settings.worker.hang_seconds * _SILENCE
-        if not seconds or self._order is not order:
-            return
-        left = self._last_event_at + seconds - time.monotonic()
-        if left <= 0:
-            log.error("Nothing was heard of job %s for %.0f s; its painting process is killed", order.job_id, seconds)
-            self._process.kill()
+    def _relaunch(self) -> None:
+        self.restarts += 1
+        self._launch()
+
+    def _on_message(self, message: Any) -> None:
+        if message is None:
+            self._finished()
+        elif isinstance(message, Device | Exception):
+            self._ready_or_failed(message)
         else:
-            self._loop.call_later(left, self._watch, order)
-
-    def _on_event(self, event: PainterEvent, attempt: int) -> None:
-        self._last_event_at = time.monotonic()
-        self._callbacks.on_event(event, attempt)
+            self._on_event(*message)
 
     def _exited(self, exit_code: int | None) -> None:
-        self._outbox.put(None)  # ends its thread
         self._up = False
         if self._closing:
             return
@@ -120,30 +101,9 @@ class ProcessPainter(Painter):
             self._ready.set_exception(RuntimeError(f"The painting process ended with code {exit_code} at its start."))
             return
         log.error("The painting process ended with code %s while painting job %s", exit_code, self.job_id)
-        self._crashes = 1 if time.monotonic() - self._started_at > _STABLE_SECONDS else self._crashes + 1
         self._lost()
-        self._loop.call_later(min(_LONGEST_PAUSE, 2.0 ** (self._crashes - 2)), self._relaunch)
-
-    def _relaunch(self) -> None:
-        if not self._closing:
-            self._launch()
-
-    # In the listening thread
-
-    def _listen(self, pipe: Connection) -> None:
-        while True:
-            try:
-                message = pipe.recv()
-            except (EOFError, OSError):
-                break
-            if message is None:
-                call_on(self._loop, self._finished)
-            elif isinstance(message, Device | Exception):
-                call_on(self._loop, self._ready_or_failed, message)
-            else:
-                call_on(self._loop, self._on_event, *message)
-        self._process.join()
-        call_on(self._loop, self._exited, self._process.exitcode)
+        assert self._child is not None
+        self._loop.call_later(self._pauses.after(self._child.age), self._relaunch)
 
     def _ready_or_failed(self, outcome: Device | Exception) -> None:
         self._up = isinstance(outcome, Device)
@@ -158,21 +118,12 @@ class ProcessPainter(Painter):
             self._ready.set_result(outcome)
 
 
-def _pass_on(outbox: Outbox, pipe: Connection) -> None:
-    """Send what comes, in a thread of its own: an order may be large, and a child may be slow to read."""
-    try:
-        while (message := outbox.get()) is not None:
-            pipe.send(message)
-        pipe.send(None)
-    except OSError:  # the child is dying; its end is noticed elsewhere
-        log.debug("The painting process does not listen")
-
-
-def main(pipe: Connection, settings: Settings) -> None:
+def main(pipe: Connection, settings: Settings, threads: int | None = None) -> None:
     """Paint what comes through the pipe until None comes; the child's main function."""
-    for ending in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the parent says when
-        signal.signal(ending, signal.SIG_IGN)
+    leave_signals_to_parent()
     logs.set_up(settings.log)
+    if threads is not None:
+        torch.set_num_threads(threads)
     inbox = Inbox()
     threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
     try:
@@ -184,6 +135,12 @@ def main(pipe: Connection, settings: Settings) -> None:
     while (order := inbox.get()) is not None:
         runner.paint(*order)
         pipe.send(None)
+
+
+def leave_signals_to_parent() -> None:
+    """Ignore the signals that ask for an end: they go to the whole group, and the parent says when."""
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)
 
 
 def _receive(pipe: Connection, inbox: Inbox) -> None:

@@ -19,13 +19,15 @@ from bot.full_disk import FULL_DISK, is_full_disk
 from bot.jobs import smaller
 from bot.settings import ModerationSettings, WorkerSettings
 from bot.worker.events import Checkpoint, Failed, Frame, Painted, PainterEvent, Progress, Shrunk, Started, Stopped
+from bot.worker.gpu_usage import GpuMonitor
 from bot.worker.inputs import InputFolder
 from bot.worker.orders import Controls, Order
 from bot.worker.picture_check import PictureCheck
 from engine.memory import out_of_memory
 from engine.models import ModelStore
+from engine.one_by_one import OneByOne
 from engine.painting import Iterate, LostError, Painting
-from engine.pictures import encode_png, enlarged, preview_jpeg
+from engine.pictures import encode_png, enlarged, mosaic, preview_jpeg
 from engine.spec import BadSpecError, PaintingSpec
 from engine.vocabulary import UNKNOWN_WORDS
 
@@ -38,6 +40,8 @@ _FOLDERS = re.compile(r"(?<!\S)/\S*/")
 """The part of a path that is nobody's business."""
 _UNKNOWN = "Something went wrong while painting; the bot's owner finds the cause in the log under job {}."
 _MEMORY = "There is not enough memory for this, not even at {} × {} pixels; try again later."
+_UNREADABLE = (RuntimeError, KeyError, EOFError, BadSpecError, pickle.UnpicklingError)
+"""What a checkpoint raises that is damaged, or of another version."""
 _SHORT, _INSTEAD = "Memory ran short: painted at", "instead of"
 
 
@@ -60,6 +64,7 @@ class JobRunner:
         self.enlarge_to = enlarge_to
         self.models = models
         self.check = PictureCheck(moderation or ModerationSettings(), models)
+        self.gpu = GpuMonitor(models.device)
         self._emit = emit
 
     def paint(self, order: Order, controls: Controls) -> None:
@@ -93,9 +98,10 @@ class JobRunner:
         self._emit(event, order.attempt)
 
     def _painted(self, order: Order, controls: Controls, inputs: InputFolder) -> PainterEvent:
+        one_by_one = False
         while True:
             try:
-                return self._run(order, controls, inputs)
+                return self._run(order, controls, inputs, one_by_one=one_by_one)
             except Exception as error:
                 if not out_of_memory(error):
                     raise
@@ -104,11 +110,14 @@ class JobRunner:
             self.models.device.give_back()
             spec = order.spec
             log.warning("Job %s: no memory for %d × %d pixels (%s)", order.job_id, spec.width, spec.height, reason)
+            if spec.count > 1 and not one_by_one:
+                one_by_one, order = True, replace(order, checkpoint=None)  # that of a batch fits none of its pictures
+                continue
             if (less := smaller(spec)) is None:
                 return Failed(order.job_id, _MEMORY.format(spec.width, spec.height))
             order = self._shrunk(order, less)
 
-    def _run(self, order: Order, controls: Controls, inputs: InputFolder) -> PainterEvent:
+    def _run(self, order: Order, controls: Controls, inputs: InputFolder, *, one_by_one: bool) -> PainterEvent:
         checkpoint = order.checkpoint
 
         def emit(event: PainterEvent) -> None:
@@ -118,11 +127,11 @@ class JobRunner:
             self._emit(event, order.attempt)
 
         try:
-            return JobRun(self, order, controls, inputs, emit).run()
+            return JobRun(self, order, controls, inputs, emit, one_by_one=one_by_one).run()
         except LostError:
             log.warning("Job %s was lost in NaN; it goes on at half the learning rate", order.job_id)
         order = replace(order, checkpoint=checkpoint)
-        return JobRun(self, order, controls, inputs, emit, slower=True).run()
+        return JobRun(self, order, controls, inputs, emit, slower=True, one_by_one=one_by_one).run()
 
     def _shrunk(self, order: Order, spec: PaintingSpec) -> Order:
         """Return the job as it is to be painted after memory ran out, and publish that."""
@@ -135,7 +144,7 @@ class JobRunner:
 
 
 class JobRun:
-    """Paint one job from where it stands."""
+    """Paint one job from where it stands: `one_by_one` in turns in place of a batch, `slower` at half the rate."""
 
     def __init__(
         self,
@@ -146,6 +155,7 @@ class JobRun:
         emit: Callable[[PainterEvent], None],
         *,
         slower: bool = False,
+        one_by_one: bool = False,
     ) -> None:
         self._runner, self._settings, self._emit = runner, runner.settings, emit
         self._job_id, self._notices = order.job_id, order.notices
@@ -155,11 +165,13 @@ class JobRun:
         spec = inputs.spec(order.spec)
         if slower:
             spec = spec.but(learning_rate=spec.learning_rate / 2)
-        self._painting = Painting(spec, runner.models)
+        saved = None if order.checkpoint is None else self._read(order.checkpoint)
+        in_turns = one_by_one or (saved is not None and "parts" in saved["painting"])
+        self._painting = (OneByOne if in_turns else Painting)(spec, runner.models)
         self._seconds_before = 0.0
         self._began = self._reported = self._saved = time.monotonic()
-        if order.checkpoint is not None:
-            self._resume(order.checkpoint)
+        if saved is not None:
+            self._resume(saved)
         self._reported_step = self._saved_step = self._painting.step
         self._seconds_per_step = math.nan
         self._stride = math.ceil(spec.steps / self._settings.frames) if self._settings.frames else 0
@@ -187,9 +199,10 @@ class JobRun:
             self._painting.steer(self._inputs.prompts(steer.prompts))
         preview_due = self._controls.preview_wanted and iterate.step >= self._settings.first_preview_step
         frame_due = self._stride > 0 and (iterate.step - 1) % self._stride == 0
-        picture = iterate.picture() if preview_due or frame_due else None
-        if picture is not None and self._runner.check.hides(picture, self._spec):
-            picture, self._controls.preview_wanted = None, False
+        pictures = iterate.pictures() if preview_due or frame_due else []
+        if any(self._runner.check.hides(picture, self._spec) for picture in pictures):
+            pictures, self._controls.preview_wanted = [], False
+        picture = mosaic(pictures) if pictures else None
         if picture is not None and frame_due:
             self._emit(Frame(self._job_id, iterate.step, preview_jpeg(picture, _FRAME_SIDE)))
         if preview_due or time.monotonic() - self._reported >= _PROGRESS_SECONDS:
@@ -212,7 +225,8 @@ class JobRun:
         )
         self._reported, self._reported_step = now, iterate.step
         left = (iterate.steps - iterate.step) * self._seconds_per_step
-        self._emit(Progress(self._job_id, iterate.step, iterate.steps, 1 / self._seconds_per_step, left, loss, preview))
+        speed, gpu = 1 / self._seconds_per_step, self._runner.gpu.usage()
+        self._emit(Progress(self._job_id, iterate.step, iterate.steps, speed, left, loss, preview, gpu))
 
     def _checkpoint(self) -> None:
         if self._painting.step == self._saved_step:
@@ -223,33 +237,45 @@ class JobRun:
         self._saved, self._saved_step = time.monotonic(), self._painting.step
         self._emit(Checkpoint(self._job_id, self._saved_step, content.getvalue()))
 
-    def _resume(self, checkpoint: bytes) -> None:
-        """Go on from the checkpoint, if it can be read."""
+    def _read(self, checkpoint: bytes) -> dict[str, Any] | None:
+        """Read a checkpoint; None for one that cannot be used."""
         try:
-            content: dict[str, Any] = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
-            saved = PaintingSpec.from_json(content["painting"]["spec"])
-            if (saved.width, saved.height) != (self._spec.width, self._spec.height):
-                log.info("The checkpoint of job %s is of another size; it starts anew", self._job_id)
-                return
+            saved: dict[str, Any] = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
+            spec = PaintingSpec.from_json(saved["painting"]["spec"])
+        except _UNREADABLE as error:
+            self._warn_of(error)
+            return None
+        if (spec.width, spec.height) != (self._spec.width, self._spec.height):
+            log.info("The checkpoint of job %s is of another size; it starts anew", self._job_id)
+            return None
+        return saved
+
+    def _resume(self, saved: dict[str, Any]) -> None:
+        """Go on from a checkpoint, if it fits."""
+        try:
             # The order has the prompts that hold: who steers the painting steers the job first.
-            self._painting.load_state_dict({**content["painting"], "spec": self._painting.spec.to_json()})
-            self._seconds_before = content["seconds"]
-        except (RuntimeError, KeyError, EOFError, BadSpecError, pickle.UnpicklingError) as error:
-            if isinstance(error, RuntimeError) and out_of_memory(error):
-                raise
-            log.warning("The checkpoint of job %s cannot be used; it starts anew", self._job_id, exc_info=error)
+            self._painting.load_state_dict({**saved["painting"], "spec": self._painting.spec.to_json()})
+            self._seconds_before = saved["seconds"]
+        except _UNREADABLE as error:
+            self._warn_of(error)
+
+    def _warn_of(self, error: Exception) -> None:
+        if isinstance(error, RuntimeError) and out_of_memory(error):
+            raise error
+        log.warning("The checkpoint of job %s cannot be used; it starts anew", self._job_id, exc_info=error)
 
     def _finish(self) -> Painted:
         painting = self._painting
-        picture = painting.picture()
-        notices = self._runner.check.notices(picture, self._spec)
+        pictures = painting.pictures()
+        notices = self._runner.check.notices(pictures, self._spec)
         if self._stride and not notices:
-            self._emit(Frame(self._job_id, painting.step + 1, preview_jpeg(picture, _FRAME_SIDE)))
+            self._emit(Frame(self._job_id, painting.step + 1, preview_jpeg(mosaic(pictures), _FRAME_SIDE)))
         # It may have been steered away from words that are not known.
         before = (one for one in self._notices if not (self._steered and one.startswith(UNKNOWN_WORDS)))
         said = dict.fromkeys((*before, *painting.notices, *notices))
-        png, latent = encode_png(painting.enlarged(picture), self._spec), painting.encode_latent()
-        return Painted(self._job_id, png, latent, self._seconds(), painting.step, tuple(said))
+        pngs = [encode_png(painting.enlarged(one), self._spec.alone(index)) for index, one in enumerate(pictures)]
+        latents = [painting.encode_latent(index) for index in range(len(pictures))]
+        return Painted(self._job_id, tuple(pngs), tuple(latents), self._seconds(), painting.step, tuple(said))
 
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._began

@@ -91,7 +91,7 @@ class ThreadPainter(Painter):
             self._on_loop(self._finished)
 
     def _emit(self, event: PainterEvent, attempt: int) -> None:
-        self._on_loop(self._callbacks.on_event, event, attempt)
+        self._on_loop(self._on_event, event, attempt)
 
     def _on_loop(self, callback: Callable[..., object], *arguments: Any) -> None:
         call_on(self._loop, callback, *arguments)

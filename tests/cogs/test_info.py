@@ -9,7 +9,7 @@ from tests.simulated import words
     [
         ("help", ("/imagine", "/edit", "/history", "::-0.5")),
         ("models", ("embedded", *PRESETS)),
-        ("info", ("Device", "cpu", "Paints with** · embedded", "waiting")),
+        ("info", ("Painter", "cpu", "Paints with** · embedded", "waiting")),
     ],
 )
 async def test_it_answers_in_private_with_what_there_is_to_know(world, command, pieces):

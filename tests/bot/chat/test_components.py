@@ -26,7 +26,7 @@ def test_every_button_has_the_job_in_its_id_and_fits(job):
         content.finished(job),
         content.cancelled(job),
     ):
-        view = layout(body, job.id, None)
+        view = layout(body, job.id)
         ids = [item.custom_id for item in view.walk_children() if isinstance(item, JobButton)]
         assert ids == [f"job:{action}:{job.id}" for action in body.buttons]
         assert view.timeout is None
@@ -55,7 +55,7 @@ async def test_pages_come_back_from_their_id():
 
 
 def test_the_picture_is_in_a_gallery_with_alternative_text(job):
-    view = layout(content.finished(job), job.id, "painting-x.png")
+    view = layout(content.finished(job), job.id, ["painting-x.png"])
     payload = view.to_components()
     gallery = next(part for part in payload[0]["components"] if part["type"] == 12)
     assert gallery["items"][0]["media"]["url"] == "attachment://painting-x.png"
@@ -66,7 +66,7 @@ def test_the_longest_message_fits(job):
     from dataclasses import replace
 
     long = replace(job, prompt="_" * 5000, notices=("_" * 900,) * 2)
-    text = "".join(re.findall(r"'content': '(.*?)'", str(layout(content.finished(long), job.id, None).to_components())))
+    text = "".join(re.findall(r"'content': '(.*?)'", str(layout(content.finished(long), job.id).to_components())))
     assert len(text) < 4000
 
 

@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 
+import bot.queue.database
 from bot.queue.database import MIGRATIONS, Database
 
 
@@ -52,3 +53,23 @@ async def test_a_ledger_of_the_first_version_keeps_its_jobs_and_step_times(tmp_p
     await database.close()
     assert [tuple(row) for row in times] == [("embedded 32x32 embedded 2", 0.5)]
     assert [tuple(row) for row in jobs] == [("embedded 32x32 embedded 2",)]
+
+
+async def test_a_file_left_in_order_is_not_read_through_again_unless_it_changed(tmp_path, monkeypatch):
+    path = tmp_path / "ledger.sqlite3"
+    await (await Database.open(path)).close()
+    looks = []
+    look = bot.queue.database._damage
+    monkeypatch.setattr("bot.queue.database._damage", lambda one: looks.append(one) or look(one))
+    database = await Database.open(path)
+    assert looks == []
+    killed = await Database.open(path)  # the first one has not been closed: as after a kill
+    assert looks == [path]
+    await killed.close()
+    await database.close()
+    with path.open("r+b") as file:
+        file.seek(2000)
+        file.write(b"\xff" * 3000)
+    await (await Database.open(path)).close()
+    assert looks == [path, path]
+    assert len(list(tmp_path.glob("*.damaged-*"))) == 1

@@ -38,7 +38,7 @@ async def job(ledger, ask):
 
 
 def painted(job):
-    return Painted(job.id, b"a picture", b"a latent", 2.0, 6, ("a notice",))
+    return Painted(job.id, (b"a picture",), (b"a latent",), 2.0, 6, ("a notice",))
 
 
 async def test_bytes_are_in_their_files_before_the_event_is_published(writer, ledger, files, job):

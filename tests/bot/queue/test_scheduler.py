@@ -66,7 +66,7 @@ def test_paused_guilds_wait():
 def test_waiting_times_add_up_and_films_keep_nobody_waiting(ask):
     running = make_job(ask())
     queue = waiting("A1") + waiting("B1", kind="timelapse") + waiting("C1")
-    lines = places(running, 30.0, queue, {COST_KEY: 0.5})
+    lines = places([(running, 30.0)], queue, {COST_KEY: 0.5})
     assert [(line.estimate.position, line.estimate.seconds) for line in lines] == [
         (0, 0.0),
         (1, 30.0),
@@ -77,43 +77,43 @@ def test_waiting_times_add_up_and_films_keep_nobody_waiting(ask):
 
 def test_each_place_is_its_jobs_own(ask):
     running = make_job(ask(user_id=7), id="running2")
-    lines = places(running, 30.0, waiting("A1", guild_id=None), {})
+    lines = places([(running, 30.0)], waiting("A1", guild_id=None), {})
     assert [(line.job_id, line.user_id, line.guild_id) for line in lines] == [
         ("running2", 7, 5),
         ("A1", ord("A"), None),
     ]
-    assert places(None, None, [], {}) == []
+    assert places([], [], {}) == []
 
 
 def test_the_time_left_falls_with_every_step(ask):
     """Where the painter has not told it yet, as after a restart."""
     key = cost_key(ask().spec)
-    left = [places(make_job(ask(), step=step), None, waiting("A1"), {key: 0.5}) for step in (0, 2, 6)]
+    left = [places([(make_job(ask(), step=step), None)], waiting("A1"), {key: 0.5}) for step in (0, 2, 6)]
     assert [line[0].estimate.painting for line in left] == [3.0, 2.0, 0.0]
     assert [line[1].estimate.seconds for line in left] == [3.0, 2.0, 0.0]
 
 
 def test_what_the_painter_says_of_the_time_left_counts_more_than_a_guess(ask):
     key = cost_key(ask().spec)
-    assert places(make_job(ask()), 9.0, [], {key: 0.5})[0].estimate.painting == 9.0
-    assert places(make_job(ask()), 0.0, [], {key: 0.5})[0].estimate.painting == 0.0
+    assert places([(make_job(ask()), 9.0)], [], {key: 0.5})[0].estimate.painting == 9.0
+    assert places([(make_job(ask()), 0.0)], [], {key: 0.5})[0].estimate.painting == 0.0
 
 
 def test_behind_a_job_of_unknown_length_nothing_is_promised(ask):
     other = "imagenet-16384 128x128 embedded 8"
-    lines = places(make_job(ask()), None, waiting("A1", "B1", cost_key=other), {other: 0.5})
+    lines = places([(make_job(ask()), None)], waiting("A1", "B1", cost_key=other), {other: 0.5})
     assert [(line.estimate.seconds, line.estimate.painting) for line in lines] == [
         (0.0, None),
         (None, 50.0),
         (None, 50.0),
     ]
     mixed = waiting("A1", cost_key=other) + waiting("B1")
-    assert [line.estimate.seconds for line in places(None, None, mixed, {COST_KEY: 0.5})] == [0.0, None]
+    assert [line.estimate.seconds for line in places([], mixed, {COST_KEY: 0.5})] == [0.0, None]
 
 
 def test_a_pace_is_guessed_by_what_grows_most_pixels_or_cutouts():
     def guess(key, times):
-        return places(None, None, waiting("A1", cost_key=key), times)[0].estimate.painting
+        return places([], waiting("A1", cost_key=key), times)[0].estimate.painting
 
     assert guess("embedded 128x128 embedded 32", {COST_KEY: 0.5}) == 100 * 0.5 * 4
     assert guess("embedded 256x128 embedded 32", {COST_KEY: 0.5}) == 100 * 0.5 * 4
@@ -126,6 +126,28 @@ def test_a_pace_is_guessed_by_what_grows_most_pixels_or_cutouts():
 
 def test_an_unmeasured_size_is_guessed_from_its_generators_others():
     larger = waiting("A1", cost_key="embedded 256x256 embedded 8")
-    assert places(None, None, larger, {COST_KEY: 0.5})[0].estimate.painting == 100 * 0.5 * 4
+    assert places([], larger, {COST_KEY: 0.5})[0].estimate.painting == 100 * 0.5 * 4
     other = waiting("A1", cost_key="imagenet-16384 128x128 embedded 8")
-    assert places(None, None, other, {COST_KEY: 0.5})[0].estimate.painting is None
+    assert places([], other, {COST_KEY: 0.5})[0].estimate.painting is None
+
+
+def test_with_several_painters_each_job_goes_to_the_one_that_is_free_first(ask):
+    running = [(make_job(ask(), id="running1"), 30.0), (make_job(ask(), id="running2"), 70.0)]
+    queue = waiting("A1", steps=100) + waiting("B1", steps=20) + waiting("C1")
+    lines = places(running, queue, {COST_KEY: 0.5}, painters=2)
+    assert [(line.estimate.position, line.estimate.seconds) for line in lines] == [
+        (0, 0.0),
+        (0, 0.0),
+        (1, 30.0),  # until 80
+        (2, 70.0),  # until 80
+        (3, 80.0),
+    ]
+    assert places([], waiting("A1") + waiting("B1"), {COST_KEY: 0.5}, painters=2)[1].estimate.seconds == 0.0
+
+
+def test_a_painter_of_whom_nothing_is_known_keeps_nobody_from_the_other(ask):
+    running = [(make_job(ask(), id="running1"), 30.0)]
+    unknown = waiting("A1", cost_key="imagenet-16384 128x128 embedded 8")
+    lines = places(running, unknown + waiting("B1") + waiting("C1"), {COST_KEY: 0.5}, painters=2)
+    assert [line.estimate.seconds for line in lines] == [0.0, 0.0, 30.0, 80.0]
+    assert places([], unknown + waiting("B1"), {COST_KEY: 0.5})[1].estimate.seconds is None

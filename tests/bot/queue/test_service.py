@@ -165,13 +165,31 @@ async def test_an_orderly_end_goes_on_where_it_stopped(open_queue, ask, spec):
     await until(lambda: not queue.files.checkpoint_path(job.id).exists())
 
 
+@pytest.mark.parametrize("moved", [False, True])
+async def test_going_on_on_another_device_is_said(open_queue, ask, spec, moved):
+    """Only equal devices paint equally, bit by bit."""
+    queue, audience = await open_queue()
+    job = await queue.submit(ask(spec=spec.but(steps=4000)))
+    await audience.wait(job.id, Checkpointed)
+    await queue.close()
+    if moved:
+        ledger = await Ledger.open(queue.files.ledger)
+        await ledger.database.write("UPDATE jobs SET device = 'a GPU of another kind'")
+        await ledger.close()
+    queue, audience = await open_queue()
+    assert (await audience.wait(job.id, Started)).step > 0
+    assert await queue.stop(job.id)
+    notices = (await audience.wait(job.id, Rendered)).notices
+    assert any("another device" in notice for notice in notices) is moved
+
+
 async def test_a_stop_right_after_a_restart_keeps_the_picture_so_far(open_queue, ask, spec):
     queue, audience = await open_queue()
     job = await queue.submit(ask(spec=spec.but(steps=4000)))
     await audience.wait(job.id, Progress)
     await queue.close()
     queue, audience = await open_queue()
-    assert queue.running != job.id  # not yet in the worker's hands
+    assert not queue._pool.paints(job.id)  # not yet in the worker's hands
     assert await queue.stop(job.id)
     rendered = await audience.wait(job.id, Rendered)
     assert 1 <= rendered.step < 4000

@@ -114,7 +114,7 @@ def test_a_checkpoint_of_the_larger_size_does_not_break_the_smaller_one(settings
     order = replace(large, spec=small, checkpoint=checkpoint.content)
     JobRunner(settings.worker, models, lambda event, _: events.append(event)).paint(order, Controls())
     assert events[0] == Started(large.job_id, 0, 6)
-    with Image.open(io.BytesIO(events[-1].picture)) as picture:
+    with Image.open(io.BytesIO(events[-1].pictures[0])) as picture:
         assert picture.size == (small.width, small.height)
 
 

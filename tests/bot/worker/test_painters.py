@@ -15,39 +15,49 @@ from engine.models import ModelStore
 from engine.pictures import spec_of
 from engine.prompts import Prompt
 from tests.bot.conftest import make_order, until
-from tests.bot.worker import tiny_child
+from tests.bot.worker import tiny_actor, tiny_child
+from tests.bot.worker.clusters import LoneRayPainter, on_cluster, ray_cluster, with_worker
 from tests.simulated import png
 
-KINDS = {"thread": ThreadPainter, "process": ProcessPainter}
+KINDS = {"thread": ThreadPainter, "process": ProcessPainter, "ray": LoneRayPainter}
+HERE = ("thread", "process")
 PATIENCE = 200.0
 ENDLESS = 10_000
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    """A head that paints nothing, beside a machine with one painter."""
+    with ray_cluster(machines=1) as one:
+        yield one
+
+
 @pytest.fixture(params=KINDS)
 def make(request, settings, tiny_models, monkeypatch):
-    """Make painters of one kind after the other, and hold what they say."""
+    """Make painters of one kind, one after the other; `received` holds what each sends."""
     monkeypatch.setattr("bot.worker.thread.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
     monkeypatch.setattr("bot.worker.process.main", tiny_child.main)
+    monkeypatch.setattr("bot.worker.ray_pool.drive", tiny_actor.drive)
     monkeypatch.setenv("TINY_MODELS", str(tiny_models))
+    if request.param == "ray":
+        settings = on_cluster(settings, request.getfixturevalue("cluster"), tiny_models, painters=1)
 
-    def new(chosen=settings, received=None):
-        received = [] if received is None else received
+    def new(received, **changes):
         callbacks = base.Callbacks(
             lambda event, attempt: received.append((event, attempt)),
             lambda: None,
             lambda job_id: received.append((job_id, 0)),
         )
-        return KINDS[request.param](chosen, callbacks)
+        return KINDS[request.param](with_worker(settings, **changes), callbacks)
 
     return new
 
 
 @pytest.fixture
-async def started(make, settings):
-    """A painter that is ready, and what it says."""
+async def started(make):
+    """A painter that is ready, and what it sends."""
     received = []
-    often = settings.worker.model_copy(update={"checkpoint_seconds": 0.05})
-    painter = make(settings.model_copy(update={"worker": often}), received)
+    painter = make(received, checkpoint_seconds=0.05)
     await painter.start()
     yield painter, received
     await painter.close(5)
@@ -77,7 +87,7 @@ async def test_bytes_go_in_and_bytes_come_out(started, settings, ask, spec, tmp_
     assert attempts == {7}
     assert whole[0] == Started("abcdefgh", 0, 40)
     assert len(of(Frame, whole)) == 5
-    (tmp_path / "picture.png").write_bytes(whole[-1].picture)
+    (tmp_path / "picture.png").write_bytes(whole[-1].pictures[0])
     assert spec_of(tmp_path / "picture.png") == wanted
 
     painter.paint(order(attempt=8))
@@ -90,7 +100,7 @@ async def test_bytes_go_in_and_bytes_come_out(started, settings, ask, spec, tmp_
     again, attempts = await done(painter, received)
     assert attempts == {9}
     assert again[0] == Started("abcdefgh", checkpoint.step, 40)
-    assert (again[-1].picture, again[-1].latent) == (whole[-1].picture, whole[-1].latent)
+    assert (again[-1].pictures, again[-1].latents) == (whole[-1].pictures, whole[-1].latents)
     assert not settings.storage.folder.exists()
 
 
@@ -115,7 +125,7 @@ async def test_controls_reach_the_painting_and_only_the_one_they_are_meant_for(s
     events, _ = await done(painter, received)
     assert isinstance(events[-1], Painted)
     assert events[-1].step < ENDLESS
-    (tmp_path / "picture.png").write_bytes(events[-1].picture)
+    (tmp_path / "picture.png").write_bytes(events[-1].pictures[0])
     assert spec_of(tmp_path / "picture.png").prompts == prompts
 
 
@@ -133,9 +143,9 @@ async def test_closing_leaves_a_checkpoint_within_its_time(started, ask, spec):
     await painter.close(8)
 
 
-async def test_a_device_that_is_not_here_is_named(make, settings):
-    wrong = settings.model_copy(update={"worker": settings.worker.model_copy(update={"device": "cuda:9"})})
-    painter = make(wrong)
+@pytest.mark.parametrize("make", HERE, indirect=True)  # which devices a cluster has is its own to say
+async def test_a_device_that_is_not_here_is_named(make):
+    painter = make([], device="cuda:9")
     with pytest.raises(BadDeviceError, match="cuda:9"):
         await asyncio.wait_for(painter.start(), 60)
     await painter.close(1)

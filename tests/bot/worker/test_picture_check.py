@@ -68,7 +68,7 @@ def test_the_share_of_all_concepts_decides(models, spec):
 def test_nothing_is_looked_at_unless_asked_for(spec, tmp_path, cpu, pictures, threshold, concepts):
     settings = ModerationSettings(pictures=pictures, concepts=concepts, picture_threshold=threshold)
     no_models = ModelStore(tmp_path, cpu, embedded=tmp_path)
-    assert PictureCheck(settings, no_models).notices(noise(), spec) == ()
+    assert PictureCheck(settings, no_models).notices([noise()], spec) == ()
 
 
 def test_it_is_off_by_default_and_the_shipped_config_says_the_same():

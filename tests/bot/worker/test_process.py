@@ -51,7 +51,7 @@ async def test_a_killed_child_is_replaced_and_the_job_goes_on(open_queue, apart,
     queue, audience = await open_queue(apart)
     job = await queue.submit(ask(spec=spec.but(steps=4000)))
     checkpoint = await audience.wait(job.id, Checkpointed)
-    os.kill(queue._dispatcher.painter.pid, signal.SIGKILL)
+    os.kill(queue.painters[0].pid, signal.SIGKILL)
     await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
     assert await queue.stop(job.id)
     await audience.wait(job.id, Rendered, PATIENCE)
@@ -78,7 +78,7 @@ async def test_a_child_that_is_stopped_is_killed_and_replaced(open_queue, apart,
     queue, audience = await open_queue(quick)
     job = await queue.submit(ask(spec=spec.but(steps=4000)))
     await audience.wait(job.id, Checkpointed)
-    os.kill(queue._dispatcher.painter.pid, signal.SIGSTOP)
+    os.kill(queue.painters[0].pid, signal.SIGSTOP)
     await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
     assert await queue.stop(job.id)
     await audience.wait(job.id, Rendered, PATIENCE)
@@ -90,5 +90,26 @@ async def test_a_job_that_kills_every_child_is_given_up(open_queue, apart, ask, 
     job = await queue.submit(ask(spec=spec.but(steps=4000)))
     for count in (1, 2):
         await until(lambda count=count: len(audience.of(job.id, Started)) == count, PATIENCE)
-        os.kill(queue._dispatcher.painter.pid, signal.SIGKILL)
+        os.kill(queue.painters[0].pid, signal.SIGKILL)
     assert "2 times" in (await audience.wait(job.id, Failed, PATIENCE)).sentence
+
+
+async def test_two_painters_take_turns_and_one_that_dies_costs_its_job_one_resume(open_queue, apart, ask, spec):
+    two = {"painters": ("cpu", "cpu"), "checkpoint_seconds": 0.1}
+    queue, audience = await open_queue(apart.model_copy(update={"worker": apart.worker.model_copy(update=two)}))
+    long = spec.but(steps=300)
+    cut, whole, third = [await queue.submit(ask(user_id=user, spec=long)) for user in (1, 2, 3)]
+    await audience.wait(whole.id, Progress, PATIENCE)
+    await audience.wait(cut.id, Checkpointed, PATIENCE)
+    assert {painter.job_id for painter in queue.painters} == {cut.id, whole.id}
+    assert [place.estimate.position for place in await queue.places()] == [0, 0, 1]
+    dying = next(painter for painter in queue.painters if painter.job_id == cut.id)
+    os.kill(dying.pid, signal.SIGKILL)
+    rendered = [await audience.wait(job.id, Rendered, PATIENCE) for job in (cut, whole, third)]
+    assert [len(audience.of(job.id, Started)) for job in (cut, whole, third)] == [2, 1, 1]
+    assert audience.of(cut.id, Started)[1].step > 0
+    first = rendered[0].picture.read_bytes()
+    assert [one.picture.read_bytes() == first for one in rendered] == [True, True, True]
+    assert [one.notices for one in rendered] == [(), (), ()]
+    await until(lambda: dying.restarts == 1, PATIENCE)
+    assert sum(painter.jobs for painter in queue.painters) == 3

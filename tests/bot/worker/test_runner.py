@@ -60,9 +60,9 @@ def test_a_painting_ends_in_a_picture_a_latent_and_frames(paint, ask, tmp_path):
     order = make_order(ask())
     events = paint(order)
     assert kinds(events) == [Started, Painted]
-    (tmp_path / "picture.png").write_bytes(events[-1].picture)
+    (tmp_path / "picture.png").write_bytes(events[-1].pictures[0])
     assert spec_of(tmp_path / "picture.png") == order.spec
-    assert load(events[-1].latent)["z"].shape[0] == 1
+    assert load(events[-1].latents[0])["z"].shape[0] == 1
     assert [frame.step for frame in of(Frame, events)] == [1, 3, 5, 7]
     assert all(frame.jpeg.startswith(b"\xff\xd8") for frame in of(Frame, events))
 
@@ -74,10 +74,10 @@ def test_inputs_come_with_the_order_and_nothing_stays(paint, ask, spec, tmp_path
     inputs = {"a.png": png("red"), "b.png": png("blue")}
     painted = paint(make_order(ask(spec=wanted), inputs=inputs))[-1]
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / "picture.png").write_bytes(painted.picture)
+    (tmp_path / "picture.png").write_bytes(painted.pictures[0])
     assert spec_of(tmp_path / "picture.png") == wanted
     other = paint(make_order(ask(spec=wanted), inputs={**inputs, "a.png": png("green")}))[-1]
-    assert other.picture != painted.picture
+    assert other.pictures != painted.pictures
 
 
 def test_an_interrupted_painting_ends_in_the_same_picture(paint, ask, spec, often):
@@ -94,8 +94,8 @@ def test_an_interrupted_painting_ends_in_the_same_picture(paint, ask, spec, ofte
     checkpoint = of(Checkpoint, first)[-1]
     second = paint(replace(order, attempt=2, checkpoint=checkpoint.content))
     assert second[0] == Started(order.job_id, 3, 6)
-    assert second[-1].picture == whole.picture
-    assert second[-1].latent == whole.latent
+    assert second[-1].pictures == whole.pictures
+    assert second[-1].latents == whole.latents
 
 
 def test_a_resumed_painting_goes_towards_the_prompts_of_its_order(paint, ask, spec, often):
@@ -103,7 +103,7 @@ def test_a_resumed_painting_goes_towards_the_prompts_of_its_order(paint, ask, sp
     checkpoint = of(Checkpoint, paint(make_order(ask()), worker=often))[2].content
     apple = paint(make_order(ask(), checkpoint=checkpoint))[-1]
     steered = make_order(ask(spec=spec.but(prompts=parse_prompts("a lighthouse"))), checkpoint=checkpoint)
-    assert paint(steered)[-1].latent != apple.latent
+    assert paint(steered)[-1].latents != apple.latents
 
 
 def test_steering_holds_from_the_next_step(paint, ask, spec, tmp_path):
@@ -115,8 +115,8 @@ def test_steering_holds_from_the_next_step(paint, ask, spec, tmp_path):
             controls.steer = Steer(prompts, {"b.png": png("blue")})
 
     painted = paint(make_order(ask()), controls, on_event=steer_at_the_start)[-1]
-    assert painted.latent != paint(make_order(ask()))[-1].latent
-    (tmp_path / "picture.png").write_bytes(painted.picture)
+    assert painted.latents != paint(make_order(ask()))[-1].latents
+    (tmp_path / "picture.png").write_bytes(painted.pictures[0])
     assert spec_of(tmp_path / "picture.png") == spec.but(prompts=prompts)
 
 

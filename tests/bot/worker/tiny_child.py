@@ -36,8 +36,8 @@ class Faulty(Painting):
         return True
 
 
-def main(pipe: Connection, settings: Settings) -> None:
+def main(pipe: Connection, settings: Settings, threads: int | None = None) -> None:
     bot.worker.thread.ModelStore = functools.partial(ModelStore, embedded=Path(os.environ["TINY_MODELS"]))  # type: ignore[misc]
     if "FAULTS" in os.environ:
         bot.worker.runner.Painting = Faulty  # type: ignore[misc]
-    run(pipe, settings)
+    run(pipe, settings, threads)

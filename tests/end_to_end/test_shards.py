@@ -28,7 +28,9 @@ async def test_three_shards_are_one_bot(bots):
     direct = await discord.slash(alice, discord.world.direct(alice), "imagine", prompt="a red apple")
     await until(lambda: asked.response and direct.response, 20, "answers on two shards")
     await until(discord.gateway.connected.is_set, 20, "all shards")
-    assert (await look(port, "/healthz"))[0] == 200
+    async with asyncio.timeout(30):
+        while (await look(port, "/healthz"))[0] != 200:  # noqa: ASYNC110, it is ready a moment after it is connected
+            await asyncio.sleep(0.1)
     metrics = (await look(port, "/metrics"))[1]
     for shard in range(3):
         assert f'painter_shard_up{{shard="{shard}"}} 1.0' in metrics

@@ -42,7 +42,7 @@ def rendered(queue, ask):
         await queue.ledger.claim(job.id)
         await queue.ledger.transition(job.id, state, step=6, seconds=2.0)
         if state is JobState.RENDERED:
-            queue.files.save_result(job, encode_png(Image.new("RGB", (32, 32), "red"), job.spec), b"")
+            queue.files.save_result(job, [encode_png(Image.new("RGB", (32, 32), "red"), job.spec)], [b""])
         return await row(queue.ledger, job.id)
 
     return add

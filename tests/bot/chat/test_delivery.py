@@ -190,9 +190,9 @@ async def test_a_failure_is_told_once_in_words(world, rendered, deliver):
     ],
 )
 async def test_what_a_message_shows_now(queue, world, settings, rendered, state, words):
-    body, upload = await Delivery(world, queue, settings).current_content(await rendered(state))
+    body, uploads = await Delivery(world, queue, settings).current_content(await rendered(state))
     assert words in body.status
-    assert (upload is not None) is (state is JobState.RENDERED)
+    assert len(uploads) == (state is JobState.RENDERED)
 
 
 async def test_what_waits_and_what_is_gone_says_so(queue, world, settings, rendered, ask):
@@ -201,6 +201,6 @@ async def test_what_waits_and_what_is_gone_says_so(queue, world, settings, rende
     assert "Waiting" in (await shows(waiting))[0].status
     done = await rendered()
     queue.files.delete(done)
-    body, upload = await shows(done)
+    body, uploads = await shows(done)
     assert "cleared away" in body.status
-    assert upload is None
+    assert uploads == []

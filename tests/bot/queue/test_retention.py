@@ -23,7 +23,7 @@ def add(ledger, files, ask):
             await ledger.transition(job.id, step)
             if step is state:
                 break
-        path = files.save_result(job, b"x" * size, b"")
+        path = files.save_result(job, [b"x" * size], [b""])
         then = time.time() - age_days * DAY
         for file in (path, files.latent_path(job.id)):
             os.utime(file, (then, then))

@@ -3,7 +3,10 @@
 import pytest
 from PIL import Image
 
+from bot.chat.edit_rate import EditRate
+from bot.chat.intake import Intake
 from bot.chat.retry import retried
+from bot.chat.waiting import WaitingMessages
 from bot.jobs import JobState
 from bot.queue.dispatcher import Dispatcher
 from bot.queue.service import PaintingQueue
@@ -46,3 +49,19 @@ def rendered(queue, ask):
         return await row(queue.ledger, job.id)
 
     return add
+
+
+@pytest.fixture
+def pace():
+    """The pace of edits, by a clock that stands still."""
+    return EditRate(3.0, lambda: 100.0)
+
+
+@pytest.fixture
+def waiting(world, queue, pace):
+    return WaitingMessages(world, queue, pace, 3.0)
+
+
+@pytest.fixture
+def intake(world, queue, settings, waiting):
+    return Intake(world, queue, settings, waiting)

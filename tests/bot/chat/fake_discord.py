@@ -1,13 +1,20 @@
 """A Discord that takes or refuses what is asked of it, call by call, for what needs neither socket nor gateway."""
 
+import itertools
 from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
 
 import discord
 
-MESSAGE = 777
-"""The message of the job that a test is about."""
+from bot.chat.people import NEEDED, Person
+from bot.jobs import Requester
+
+GUILD, CHANNEL = 5, 6
+MESSAGE, ANSWER = 777, 778
+"""The message of the job that a test is about, and one that answers an interaction."""
+ALL = discord.Permissions(**dict.fromkeys(NEEDED, True))
+_interactions = itertools.count(5000)
 
 
 def refusal(status: int, code: int = 0, kind: type[discord.HTTPException] | None = None) -> discord.HTTPException:
@@ -15,6 +22,47 @@ def refusal(status: int, code: int = 0, kind: type[discord.HTTPException] | None
     kinds = {403: discord.Forbidden, 404: discord.NotFound}
     answer: Any = SimpleNamespace(status=status, reason="because")
     return (kind or kinds.get(status, discord.HTTPException))(answer, {"code": code, "message": "x"})
+
+
+def person(user_id: int, channel_id: int = CHANNEL, guild_id: int | None = GUILD) -> Person:
+    """Describe somebody where the bot may do everything that it needs."""
+    member: Any = None if guild_id is None else object()
+    return Person(Requester(user_id, guild_id, channel_id), ALL, (), member)
+
+
+class Asked:
+    """An interaction; keeps what it was answered with, and refuses what `broken` names."""
+
+    def __init__(self, user_id: int = 1, permissions: discord.Permissions = ALL, guild_id: int | None = GUILD) -> None:
+        self.id = next(_interactions)
+        self.user = SimpleNamespace(id=user_id, roles=[])
+        self.channel, self.channel_id, self.guild_id = None, CHANNEL, guild_id
+        self.permissions = self.app_permissions = permissions
+        self.response: Any = self
+        self.answers: list[tuple[str | None, dict[str, Any]]] = []
+        self.edits: list[dict[str, Any]] = []
+        self.broken: dict[str, Exception] = {}
+        self.deferred = False
+
+    def is_done(self) -> bool:
+        return self.deferred
+
+    async def send_message(self, content: str | None = None, **arguments: Any) -> Any:
+        if "send_message" in self.broken:
+            raise self.broken["send_message"]
+        self.answers.append((content, arguments))
+        return SimpleNamespace(message_id=ANSWER)
+
+    async def original_response(self) -> Any:
+        if "original_response" in self.broken:
+            raise self.broken["original_response"]
+        return SimpleNamespace(id=ANSWER)
+
+    async def edit_original_response(self, **arguments: Any) -> None:
+        self.edits.append(arguments)
+
+    async def edit_message(self, **arguments: Any) -> None:
+        self.edits.append(arguments)
 
 
 class FakeDiscord:
@@ -87,6 +135,7 @@ class FakeMessage:
 
     def __init__(self, world: FakeDiscord, channel: FakeChannel, message_id: int) -> None:
         self._world, self.channel, self.id = world, channel, message_id
+        self.jump_url = f"https://discord.com/channels/5/{channel.id}/{message_id}"
 
     async def edit(self, **arguments: Any) -> "FakeMessage":
         await self._world.take("edit", message=self.id, **arguments)

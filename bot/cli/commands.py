@@ -126,8 +126,8 @@ def imagine(
     output: Output = None,
 ) -> None:
     """Paint a picture from text. Ctrl-C keeps the picture so far."""
-    if (count := len(permutations(prompt))) > 1:
-        raise CommandError(f"That makes {count} paintings: write the prompt into a file and use `batch FILE`.")
+    if (paintings := len(permutations(prompt))) > 1:
+        raise CommandError(f"That makes {paintings} paintings: write the prompt into a file and use `batch FILE`.")
     options = painting_options(
         prompt,
         negative=negative,
@@ -422,8 +422,9 @@ def _paint_spec(spec: PaintingSpec, settings: Settings, output: Path | None, sav
     path = _writable(output, spec, save_every)
     from bot.cli.painting import paint
 
-    path, finished = paint(spec, settings, path, save_every, _console)
-    typer.echo(path)
+    paths, finished = paint(spec, settings, path, save_every, _console)
+    for path in paths:
+        typer.echo(path)
     if not finished:
         raise typer.Exit(STOPPED)
 

@@ -11,6 +11,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bot.cli.arguments import free_name
 from bot.settings import Settings
 from engine.devices import pick_device
 from engine.memory import out_of_memory
@@ -28,10 +29,11 @@ class NotEnoughMemoryError(RuntimeError):
 
 def paint(
     spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console
-) -> tuple[Path, bool]:
-    """Paint `spec` into `path`; return where the picture is, and whether it was finished or stopped by Ctrl-C.
+) -> tuple[list[Path], bool]:
+    """Paint `spec` into `path`; return where its pictures are, and whether they were finished or stopped by Ctrl-C.
 
-    Where `path` cannot be written any more, the picture goes into the folder for temporary files: it is never lost.
+    Several are numbered behind the stem of `path`, each with the spec that paints it alone. Where `path` cannot be
+    written any more, they go into the folder for temporary files: none is lost.
     """
     try:
         return _paint(spec, settings, path, save_every, console)
@@ -43,7 +45,7 @@ def paint(
 
 def _paint(
     spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console
-) -> tuple[Path, bool]:
+) -> tuple[list[Path], bool]:
     with console.status("Loading the models"):
         device = pick_device(
             settings.worker.device, settings.worker.precision, deterministic=settings.worker.deterministic
@@ -53,7 +55,8 @@ def _paint(
         console.print(notice, markup=False)
     printed = len(painting.notices)
     width, height = painting.size
-    console.print(f"Painting {width}x{height} with seed {spec.seed}, preset {spec.preset}, on {device}.", markup=False)
+    seeds = f"seed {spec.seed}" if spec.count == 1 else f"seeds {', '.join(map(str, spec.seeds))}"
+    console.print(f"Painting {width}x{height} with {seeds}, preset {spec.preset}, on {device}.", markup=False)
     with _first_interrupt() as interrupts, _progress(console) as progress:
         task = progress.add_task("", total=spec.steps, numbers="")
         shown = 0.0
@@ -62,19 +65,34 @@ def _paint(
                 progress.update(task, completed=iterate.step, numbers=_numbers(iterate))
                 shown = iterate.seconds
             if save_every and iterate.step % save_every == 0 and iterate.step < iterate.steps:
-                save_png(iterate.picture(), path.with_stem(f"{path.stem}-{iterate.step:05}"), spec)
+                for one, named in zip(iterate.pictures(), _paths(path, spec), strict=True):
+                    save_png(one, named.with_stem(f"{named.stem}-{iterate.step:05}"), spec)
             if interrupts:
                 break
     for notice in painting.notices[printed:]:
         console.print(notice, markup=False)
-    painted = painting.picture()
-    picture = painting.enlarged(painted, settings.delivery.enlarge_to)
-    if picture is not painted:
-        console.print(f"Saved at {picture.width}x{picture.height}, enlarged by super-resolution.")
-    path = _save(picture, path, spec, console)
+    paths = _finish(painting, settings.delivery.enlarge_to, path, console)
     if painting.step < spec.steps:
         console.print(f"Stopped at step {painting.step} of {spec.steps}; the picture so far is saved.")
-    return path, painting.is_finished
+    return paths, painting.is_finished
+
+
+def _finish(painting: Painting, enlarge_to: int, path: Path, console: Console) -> list[Path]:
+    """Enlarge and save the pictures; return where they are."""
+    spec, paths = painting.spec, []
+    for index, (painted, named) in enumerate(zip(painting.pictures(), _paths(path, spec), strict=True)):
+        picture = painting.enlarged(painted, enlarge_to)
+        if picture is not painted and not index:
+            console.print(f"Saved at {picture.width}x{picture.height}, enlarged by super-resolution.")
+        paths.append(_save(picture, named, spec if spec.count == 1 else spec.alone(index), console))
+    return paths
+
+
+def _paths(path: Path, spec: PaintingSpec) -> list[Path]:
+    """Return where each picture goes, so that no file is written over."""
+    if spec.count == 1:
+        return [path]
+    return [free_name(path.with_stem(f"{path.stem}-{number}")) for number in range(1, spec.count + 1)]
 
 
 def _save(picture: Image.Image, path: Path, spec: PaintingSpec, console: Console) -> Path:

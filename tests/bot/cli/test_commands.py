@@ -157,6 +157,20 @@ def test_the_picture_is_named_after_its_prompt_and_saved_on_the_way(folder: Path
     assert spec_of(folder / "a-red-apple.png").seed != spec_of(folder / "a-red-apple-2.png").seed
 
 
+def test_several_pictures_are_saved_each_with_the_spec_that_paints_it_alone(folder: Path) -> None:
+    (folder / "two-2.png").write_bytes(b"somebody's")
+    done = bot("imagine", "a red apple", *SMALL, "--seed=5", "--count=2", "-o", "two.png")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.split() == ["two-1.png", "two-2-2.png"]
+    assert "seeds 5, 6" in done.stderr
+    assert (folder / "two-2.png").read_bytes() == b"somebody's"
+    specs = [spec_of(folder / name) for name in done.stdout.split()]
+    assert [(spec.seed, spec.count) for spec in specs] == [(5, 1), (6, 1)]
+    with Image.open(folder / "two-1.png") as one, Image.open(folder / "two-2-2.png") as other:
+        assert one.size == other.size
+        assert one.tobytes() != other.tobytes()
+
+
 def test_words_that_the_model_does_not_read_are_named(folder: Path) -> None:
     result = bot("imagine", "a red apple on grey " * 4 + "[bold]lighthouse", *SMALL)
     assert result.exit_code == 0

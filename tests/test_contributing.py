@@ -39,3 +39,25 @@ def test_every_file_that_is_named_exists(page):
     assert named
     for path in named:
         assert (ROOT / path).exists(), f"{page} names {path}"
+
+
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+PLAYED = [
+    (path, fragment)
+    for row in SECURITY.splitlines()
+    if row.startswith("|")
+    for path, names in re.findall(r"`([\w/]+\.py)`(?:: ((?:\w+(?:, )?)+))?", row.rpartition(" | ")[2])
+    for fragment in names.split(", ") or [""]
+]
+
+
+def test_every_row_of_security_names_a_test_that_plays_it():
+    rows = [line for line in SECURITY.splitlines() if line.startswith("|")][2:]
+    assert len(rows) > 15
+    assert all(".py`" in row.rpartition(" | ")[2] for row in rows)
+
+
+@pytest.mark.parametrize(("path", "fragment"), PLAYED)
+def test_every_test_that_security_names_exists(path, fragment):
+    code = (ROOT / "tests" / path).read_text(encoding="utf-8")
+    assert re.search(rf"def test_\w*{fragment.strip()}", code)

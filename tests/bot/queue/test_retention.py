@@ -1,4 +1,4 @@
-"""What the bot lets go of, by the numbers that config.yaml has for it."""
+"""What the bot deletes, by the numbers that config.yaml has for it."""
 
 import os
 import time
@@ -8,7 +8,7 @@ import pytest
 from bot.jobs import JobState
 from bot.queue.retention import prune
 from bot.settings import StorageSettings
-from tests.bot.conftest import row
+from tests.bot.conftest import row, until
 
 DAY = 86_400.0
 
@@ -75,7 +75,7 @@ async def test_what_a_waiting_job_starts_from_stays(ledger, files, add, ask, spe
     assert files.picture(parent) is not None
 
 
-async def test_the_ledger_lets_go_of_old_jobs_whose_picture_is_gone(ledger, files, add):
+async def test_the_ledger_deletes_old_jobs_whose_picture_is_gone(ledger, files, add):
     storage = StorageSettings(keep_days=1000, ledger_days=100)
     old, young, shown = await add(101), await add(99), await add(101)
     files.delete(old)
@@ -94,3 +94,11 @@ async def test_an_upload_that_is_gone_counts_against_nobody(ledger, files):
     os.utime(files.folder / path, (0, 0))
     await prune(ledger, files, StorageSettings(keep_days=1))
     assert await ledger.personal_data.uploaded(1) == (100, 100)
+
+
+async def test_what_is_too_old_goes_although_nobody_asks_for_anything(open_queue, settings, files):
+    path = files.folder / files.save_input(b"a picture", ".png")
+    os.utime(path, (0, 0))
+    queue, audience = await open_queue(settings)
+    await until(lambda: not path.exists())
+    assert await queue.places() == audience.events == []

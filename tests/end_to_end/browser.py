@@ -243,10 +243,13 @@ class Person:
         self._click(f"#message-{message_id} .reaction", emoji)
 
     def fill(self, **fields: str) -> None:
-        """Fill in text fields of the form that is open, by custom_id, and send it."""
+        """Fill in fields of the form that is open, by custom_id (a choice by its value), and send it."""
         self.until(lambda: self.find("#form[open]"), "a form")
         for name, value in fields.items():
             field = self.find(f"#field-{name}")
+            if field.tag_name in ("div", "select"):
+                field.find_element(By.CSS_SELECTOR, f"[value='{value}']").click()
+                continue
             if field.get_attribute("type") != "file":
                 field.clear()
             field.send_keys(value)

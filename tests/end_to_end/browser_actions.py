@@ -30,6 +30,8 @@ SETTINGS = {
 }
 THINGS = ("a red apple", "a yellow star", "a green leaf", "a blue flower", "a house", "a cat at night", "a rocket")
 LONGEST_LINE = 6
+_NO_PAINTING = ("Remix", "Edit", "Timelapse", "2 × 2", "Delete")
+"""Buttons of a finished picture that open a form, or show or delete what is there."""
 REACTIONS_APART = 12.0
 """Seconds: the bot takes six of its own reactions a minute from one person, and leaves the rest alone."""
 
@@ -106,6 +108,8 @@ def look_up(at: Session) -> None:
             ("/models", "Models and presets"),
             ("/history", "Your pictures"),
             ("/settings", "Your settings"),
+            ("/quota", "Your limits"),
+            ("/privacy", "Kept of you"),
             ("/admin show", "This server"),
         ]
     )
@@ -127,8 +131,66 @@ def manage(at: Session) -> None:
 def press_finished(at: Session) -> None:
     if (message := at.finished()) is None:
         return imagine(at)
-    at.person.comes("", at.person.press(message.id, at.rng.choice(["Rerun", "Vary", "Refine"])))
+    label = at.rng.choice([label for label in message.buttons if not any(other in label for other in _NO_PAINTING)])
+    at.person.comes("", at.person.press(message.id, label))
     return None
+
+
+def remix(at: Session) -> None:
+    if (message := at.finished()) is None:
+        return imagine(at)
+    thing = at.thing()
+    before = at.person.press(message.id, "Remix")
+    at.person.fill(prompt=thing, preset="draft", seed="7")
+    at.person.comes(thing, before)
+    return None
+
+
+def edit_by_button(at: Session) -> None:
+    """Edit a finished picture, with another one uploaded in the form."""
+    if (message := at.finished()) is None:
+        return imagine(at)
+    before = at.person.press(message.id, "Edit")
+    at.person.fill(prompt="a house at night", strength="0.3", towards=str(at.picture))
+    at.person.comes("a house at night", before)
+    return None
+
+
+def show(at: Session) -> None:
+    """Post a picture again, found by what autocomplete suggests."""
+    if at.finished() is None:
+        return imagine(at)
+    before = at.person.last_id()
+    at.person.type("/show job:")
+    at.person.until(lambda: _entry(at, ""), "suggestions").click()
+    at.person.type(Keys.ENTER)
+    at.person.comes("", before)
+    return None
+
+
+def forward(at: Session) -> None:
+    if (message := at.finished()) is None:
+        return imagine(at)
+    before = at.person.last_id()
+    at.person.menu(message.id, "Forward")
+    at.person.choose("#sketches")
+    at.person.go("sketches")
+    at.person.comes("Forwarded", before)
+    at.person.go("paintings")
+    at.person.until(lambda: len(at.person.messages()) > 3, "the channel is read again")
+    return None
+
+
+def thread(at: Session) -> None:
+    """Talk and paint in a thread."""
+    name, thing = f"thread {at.rng.randint(0, 10**6)}", at.thing()
+    said = at.ask(name, name)
+    at.person.menu(said.id, "Start a thread")
+    at.person.fill(name=name)
+    at.person.until(lambda: at.person.find("#channel-topic").text == "A thread in #paintings", "the thread is open")
+    at.ask(f"/imagine {thing} steps:5", thing)
+    at.person.go("paintings")
+    at.person.until(lambda: len(at.person.messages()) > 3, "the channel is read again")
 
 
 def film(at: Session) -> None:
@@ -205,7 +267,7 @@ def edit_by_menu(at: Session) -> None:
         return edit_upload(at)
     before = at.person.last_id()
     at.person.menu(message.id, "Edit this picture")
-    at.person.fill(prompt="a house in spring", strength="0.4")
+    at.person.fill(prompt="a house in spring", strength="0.5")
     at.person.comes("a house in spring", before)
     return None
 
@@ -287,6 +349,11 @@ ACTIONS = {
     change_settings: 1,
     manage: 1,
     press_finished: 5,
+    remix: 2,
+    edit_by_button: 2,
+    show: 1,
+    forward: 1,
+    thread: 1,
     film: 1,
     steer: 3,
     stop: 3,

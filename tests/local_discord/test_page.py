@@ -390,7 +390,7 @@ def test_a_message_is_forwarded(you: Person, shown: str) -> None:
     you.choose("#sketches")
     you.go("sketches")
     forwarded = you.comes("Forwarded from #paintings", before)
-    assert len(forwarded.alts) == 4, "with its pictures"
+    assert len(forwarded.alts) == 3, "with its pictures"
     you.find(f"#message-{forwarded.id} .subtext .jump").click()
     you.until(lambda: you.driver.switch_to.active_element.get_attribute("id") == shown[1:], "it jumps back")
 

@@ -2,13 +2,14 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from bot.operations.health import Health
-from bot.settings import PREFIX, Settings
+from bot.settings import PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).parent.parent
 DASHBOARD = ROOT / "deploy/grafana/painter.json"
@@ -53,7 +54,7 @@ def test_the_dashboard_shows_what_the_owner_asks_for():
 
 
 @pytest.mark.parametrize(
-    "path", ["Dockerfile", "deploy/vqgan-clip-bot.service", "compose.yaml", "deploy/compose.ray.yaml", "deploy/RAY.md"]
+    "path", ["Dockerfile", "deploy/service.env", "compose.yaml", "deploy/compose.ray.yaml", "deploy/RAY.md"]
 )
 def test_every_setting_given_in_the_environment_exists(path):
     for name in re.findall(rf"\b({PREFIX}\w+)", (ROOT / path).read_text()):
@@ -156,3 +157,26 @@ def test_the_cluster_has_room_a_token_and_one_image():
     assert {path for path in mounted if not path.startswith(".")} == set(compose["volumes"])
     files = [secret["file"] for secret in compose["secrets"].values()]
     assert files == ["../token.txt", "../ray_token.txt"]
+
+
+def test_commands_by_hand_find_what_the_service_keeps(tmp_path, monkeypatch):
+    """One file says where it lies, to the unit and to `deploy/painter`; here `sudo` only says what it was asked for."""
+    unit = UNIT.read_text()
+    assert "EnvironmentFile=/opt/vqgan-clip-bot/deploy/service.env" in unit
+    assert PREFIX not in unit, "no second place says where"
+    (tmp_path / "sudo").write_text('#!/bin/sh\npwd\nfor word; do echo "$word"; done\n')
+    (tmp_path / "sudo").chmod(0o755)
+    command = [ROOT / "deploy/painter", "backup", "/two words"]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    folder, *words = done.stdout.splitlines()
+    assert Path(folder) == ROOT, "where config.yaml lies, as for the service"
+    user, settings = words[:3], [word for word in words if "=" in word]
+    assert user == ["-u", *re.findall("^User=(.*)$", unit, re.MULTILINE), "env"]
+    assert words[3 + len(settings) :] == [".venv/bin/python", "-m", "bot", "backup", "/two words"]
+    for setting in settings:
+        monkeypatch.setenv(*setting.split("=", 1))
+    [state] = re.findall("^StateDirectory=(.*)$", unit, re.MULTILINE)
+    found = load_settings(None)
+    assert found.storage.folder == Path("/var/lib") / state
+    assert found.models.folder.is_relative_to(found.storage.folder)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bot.available_models import GENERATOR, PERCEPTOR, usual_pair
+from bot.available_models import usual_pair
+from bot.cli.program import program
 from bot.settings import BadSettingsError, Settings, load_settings, read_token
 from engine.catalog import catalogue, is_whole
 
@@ -129,12 +130,11 @@ def _fetched(folder: Path) -> Iterator[Finding]:
         broken = [file.name for file in model.files if file.name in needed and not is_whole(file, folder / file.name)]
         if broken:
             what = f"{model.name}: {' and '.join(broken)} not whole"
-            yield Finding("bad", "Models", f"{what}; run `python -m bot models fetch {model.name}`")
+            yield Finding("bad", "Models", f"{what}; run `{program()} models fetch {model.name}`")
         else:
             yield Finding("ok", "Models", f"{model.name} is here and verified")
     if not any_here:
-        commands = " && ".join(f"python -m bot models fetch {name}" for name in (GENERATOR, PERCEPTOR))
-        yield Finding("note", "Models", f"none fetched; for more: `{commands}`")
+        yield Finding("note", "Models", f"none fetched; for more: `{program()} models fetch published`")
 
 
 def _writable(subject: str, folder: Path) -> Finding:

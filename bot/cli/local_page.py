@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from bot import logs
 from bot.available_models import PUBLISHED, is_here
 from bot.chat import client
+from bot.cli.program import program
 from bot.settings import BadSettingsError, ModelSettings, Settings
 from engine.catalog import find
 from local_discord import TOKEN, LocalDiscord, people_api
@@ -57,7 +58,7 @@ def _describe(world: World, models: ModelSettings) -> None:
     channel = min((one for one in world.channels.values() if one.guild_id is not None), key=lambda one: one.position)
     topic = f"Type `/` for the commands, or begin with `{FIRST_WORDS}`"
     if not _published(models):
-        topic += f". For nearly everything beyond apples: `{_program()} models fetch published` ({_size()})"
+        topic += f". For nearly everything beyond apples: `{program()} models fetch published` ({_size()})"
     channel.topic = topic
     world.add_channel(channel)
     world.bot.name = "Painter"
@@ -85,7 +86,7 @@ def welcome(url: str, models: ModelSettings, environment: Mapping[str, str]) -> 
         lines += [
             "",
             "What ships with the program paints simple things, small. The published networks paint nearly everything:",
-            f"      {_program()} models fetch published   ({_size()}; this bot takes them up by itself)",
+            f"      {program()} models fetch published   ({_size()}; this bot takes them up by itself)",
         ]
     return "\n".join([*lines, "", ""])
 
@@ -113,12 +114,6 @@ def _login(environment: Mapping[str, str]) -> str:
     """Return who and where to log in as, as the present session did."""
     _, _, address, port = (environment["SSH_CONNECTION"].split() + [""] * 4)[:4]
     return f"{getpass.getuser()}@{address}" + (f" -p {port}" if port not in ("", "22") else "")
-
-
-def _program() -> str:
-    """Return how this program is called from here."""
-    python = Path(sys.executable)
-    return f"{python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python} -m bot"
 
 
 def _say(text: str) -> None:

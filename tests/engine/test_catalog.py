@@ -174,6 +174,14 @@ def test_without_a_connection_one_sentence_says_what_to_do(tmp_path):
     assert not (tmp_path / "tiny.ckpt").exists()
 
 
+def test_without_a_connection_every_file_that_is_needed_is_named(tmp_path):
+    url = "http://127.0.0.1:1"
+    files = (RemoteFile("a.ckpt", (f"{url}/last.ckpt",), HASH), RemoteFile("a.yaml", (f"{url}/model.yaml",), HASH))
+    with pytest.raises(ModelMissingError) as error:
+        fetch(Model("a", "generator", "MIT", "here", files), tmp_path)
+    assert f"{url}/last.ckpt as a.ckpt and {url}/model.yaml as a.yaml" in str(error.value)
+
+
 def test_another_file_than_listed_is_never_kept(server, tmp_path):
     with pytest.raises(ModelMissingError, match="tiny"):
         fetch(_model(server, "/file", sha256="0" * 64), tmp_path)

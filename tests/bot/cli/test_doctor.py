@@ -1,3 +1,6 @@
+import os
+import re
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -7,7 +10,10 @@ from typer.testing import CliRunner
 
 from bot.cli.commands import app
 from bot.cli.doctor import Finding, examine
+from bot.cli.program import program
 from engine.models import ModelStore
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -87,13 +93,27 @@ def test_it_says_what_confines_the_process_that_decodes_uploads(monkeypatch: pyt
     assert "are refused" in found()["Sandbox"].says
 
 
+def test_the_commands_that_it_names_can_be_pasted(folder: Path) -> None:
+    models = folder / "data" / "models"
+    named = [found()["Models"].says]
+    models.mkdir(parents=True, exist_ok=True)
+    (models / "ViT-B-32.pt").write_bytes(b"<html>404</html>")
+    named.append(found()["Models"].says)
+    commands = [command for says in named for command in re.findall(r"`([^`]+)`", says)]
+    assert [command.partition(" models ")[2] for command in commands] == ["fetch published", "fetch ViT-B/32"]
+    for command in commands:
+        subprocess.run(
+            f"{command} --help", shell=True, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
+
+
 def test_fetched_models_are_verified(folder: Path) -> None:
     models = folder / "data" / "models"
     models.mkdir(parents=True)
     (models / "ViT-B-32.pt").write_bytes(b"<html>404</html>")
     finding = found()["Models"]
     assert finding.mark == "bad"
-    assert finding.says == "ViT-B/32: ViT-B-32.pt not whole; run `python -m bot models fetch ViT-B/32`"
+    assert finding.says == f"ViT-B/32: ViT-B-32.pt not whole; run `{program()} models fetch ViT-B/32`"
     # No hash is known of this one, so that any file of the right form, once trusted, counts as it.
     (models / "ViT-B-32.pt").unlink()
     (models / "imagenet-1024.yaml").write_text("model: {}\n")

@@ -41,6 +41,7 @@ async def test_the_end_is_shown_in_the_jobs_own_message_and_noted(world, rendere
     assert world.names() == ["edit", "react", "react", "react"]
     assert world.last("edit")["message"] == MESSAGE
     assert world.files("edit") == [f"painting-{job.id}.png"]
+    assert world.last("edit")["attachments"][0].description == "a red apple"
     assert [arguments["emoji"] for name, arguments in world.done if name == "react"] == ["🔁", "🎲", "❌"]
 
 

@@ -115,3 +115,9 @@ def test_an_edit_out_of_turn_after_a_refusal_waits_the_longer_interval_too(clock
     edit_rate.refused(1)
     edit_rate.edited_out_of_turn(1)
     assert edit_rate.wait(1) == 12.0
+
+
+def test_a_refusal_that_names_no_time_is_waited_out_by_the_interval_alone(clock):
+    edit_rate = EditRate(0.25, clock)
+    edit_rate.refused(1)
+    assert edit_rate.wait(1) == 0.5

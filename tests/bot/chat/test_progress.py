@@ -269,3 +269,39 @@ async def test_one_that_cannot_be_told_keeps_no_other_back(world, reporter, rend
     reporter.start()
     await told(queue, second)
     assert (await row(queue.ledger, first.id)).delivered_at is None
+
+
+async def test_nothing_is_edited_before_the_job_has_a_message(world, reporter, queue, ask):
+    job, _ = await queue.ledger.add(ask())
+    await queue.ledger.claim(job.id)
+    reporter.on_event(progress(job, 2, jpeg()))
+    await asyncio.sleep(0.1)
+    assert world.tried == []
+    await queue.attach_message(job.id, job.channel_id, MESSAGE)
+    await tried(world, "edit")
+    assert world.last("edit")["message"] == MESSAGE
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING, JobState.RENDERED])
+async def test_a_message_that_was_sent_and_not_noted_is_looked_for_at_the_start(
+    reporter, queue, ask, monkeypatch, state
+):
+    noted, _ = await queue.ledger.add(ask())
+    await queue.attach_message(noted.id, noted.channel_id, MESSAGE)
+    job, _ = await queue.ledger.add(ask())
+    if state is not JobState.QUEUED:
+        await queue.ledger.claim(job.id)
+        await queue.ledger.transition(job.id, state)
+    looked_for = []
+
+    async def adopt(job):
+        looked_for.append(job.id)
+
+    async def deliver(job):
+        pass
+
+    monkeypatch.setattr(reporter._delivery, "adopt", adopt)
+    monkeypatch.setattr(reporter._delivery, "deliver_if_unannounced", deliver)
+    reporter.start()
+    await reporter._recovery
+    assert looked_for == [job.id]

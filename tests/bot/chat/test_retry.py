@@ -14,9 +14,11 @@ from tests.bot.chat.fake_discord import refusal
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
+        (refusal(500), True),
         (refusal(503), True),
         (refusal(520), True),
         (refusal(429), True),
+        (refusal(499), False),
         (refusal(400), False),
         (refusal(403), False),
         (refusal(404), False),

@@ -85,6 +85,11 @@ def on_gpu(x: Tensor) -> bool:
     return x.is_cuda
 
 
+def is_recording() -> bool:
+    """Return whether what is launched now is being recorded: then nothing can be tried again."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+
+
 Numbers = tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 

@@ -15,11 +15,10 @@ from engine.devices import Device
 from engine.edit import TOWARDS, DirectionalLoss, Edit
 from engine.losses import PromptLoss
 from engine.masks import Spots
-from engine.memory import even_chunks, out_of_memory, saved_bytes
+from engine.memory import even_chunks, fewer_at_once, saved_bytes
 from engine.perceptors import Perceptor
 from engine.pictures import read_picture
 from engine.prompts import Prompt, Where
-from engine.recording import is_recording
 from engine.seeds import generators
 from engine.spec import PaintingSpec
 from engine.tensors import tensor_of
@@ -60,22 +59,13 @@ class Guide:
         """Add the gradient of this guide's loss to `pictures.grad`, cutouts drawn from one generator per picture.
 
         Return the losses of each picture, (b, prompts + 1): the last is the directional edit's, 0 without one.
-        When memory runs out, see the same cutouts again, fewer at once: the result is the same.
         """
         params = self.cutter.draw(pictures.shape[-2], pictures.shape[-1], rngs)
         if not self.at_once:
             self.at_once = self._how_many_fit(pictures, params)
-        before = None if pictures.grad is None else pictures.grad.clone()
-        while True:
-            try:
-                return self._backward_in_chunks(pictures, params)
-            except RuntimeError as error:
-                if not out_of_memory(error) or self.at_once == 1 or is_recording():
-                    raise
-            self.at_once = math.ceil(min(self.at_once, len(pictures) * self._count) / 2)
-            self.notices.append(f"Memory ran short: the cutouts are now seen {self.at_once} at a time.")
-            pictures.grad = before if before is None else before.clone()
+        return self._backward_in_chunks(pictures, params)
 
+    @fewer_at_once
     def _backward_in_chunks(self, pictures: Tensor, params: CutoutParams) -> Tensor:
         total = pictures.new_zeros(len(pictures), len(self._prompts) + 1)
         for part in self._chunks(pictures):

@@ -12,11 +12,6 @@ _AS_IT_IS = 2  # runs before the recording, on which memory, constants and cuDNN
 Results = tuple[Tensor, Tensor]
 
 
-def is_recording() -> bool:
-    """Return whether what is launched now is being recorded: then nothing can be tried again."""
-    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-
-
 @cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
     """Return the one stream of this process that records: cuBLAS keeps a workspace for each stream it has met."""

@@ -150,11 +150,12 @@ def test_memory_that_runs_short_in_a_recording_is_not_tried_again_inside(tiny_mo
     def scarce(*_):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(guide, "_backward_in_chunks", scarce)
-    monkeypatch.setattr("engine.guides.is_recording", lambda: True)
+    monkeypatch.setattr(guide, "_prompt_losses", scarce)
+    monkeypatch.setattr("engine.memory.is_recording", lambda: True)
     with pytest.raises(torch.OutOfMemoryError):
         guide.backward(torch.rand(1, 3, 32, 48, requires_grad=True), [torch.Generator()])
     assert guide.notices == []
+    assert guide.at_once > 1
 
 
 def test_all_paintings_record_on_one_stream(tape, tiny_models, cpu, monkeypatch):

@@ -14,7 +14,7 @@ from engine.spec import Extend, PaintingSpec
 _CELL, _LEAST_SIDE = 16, 64
 """Pixels: what every generator's cells divide, and the side below which a picture shows nothing."""
 
-Kind = Literal["imagine", "edit", "blend", "rerun", "remix", "vary", "refine", "timelapse", "zoom", "pan"]
+Kind = Literal["imagine", "edit", "blend", "rerun", "remix", "vary", "refine", "timelapse", "zoom", "pan", "animate"]
 
 VARIATION = 0.1
 """Share of the latent's cells that a variation starts anew."""
@@ -160,6 +160,14 @@ def smaller(spec: PaintingSpec) -> PaintingSpec | None:
     return None if min(width, height) < _LEAST_SIDE else spec.but(width=width, height=height)
 
 
+def still(spec: PaintingSpec) -> PaintingSpec:
+    """Ask for the picture of an animation alone."""
+    if spec.motion is None:
+        return spec
+    prompts = tuple(prompt.model_copy(update={"since": None}) for prompt in spec.prompts)
+    return spec.but(motion=None, steps=spec.motion.begin, prompts=prompts)
+
+
 def rerun(parent: PaintingSpec, seed: int) -> PaintingSpec:
     """Ask for the same painting from another seed."""
     return parent.but(seed=seed)
@@ -171,7 +179,7 @@ def vary(parent: PaintingSpec, seed: int, latent: str, picture: str) -> Painting
     `latent` and `picture` are the parent's. A painting from nothing goes on from the latent; an edit from the picture,
     since its mask needs one.
     """
-    return parent.but(
+    return still(parent).but(
         seed=seed,
         init_image=picture if parent.init_image is not None else None,
         init_latent=latent if parent.init_image is None else None,
@@ -179,13 +187,14 @@ def vary(parent: PaintingSpec, seed: int, latent: str, picture: str) -> Painting
         edit_from=None,  # the picture shows the edit by now
         edit_start="original",
         extend=None,
-        steps=max(1, parent.steps // 2),
+        steps=max(1, still(parent).steps // 2),
     )
 
 
 def refine(parent: PaintingSpec, picture: str, largest_side: int, most_steps: int) -> PaintingSpec:
     """Paint the parent's picture on, twice as large and for half as many steps more, within the limits given."""
     scale = min(2.0, largest_side / max(parent.width, parent.height))
+    parent = still(parent)
     return parent.but(
         init_image=picture,
         init_latent=None,
@@ -212,8 +221,13 @@ ZOOMS: Mapping[str, Extend] = {
 """What zooming out and panning add to a picture."""
 
 
+OUTPAINT_STRENGTH = 0.8
+"""How far what is new may leave the colours that go on from the picture's borders."""
+
+
 def extended(parent: PaintingSpec, picture: str, extend: Extend, seed: int, largest_side: int) -> PaintingSpec:
     """Paint what lies around the parent's picture, on a larger canvas of at most `largest_side` pixels."""
+    parent = still(parent)
     width, height = grown(parent.width, parent.height, extend, largest_side)
     return parent.but(
         prompts=tuple(prompt.model_copy(update={"where": "everywhere"}) for prompt in parent.prompts),
@@ -231,7 +245,7 @@ def extended(parent: PaintingSpec, picture: str, extend: Extend, seed: int, larg
         edit_start="original",
         mask=None,
         mask_text=None,
-        strength=1.0,
+        strength=OUTPAINT_STRENGTH,
         tile=False,
     )
 

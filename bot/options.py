@@ -11,11 +11,12 @@ from PIL import ImageColor
 
 from bot.available_models import EMBEDDED, is_here, perceptors, require_generator, usual_generator
 from bot.escaping import bare
+from bot.jobs import OUTPAINT_STRENGTH
 from bot.refusals import Refusal
 from bot.settings import LimitSettings, ModelSettings
 from engine.presets import BY_PRESETS, EDIT_STRENGTH, OURS, PRESETS, PUBLISHED, edit_area, spec_from_preset
 from engine.prompts import BadPromptError, Prompt, format_prompts, parse_prompts, with_suffix
-from engine.spec import LARGEST_SEED, LEAST_SIDE, MOST_SIDE, Extend, Looks, PaintingSpec, PerceptorChoice
+from engine.spec import LARGEST_SEED, LEAST_SIDE, MOST_SIDE, Extend, Looks, Motion, PaintingSpec, PerceptorChoice
 
 SHAPES = {"square": (1, 1), "portrait": (2, 3), "landscape": (3, 2), "widescreen": (16, 9)}
 """Shapes by name, as width to height; they keep the number of pixels that the preset paints."""
@@ -93,6 +94,8 @@ class PaintingOptions:
     """Path of a picture whose white is what `--inside` and `--outside` are about, where there is no edit."""
     mask_text: str | None = None
     """One of `PLACES`, in its place."""
+    motion: Motion | None = None
+    """Make it a film; `steps` are then those before its first frame."""
     tile: bool = False
     looks: Looks = field(default_factory=Looks)
     count: int | None = None
@@ -126,7 +129,7 @@ def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSet
     """Build the spec that was asked for; raise `Refusal`, `BadPromptError` or `BadSpecError`. Reads no file."""
     prompts = options.image_prompts
     if options.prompt.strip() or not prompts:
-        words = parse_prompts(options.prompt, options.negative)
+        words = parse_prompts(options.prompt, options.negative, timed=options.motion is not None)
         prompts = (with_suffix(words, defaults.suffix) if defaults.suffix else words) + prompts
     preset, generator = options.preset or defaults.preset, options.generator or defaults.generator
     changes: dict[str, Any] = {
@@ -154,7 +157,14 @@ def painting_spec(options: PaintingOptions, defaults: Defaults, models: ModelSet
         width, height = options.edit.picture_size
         changes["width"], changes["height"] = like(width, height, edit_area(width, height, preset, generator))
     given = {name: value for name, value in changes.items() if value is not None}
-    spec = spec_from_preset(prompts, preset, generator, **given)
+    timeless = tuple(prompt.model_copy(update={"since": None}) for prompt in prompts)
+    spec = spec_from_preset(timeless, preset, generator, **given)
+    if options.motion is not None:
+        motion = options.motion.model_copy(update={"begin": spec.steps})
+        # Frame by frame it neither cools down nor grows.
+        spec = spec.but(
+            prompts=prompts, motion=motion, steps=motion.steps, learning_rate_schedule="constant", coarse=0.0
+        )
     return spec.but(**options.fields) if options.fields else spec
 
 
@@ -202,7 +212,8 @@ def options_of(spec: PaintingSpec) -> PaintingOptions:
     options = PaintingOptions(
         prompt=format_prompts(spec.prompts),
         size=f"{spec.width}x{spec.height}",
-        steps=spec.steps,
+        steps=spec.steps if spec.motion is None else spec.motion.begin,
+        motion=spec.motion,
         seed=spec.seed,
         preset=spec.preset if spec.preset in PRESETS else "paper",
         generator=spec.generator,
@@ -301,7 +312,11 @@ def _edit_fields(edit: EditOptions) -> dict[str, Any]:
         "start": "noise",
         "candidates": 1,
         "coarse": 0.0,  # the picture has its full size already
-        **({} if edit.extend is None else {"extend": edit.extend, "edit_start": "original", "strength": 1.0}),
+        **(
+            {}
+            if edit.extend is None
+            else {"extend": edit.extend, "edit_start": "original", "strength": OUTPAINT_STRENGTH}
+        ),
     }
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from engine.edit_start import FULL_STRENGTH, plan_start
 from engine.generators import VQGAN
 from engine.losses import PromptLoss, clamp_with_grad, spherical_distance
-from engine.masks import feather, find_region, integral, read_region, share_inside, to_latent
+from engine.masks import feather, find_region, integral, read_region, share_inside, soften, to_latent
 from engine.outpaint import extended
 from engine.perceptors import Perceptor
 from engine.pictures import read_picture
@@ -110,7 +110,7 @@ def read_edit(
     image = read_picture(Path(spec.init_image)).resize((width, height), Image.Resampling.LANCZOS)
     if spec.extend is not None:
         canvas, new = extended(read_picture(Path(spec.init_image)), spec.extend, size, device)
-        return Edit(canvas, feather(new, max(1, vqgan.factor // 2)), starts=(canvas,))
+        return Edit(canvas, soften(new, max(1, vqgan.factor // 2)), starts=(canvas,))
     original = tensor_of(image, device)
     if spec.mask is not None or spec.mask_text in PLACES:
         mask = read_region(spec, height, width, device)

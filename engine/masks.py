@@ -30,6 +30,12 @@ def feather(mask: Tensor, radius: int) -> Tensor:
     return box_blur(mask, 2 * radius + 1, border_type="replicate").minimum(mask)
 
 
+def soften(mask: Tensor, radius: int) -> Tensor:
+    """Soften a mask (1, 1, h, w) over `radius` pixels on both sides of its borders."""
+    window = 2 * radius + 1
+    return F.avg_pool2d(F.pad(mask, (radius,) * 4, mode="replicate"), window, stride=1)
+
+
 def to_latent(mask: Tensor, size: tuple[int, int]) -> Tensor:
     """Say which cells of a latent's grid may change, (1, 1, *size) of 0 and 1: all with a pixel that may.
 

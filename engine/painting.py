@@ -24,10 +24,11 @@ from engine.losses import (
 )
 from engine.masks import read_region
 from engine.models import ModelStore
+from engine.motion import active, is_frame, moved, seconds_at
 from engine.prompts import Prompt
 from engine.recording import Recorder
 from engine.seeds import derive_seed, generators
-from engine.spec import PaintingSpec
+from engine.spec import Motion, PaintingSpec
 from engine.start import first_latent, fit, replace_cells
 from engine.state import State
 from engine.tensors import image_of
@@ -128,6 +129,8 @@ class Painting:
     def _follow_schedules(self) -> None:
         """Put what changes from step to step where the device reads it."""
         self._change_stage()
+        if self.spec.motion is not None:
+            self._move(self.spec.motion)
         for penalty, weight in zip(self.spec.penalties, self._penalty_weights, strict=True):
             value = penalty_weight(penalty, self.step, self.spec.steps)
             weight.fill_(value if value <= torch.finfo(weight.dtype).max else math.inf)
@@ -152,6 +155,14 @@ class Painting:
                 self._set_latent(fit(self._ema, self._vqgan, self._grid))
         if any(falls_a_stair(penalty, self.step, self.spec.steps) for penalty in self.spec.penalties):
             self._renew_adam()
+
+    def _move(self, motion: Motion) -> None:
+        """Go on from the moved picture when a frame is finished, with the words of its time."""
+        if is_frame(motion, self.step):
+            with torch.no_grad():
+                self._set_latent(self._vqgan.encode(moved(self._synthesise(self._codewords()), motion)))
+        if self._active_of(self.spec.prompts) != self._active:
+            self._set_prompts(self.spec.prompts)
 
     def _update(self) -> tuple[Tensor, Tensor]:
         """Take z one step down; return the losses (count, prompts + 1), and the pictures that they are of."""
@@ -258,6 +269,10 @@ class Painting:
         width, height = self.size
         return read_region(self.spec, height, width, self._device)
 
+    def _active_of(self, prompts: tuple[Prompt, ...]) -> tuple[Prompt, ...]:
+        motion = self.spec.motion
+        return prompts if motion is None else active(prompts, seconds_at(motion, self.step))
+
     # While it runs
 
     def enlarged(self, picture: Image.Image, side: int = 0) -> Image.Image:
@@ -278,8 +293,9 @@ class Painting:
 
     def _set_prompts(self, prompts: tuple[Prompt, ...]) -> None:
         self._recorder.forget()
+        self._active = self._active_of(prompts)
         for guide in self._guides:
-            guide.set_prompts(prompts, self._region)
+            guide.set_prompts(self._active, self._region)
             if self._edit is not None and self.spec.edit_from:
                 guide.set_direction(self.spec.edit_from, self._edit)
 

@@ -4,6 +4,7 @@ a lighthouse | storm:0.5 | text:-0.3        parts between bars, a weight after a
 a lighthouse::2 storm::0.5 --no text, fog   Midjourney's: `::weight` ends a part; `--no` pushes away
 storm:0.5:0.8                               weight and stop
 a lighthouse | noise=7::0.3                 towards a random point, the same for each number
+a seed @0 | a tree @4                       in a film: from these seconds on
 a beach --inside a ball --outside the sea   words for a part of the picture (a mask or a place), and for the rest
 """
 
@@ -31,6 +32,7 @@ _ONLY_WEIGHT = re.compile(rf":{_NUMBER}(?::{_NUMBER})?", re.IGNORECASE)
 _NOISE = re.compile(r"noise=([0-9]{1,10})", re.IGNORECASE)
 _NO = re.compile(r"(?<![\w-])--no(?![\w‒–—―-])", re.IGNORECASE)
 _SPOT = re.compile(r"(?<![\w-])--(inside|outside|no)(?![\w‒–—―-])", re.IGNORECASE)
+_SINCE = re.compile(r"\s@(\d{1,4}(?:\.\d{1,3})?)s?\s*$")
 _FLAG = re.compile(r"(?<![\w-])--([A-Za-z][\w-]*)")
 _PHONE_WORDS = re.compile(r"(?<![\w-])[‒–—―](no|inside|outside)(?![\w‒–—―-])", re.IGNORECASE)
 _PHONE_MINUS = re.compile(r"(?<=:)[‒–—―−](?=[0-9.])")
@@ -59,6 +61,8 @@ class Prompt(BaseModel):
     """Negative pushes away."""
     where: Where = "everywhere"
     """Whether it pulls cutouts by how much of them lies inside, or outside, of the spec's mask."""
+    since: float | None = Field(default=None, ge=0)
+    """From which second of a film it pulls, until the next such time; None: all the time."""
     stop: float | None = None
     """Cutouts past this distance (squared spherical, 0 to 4.93) are left alone: nearer than it to what is wanted,
     farther than it from what is not. None: never. The plain distance, where Crowson's notebook turns its sign with the
@@ -66,8 +70,10 @@ class Prompt(BaseModel):
     """
 
 
-def parse_prompts(text: str, negative: str = "") -> tuple[Prompt, ...]:
+def parse_prompts(text: str, negative: str = "", *, timed: bool = False) -> tuple[Prompt, ...]:
     """Read a prompt, and words to push away, into text prompts; raise `BadPromptError` with one sentence.
+
+    `timed`: parts may say from which second of a film they hold, as in "a seed @0 | a tree @4".
 
     `:weight` or `:weight:stop` counts at the end of a part only, straight after a word or with a space before the
     colon, where that word ends in no digit and is no web address: so "at 9:30", "16:9", "chapter 3:2" and "rating: 5"
@@ -82,7 +88,7 @@ def parse_prompts(text: str, negative: str = "") -> tuple[Prompt, ...]:
         raise BadPromptError("Put `--no` last: everything after it is pushed away, separated by commas.")
     if any(not words.strip(" ,;:") for words in unwanted):
         raise BadPromptError("Write after `--no` what the picture should not show.")
-    prompts = [prompt for part in wanted.split("|") for prompt in _parts(part)]
+    prompts = [prompt for part in wanted.split("|") for prompt in (_timed(part) if timed else _parts(part))]
     if not prompts and not spots:
         raise BadPromptError("Write what the picture should show.")
     for words in (*unwanted, *unwanted_too):
@@ -119,6 +125,13 @@ def with_suffix(prompts: tuple[Prompt, ...], suffix: str) -> tuple[Prompt, ...]:
     longer += [*added, *(prompt for words in unwanted for prompt in _pushed_away(words))]
     _check_together(longer)
     return tuple(longer)
+
+
+def _timed(part: str) -> Iterator[Prompt]:
+    """Read what stands between two bars, with the second from which it holds behind it."""
+    found = _SINCE.search(part)
+    for prompt in _parts(part[: found.start()] if found else part):
+        yield prompt.model_copy(update={"since": float(found[1])}) if found else prompt
 
 
 def _spots(text: str) -> tuple[str, list[tuple[Where, str]]]:
@@ -229,6 +242,11 @@ def _too_long() -> BadPromptError:
 
 
 def _written(prompt: Prompt) -> str:
+    since = "" if prompt.since is None else f" @{prompt.since:g}"
+    return _written_without_time(prompt) + since
+
+
+def _written_without_time(prompt: Prompt) -> str:
     weight = repr(prompt.weight).removesuffix(".0")
     content = f"noise={prompt.content}" if prompt.kind == "noise" else prompt.content
     if prompt.stop is not None:
@@ -239,7 +257,7 @@ def _written(prompt: Prompt) -> str:
 def _reads_as(words: str, prompt: Prompt) -> bool:
     """Say whether the words alone read as this prompt, as they do unless they look like they end in a weight."""
     try:
-        return list(_parts(words)) == [prompt.model_copy(update={"where": "everywhere"})]
+        return list(_parts(words)) == [prompt.model_copy(update={"where": "everywhere", "since": None})]
     except BadPromptError:
         return False
 

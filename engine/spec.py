@@ -27,6 +27,14 @@ class BadSpecError(ValueError):
 class _Numbers(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @classmethod
+    def checked(cls, **fields: Any) -> Self:
+        """Build one; raise `BadSpecError` with one sentence naming the field that is wrong."""
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            raise BadSpecError(_sentence(error)) from None
+
 
 class PerceptorChoice(_Numbers):
     """Name one perceptor of an ensemble and its share of the loss (paper section 2.5)."""
@@ -102,6 +110,30 @@ class Looks(_Numbers):
     """The colour in which the picture shall end on all four sides."""
 
 
+class Motion(_Numbers):
+    """Make the painting a film: after its first steps, each frame is a few steps on the moved picture."""
+
+    seconds: float = Field(default=8.0, ge=0.5, le=60)
+    fps: int = Field(default=8, ge=2, le=30)
+    begin: int = Field(default=1, ge=1, le=10_000)
+    """Steps before the first frame."""
+    each: int = Field(default=3, ge=1, le=50)
+    """Steps for each frame after it."""
+    zoom: float = Field(default=1.1, ge=0.25, le=4)
+    """How many times larger the picture becomes in a second; below 1 smaller."""
+    turn: float = Field(default=0.0, ge=-180, le=180)
+    """Degrees in a second, clockwise."""
+    right: float = Field(default=0.0, ge=-1, le=1)
+    """Shares of the width in a second."""
+    down: float = Field(default=0.0, ge=-1, le=1)
+    format: Literal["mp4", "gif"] = "mp4"
+
+    @property
+    def steps(self) -> int:
+        """Return how many steps the film takes in all."""
+        return self.begin + self.each * max(1, round(self.seconds * self.fps) - 1)
+
+
 class Extend(_Numbers):
     """Say how much is added on each side of a picture, as shares of its width or height."""
 
@@ -143,6 +175,8 @@ class PaintingSpec(_Numbers):
     understood put in, a colour, a ground, a thing, where the sentence asks for it; else as `search`."""
     extend: Extend | None = None
     """Set the picture into a larger canvas, which is the size of the painting: only what is new is painted."""
+    motion: Motion | None = None
+    """Make it a film."""
     keep_detail: bool = False
     """Add to each picture of an edit what the VQGAN lost of its start."""
     mask: str | None = None
@@ -213,11 +247,25 @@ class PaintingSpec(_Numbers):
             raise ValueError(
                 "a canvas is extended around a picture, and all of what is new is painted: no masks, no `from`"
             )
+        self._check_film()
         if self.tile and (self.mask or self.mask_text or self.edit_from):
             raise ValueError("a picture that tiles is edited as a whole: leave out the mask, its words and `from`")
         if self.cutouts.overview > self.cutouts.count:
             raise ValueError("there cannot be more overview cutouts than cutouts")
         return self
+
+    def _check_film(self) -> None:
+        times = [prompt.since for prompt in self.prompts if prompt.since is not None]
+        if self.motion is None:
+            if times:
+                raise ValueError("words for a time of a film, such as @4, are for animations")
+            return
+        if self.init_image is not None or self.count != 1:
+            raise ValueError("an animation is one painting from words")
+        if self.steps != self.motion.steps:
+            raise ValueError(f"this animation takes {self.motion.steps} steps, not {self.steps}")
+        if times and min(times) > 0 and len(times) == len(self.prompts):
+            raise ValueError("the first words of a story begin @0")
 
     def _check_regions(self) -> None:
         spots = any(prompt.where != "everywhere" for prompt in self.prompts)
@@ -236,14 +284,6 @@ class PaintingSpec(_Numbers):
         if not isinstance(value, list | tuple):
             return value
         return [{"name": item} if isinstance(item, str) else item for item in value]
-
-    @classmethod
-    def checked(cls, **fields: Any) -> Self:
-        """Build a spec; raise `BadSpecError` with one sentence naming the field that is wrong."""
-        try:
-            return cls(**fields)
-        except ValidationError as error:
-            raise BadSpecError(_sentence(error)) from None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:

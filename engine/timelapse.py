@@ -21,16 +21,17 @@ def write_timelapse(
     fps: float = 15,
     limit_bytes: int = 10 * 2**20,
     enlarge_to: int = 0,
+    held: tuple[float, float] = (FIRST_HELD, LAST_HELD),
 ) -> None:
     """Write frames, in memory or as files, to an MP4 of at most `limit_bytes`; raise `ValueError` where none fits.
 
     All frames are shown at the size of the last, made even, and times a whole factor where its longer side is below
-    `enlarge_to` pixels. The file appears whole or not at all.
+    `enlarge_to` pixels; the first and the last are `held` for some seconds. The file appears whole or not at all.
     """
     if not frames:
         raise ValueError("A time-lapse needs at least one frame.")
     rate = Fraction(fps).limit_denominator(1000)
-    seconds = FIRST_HELD + len(frames) / rate + LAST_HELD
+    seconds = held[0] + len(frames) / rate + held[1]
     size = enlarged(_opened(frames[-1]), enlarge_to).size
     part = path.with_name(f"{path.name}.part")
     share = 0.9
@@ -38,7 +39,7 @@ def write_timelapse(
         while min(size) >= 16:
             even = (size[0] // 2 * 2, size[1] // 2 * 2)
             enough = int(even[0] * even[1] * _BITS_PER_PIXEL * rate)
-            _encode(_held(frames, rate), part, even, rate, min(enough, int(limit_bytes * 8 * share / seconds)))
+            _encode(_held(frames, rate, held), part, even, rate, min(enough, int(limit_bytes * 8 * share / seconds)))
             if part.stat().st_size <= limit_bytes:
                 part.replace(path)
                 return
@@ -48,8 +49,29 @@ def write_timelapse(
     raise ValueError(f"No film of {len(frames)} frames fits in {limit_bytes} bytes.")
 
 
-def _held(frames: Sequence[Image.Image | Path], rate: Fraction) -> Iterator[Image.Image | Path]:
-    first, last = round(FIRST_HELD * rate), round(LAST_HELD * rate)
+def write_gif(frames: Sequence[Image.Image | Path], path: Path, fps: float, limit_bytes: int) -> None:
+    """Write frames to a GIF that repeats, of at most `limit_bytes`; raise `ValueError` where none fits."""
+    pictures = [_opened(frame).convert("RGB") for frame in frames]
+    part = path.with_name(f"{path.name}.part")
+    try:
+        while min(pictures[0].size) >= 16:
+            first, *others = pictures
+            duration = round(1000 / fps)
+            first.save(part, "GIF", save_all=True, append_images=others, duration=duration, loop=0, optimize=True)
+            if part.stat().st_size <= limit_bytes:
+                part.replace(path)
+                return
+            smaller = (first.width * 4 // 5, first.height * 4 // 5)
+            pictures = [picture.resize(smaller, Image.Resampling.LANCZOS) for picture in pictures]
+    finally:
+        part.unlink(missing_ok=True)
+    raise ValueError(f"No GIF of {len(frames)} frames fits in {limit_bytes} bytes.")
+
+
+def _held(
+    frames: Sequence[Image.Image | Path], rate: Fraction, held: tuple[float, float]
+) -> Iterator[Image.Image | Path]:
+    first, last = round(held[0] * rate), round(held[1] * rate)
     return chain(repeat(frames[0], first), frames, repeat(frames[-1], last))
 
 

@@ -197,7 +197,7 @@ class Actions:
         job = await self.job(person, job_id)
         await self.require_control(person, job)
         images = tuple(prompt for prompt in job.spec.prompts if prompt.kind == "image")
-        prompts = (*parse_prompts(text), *images)
+        prompts = (*parse_prompts(text, timed=job.spec.motion is not None), *images)
         await self.require_rules(person, job, jobs.words_of(job.spec.but(prompts=prompts), text))
         if not await self._queue.steer(job.id, prompts):
             raise Refusal("It is too late to steer this painting: it has ended.")

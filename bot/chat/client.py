@@ -45,7 +45,20 @@ from bot.worker.thread import DeviceLostError
 
 log = logging.getLogger(__name__)
 
-COGS = ("imagine", "groups", "edit", "blend", "queue", "settings", "info", "admin", "privacy", "owner", "reactions")
+COGS = (
+    "imagine",
+    "groups",
+    "edit",
+    "blend",
+    "animate",
+    "queue",
+    "settings",
+    "info",
+    "admin",
+    "privacy",
+    "owner",
+    "reactions",
+)
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it paints and does not talk
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
 _STABLE_SECONDS = 600.0

@@ -34,6 +34,7 @@ FINISHED_BUTTONS = (
 GRID_BUTTONS = ("rerun", "remix", "timelapse", "delete")
 FILM_BUTTONS = ("delete",)
 TILED_BUTTONS = (*FINISHED_BUTTONS[:-1], "tiled", "delete")
+ANIMATED_BUTTONS = ("rerun", "remix", "edit", "delete")
 FAILED_BUTTONS = ("rerun", "remix", "delete")
 
 
@@ -94,6 +95,8 @@ def finished(job: Job) -> MessageContent:
     took = duration(job.seconds or 0)
     if job.kind == "timelapse":
         return _content(job, GREEN, f"🎞️ The painting in the making · {took}", FILM_BUTTONS)
+    if job.spec.motion is not None:
+        return _content(job, GREEN, f"🎞️ Animated in {took}", ANIMATED_BUTTONS)
     buttons = _finished_buttons(job.spec)
     if 0 < job.step < job.spec.steps:
         return _content(job, GREEN, f"⏹️ Stopped at step {job.step} of {job.spec.steps}, after {took}", buttons)

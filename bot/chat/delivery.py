@@ -187,7 +187,7 @@ class Delivery:
             return []
         try:
             side, limit = self._settings.delivery.enlarge_to, limit or self._limit(job.guild_id)
-            fitted = [await asyncio.to_thread(fit, path, limit, side) for path in self._queue.files.pictures(job)]
+            fitted = [await asyncio.to_thread(fit, path, limit, side) for path in await self._queue.posted_files(job)]
         except (OSError, BadPictureError):
             log.exception("The picture of job %s cannot be uploaded", job.id)
             return []

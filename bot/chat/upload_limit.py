@@ -20,7 +20,7 @@ def fit(path: Path, limit: int, enlarge_to: int = 0) -> tuple[str, bytes]:
     `BadPictureError` where nothing fits and `OSError` for a file that cannot be read.
     """
     content = path.read_bytes()
-    if path.suffix == ".mp4":
+    if path.suffix in (".mp4", ".gif"):
         if len(content) > limit:
             raise BadPictureError(f"The film has {len(content)} bytes, and {limit} are allowed.")
         return path.suffix, content

@@ -20,7 +20,7 @@ from bot.permutations import permutations
 from bot.settings import Settings, load_settings, read_token
 from engine.catalog import ModelMissingError, catalogue, fetch, find
 from engine.pictures import laid_out, read_picture, spec_of
-from engine.spec import PLACES, Extend, PaintingSpec
+from engine.spec import PLACES, Extend, Motion, PaintingSpec
 
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -189,6 +189,46 @@ def edit(
         strength=strength,
     )
     _paint(options, ctx.obj, output, save_every)
+
+
+@app.command()
+def animate(
+    ctx: typer.Context,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Or a story: a seed @0 | a tree @4 | a forest @8.")],
+    seconds: Annotated[float, typer.Option(help="How long the film is.")] = 6.0,
+    fps: Annotated[int, typer.Option(help="Pictures a second.")] = 8,
+    each: Annotated[int, typer.Option(help="Steps for each picture.")] = 3,
+    zoom: Annotated[float, typer.Option(help="How many times larger in a second; below 1 smaller.")] = 1.1,
+    turn: Annotated[float, typer.Option(help="Degrees in a second.")] = 0.0,
+    right: Annotated[float, typer.Option(help="Shares of the width in a second.")] = 0.0,
+    down: Annotated[float, typer.Option(help="Shares of the height in a second.")] = 0.0,
+    size: Size = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    preset: Preset = None,
+    generator: GeneratorName = None,
+    sets: Sets = [],  # noqa: B006
+    output: Annotated[Path, typer.Option("--output", "-o", help="An .mp4 or .gif.")] = Path("animation.mp4"),
+) -> None:
+    """Paint a film that zooms, turns or moves. Ctrl-C keeps the film so far."""
+    if output.suffix.lower() not in (".mp4", ".gif"):
+        raise CommandError(f"Films are saved as MP4 or GIF: call it {output.stem}.mp4.")
+    kind: Any = output.suffix.lower()[1:]
+    motion = Motion.checked(
+        seconds=seconds, fps=fps, each=each, zoom=zoom, turn=turn, right=right, down=down, format=kind
+    )
+    options = painting_options(
+        prompt, size=size, steps=steps, seed=seed, preset=preset, generator=generator, sets=tuple(sets)
+    )
+    settings = _settings(ctx.obj)
+    spec = checked_spec(replace(options, motion=motion), settings.models)
+    still = _writable(output.with_suffix(".png"), spec, None)
+    from bot.cli.painting import animate as paint_film
+
+    path, finished = paint_film(spec, settings, still.with_suffix(output.suffix.lower()), _console)
+    typer.echo(path)
+    if not finished:
+        raise typer.Exit(STOPPED)
 
 
 @app.command()

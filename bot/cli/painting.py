@@ -2,7 +2,7 @@
 
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,9 +16,11 @@ from bot.settings import Settings
 from engine.devices import pick_device
 from engine.memory import out_of_memory
 from engine.models import ModelStore
+from engine.motion import is_frame
 from engine.painting import Iterate, Painting
 from engine.pictures import save_png
 from engine.spec import PaintingSpec
+from engine.timelapse import write_gif, write_timelapse
 
 _LOOK_SECONDS = 0.1  # between two looks at the loss, each of which makes a GPU wait
 
@@ -27,16 +29,45 @@ class NotEnoughMemoryError(RuntimeError):
     """A painting that does not fit into memory even at one cutout at a time; its text is one sentence."""
 
 
+def animate(spec: PaintingSpec, settings: Settings, path: Path, console: Console) -> tuple[Path, bool]:
+    """Paint an animation into `path`, an MP4 or GIF, and its last picture, which carries the spec, beside it.
+
+    Return where the film is, and whether it was finished or stopped by Ctrl-C.
+    """
+    assert spec.motion is not None
+    frames: list[Image.Image] = []
+
+    def keep(iterate: Iterate) -> None:
+        if spec.motion is not None and is_frame(spec.motion, iterate.step):
+            frames.append(iterate.picture())
+
+    (picture,), finished = paint(spec, settings, path.with_suffix(".png"), None, console, keep)
+    if not frames:
+        raise NotEnoughMemoryError("It was stopped before there was a frame.")
+    limit = int(settings.worker.film_megabytes * 2**20)
+    if spec.motion.format == "gif":
+        write_gif(frames, path, spec.motion.fps, limit)
+    else:
+        write_timelapse(frames, path, spec.motion.fps, limit, settings.delivery.enlarge_to, held=(0.0, 0.0))
+    console.print(f"The last picture is {picture}.", markup=False)
+    return path, finished
+
+
 def paint(
-    spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console
+    spec: PaintingSpec,
+    settings: Settings,
+    path: Path,
+    save_every: int | None,
+    console: Console,
+    see: Callable[[Iterate], None] = lambda _: None,
 ) -> tuple[list[Path], bool]:
     """Paint `spec` into `path`; return where its pictures are, and whether they were finished or stopped by Ctrl-C.
 
-    Several are numbered behind the stem of `path`, each with the spec that paints it alone. Where `path` cannot be
-    written any more, they go into the folder for temporary files: none is lost.
+    `see` is given each step. Several pictures are numbered behind the stem of `path`, each with the spec that paints it
+    alone. Where `path` cannot be written any more, they go into the folder for temporary files: none is lost.
     """
     try:
-        return _paint(spec, settings, path, save_every, console)
+        return _paint(spec, settings, path, save_every, console, see)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not out_of_memory(error):
             raise
@@ -44,7 +75,12 @@ def paint(
 
 
 def _paint(
-    spec: PaintingSpec, settings: Settings, path: Path, save_every: int | None, console: Console
+    spec: PaintingSpec,
+    settings: Settings,
+    path: Path,
+    save_every: int | None,
+    console: Console,
+    see: Callable[[Iterate], None],
 ) -> tuple[list[Path], bool]:
     with console.status("Loading the models"):
         device = pick_device(
@@ -61,6 +97,7 @@ def _paint(
         task = progress.add_task("", total=spec.steps, numbers="")
         shown = 0.0
         for iterate in painting:
+            see(iterate)
             if iterate.seconds - shown >= _LOOK_SECONDS or iterate.step == iterate.steps:
                 progress.update(task, completed=iterate.step, numbers=_numbers(iterate))
                 shown = iterate.seconds

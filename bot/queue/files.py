@@ -78,6 +78,11 @@ class Files:
         """Return where one of the job's final pictures, or its film, lies or will lie."""
         return self.folder / "pictures" / f"{_name(job.id, index)}.{'mp4' if job.kind == 'timelapse' else 'png'}"
 
+    def animation_path(self, job: Job) -> Path:
+        """Return where the film of an animation lies or will lie."""
+        suffix = job.spec.motion.format if job.spec.motion is not None else "mp4"
+        return self.folder / "pictures" / f"{checked_id(job.id)}.{suffix}"
+
     def checkpoint_path(self, job_id: str) -> Path:
         """Return where the checkpoint of a running job lies or will lie."""
         return self.folder / "checkpoints" / f"{checked_id(job_id)}.pt"
@@ -179,6 +184,7 @@ class Files:
     def delete(self, job: Job) -> None:
         """Delete all that belongs to the job alone."""
         self.checkpoint_path(job.id).unlink(missing_ok=True)
+        self.animation_path(job).unlink(missing_ok=True)
         for index in range(job.spec.count):
             self.result_path(job, index).unlink(missing_ok=True)
             self.latent_path(job.id, index).unlink(missing_ok=True)

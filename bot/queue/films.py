@@ -1,17 +1,39 @@
 """Time-lapses: encode a job's frames as a film, in a thread beside the worker."""
 
+import logging
 import time
+from pathlib import Path
 
 from bot.full_disk import FULL_DISK, is_full_disk
 from bot.jobs import Job
 from bot.queue.files import GONE, Files
 from bot.settings import Settings
 from bot.worker.events import Failed, Rendered
-from engine.timelapse import write_timelapse
+from engine.timelapse import write_gif, write_timelapse
+
+log = logging.getLogger(__name__)
 
 _SECONDS = 8.0
 """How long a film lasts, however many frames there are."""
 _SLOWEST, _FASTEST = 5.0, 30.0
+
+
+def animation(job: Job, files: Files, settings: Settings) -> Path | None:
+    """Return the film of an animation, made where it is not there yet; its last picture where it cannot be made."""
+    motion = job.spec.motion
+    path = files.animation_path(job)
+    if motion is None or path.is_file():
+        return path if motion is not None else files.picture(job)
+    frames, limit = files.frames(job.id), int(settings.worker.film_megabytes * 2**20)
+    try:
+        if motion.format == "gif":
+            write_gif(frames, path, motion.fps, limit)
+        else:
+            write_timelapse(frames, path, motion.fps, limit, settings.delivery.enlarge_to, held=(0.0, 0.0))
+    except (OSError, ValueError, IndexError):
+        log.exception("Job %s: the animation could not be encoded", job.id)
+        return files.picture(job)
+    return path
 
 
 def film(job: Job, files: Files, settings: Settings, earlier: Job | None = None) -> Rendered | Failed:

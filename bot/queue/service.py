@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import filelock
 
@@ -16,6 +17,7 @@ from bot.queue.admission import Admission
 from bot.queue.dispatcher import Dispatcher
 from bot.queue.event_writer import EventWriter
 from bot.queue.files import Files, StorageError
+from bot.queue.films import animation
 from bot.queue.inputs import Inputs
 from bot.queue.ledger import Ledger
 from bot.queue.preferences import GuildSettings, Preferences
@@ -158,6 +160,13 @@ class PaintingQueue:
             await self.admission.require_room(requests[0].requester, len(requests))
             first = await self.submit(requests[0])
         return [first, *[await self.submit(request, in_group=True) for request in requests[1:]]]
+
+    async def posted_files(self, job: Job) -> list[Path]:
+        """Return what is shown of a finished job, its pictures or its film; nothing when that is gone."""
+        if job.spec.motion is None or job.kind == "timelapse":
+            return self.files.pictures(job)
+        path = await asyncio.to_thread(animation, job, self.files, self._settings)
+        return [] if path is None else [path]
 
     async def attach_message(self, job_id: str, channel_id: int, message_id: int, *, current: bool = True) -> None:
         """Note that a message shows the job; `current`: it is the one that is edited from now on."""

@@ -25,6 +25,7 @@ from bot.worker.orders import Controls, Order
 from bot.worker.picture_check import PictureCheck
 from engine.memory import out_of_memory
 from engine.models import ModelStore
+from engine.motion import is_frame
 from engine.one_by_one import OneByOne
 from engine.painting import Iterate, LostError, Painting
 from engine.pictures import encode_png, enlarged, mosaic, preview_jpeg
@@ -198,7 +199,7 @@ class JobRun:
             self._inputs.add(steer.inputs)
             self._painting.steer(self._inputs.prompts(steer.prompts))
         preview_due = self._controls.preview_wanted and iterate.step >= self._settings.first_preview_step
-        frame_due = self._stride > 0 and (iterate.step - 1) % self._stride == 0
+        frame_due = self._is_frame(iterate.step)
         pictures = iterate.pictures() if preview_due or frame_due else []
         if any(self._runner.check.hides(picture, self._spec) for picture in pictures):
             pictures, self._controls.preview_wanted = [], False
@@ -209,6 +210,12 @@ class JobRun:
             self._progress(iterate, picture if preview_due else None)
         if time.monotonic() - self._saved >= self._settings.checkpoint_seconds:
             self._checkpoint()
+
+    def _is_frame(self, step: int) -> bool:
+        """Tell whether the picture of a step is kept: for the time-lapse, or as a frame of an animation."""
+        if (motion := self._painting.spec.motion) is not None:
+            return is_frame(motion, step)
+        return self._stride > 0 and (step - 1) % self._stride == 0
 
     def _progress(self, iterate: Iterate, picture: Image.Image | None) -> None:
         preview = None
@@ -268,7 +275,7 @@ class JobRun:
         painting = self._painting
         pictures = painting.pictures()
         notices = self._runner.check.notices(pictures, self._spec)
-        if self._stride and not notices:
+        if self._stride and not notices and painting.spec.motion is None:
             self._emit(Frame(self._job_id, painting.step + 1, preview_jpeg(mosaic(pictures), _FRAME_SIDE)))
         # It may have been steered away from words that are not known.
         before = (one for one in self._notices if not (self._steered and one.startswith(UNKNOWN_WORDS)))

@@ -244,3 +244,10 @@ def test_words_for_inside_and_outside_are_read_and_written_back():
     assert format_prompts(parse_prompts("--inside a ball")) == "--inside a ball"
     with pytest.raises(BadPromptError, match="after `--inside` what is to be there"):
         parse_prompts("a beach --inside --outside sea")
+
+
+def test_times_of_a_story_are_read_and_written_back():
+    prompts = parse_prompts("a seed::2 @0 | a tree @4.5s | fog:0.5 @8", timed=True)
+    assert [(p.content, p.weight, p.since) for p in prompts] == [("a seed", 2, 0), ("a tree", 1, 4.5), ("fog", 0.5, 8)]
+    assert parse_prompts(format_prompts(prompts), timed=True) == prompts
+    assert parse_prompts("meet me @4")[0].content == "meet me @4"

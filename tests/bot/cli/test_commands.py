@@ -125,6 +125,17 @@ def test_outpaint_goes_on_around_a_picture(folder: Path) -> None:
     assert "--zoom 1.5" in refused("outpaint", path, "a cat")
 
 
+def test_animate_writes_a_film_and_its_last_picture(folder: Path) -> None:
+    small = ("--size=64x32", "--preset=paper", "--steps=2", "--seconds=1", "--fps=4", "--each=1", "--seed=5")
+    assert bot("animate", "a seed @0 | a tree @0.5", *small, "-o", "film.gif").exit_code == 0
+    with Image.open(folder / "film.gif") as film:
+        assert getattr(film, "n_frames", 1) == 4
+    spec = spec_of(folder / "film.png")
+    assert (spec.steps, [prompt.since for prompt in spec.prompts]) == (5, [0, 0.5])
+    assert bot("show", "film.png").exit_code == 0
+    assert "MP4 or GIF" in refused("animate", "a cat", "-o", "film.png")
+
+
 def test_imagine_paints_a_png_that_carries_its_spec(folder: Path) -> None:
     result = bot("imagine", "a red apple | grey:0.5 --no fog", "--seed=5", *SMALL, "-o", "new/apple.png")
     assert (result.exit_code, result.stdout) == (0, "new/apple.png\n")

@@ -1,0 +1,48 @@
+"""Films with a story, as MP4 and GIF."""
+
+import io
+
+import av
+from PIL import Image
+
+from bot.jobs import JobState
+from tests.simulated import shown, words
+
+
+async def animated(world, prompt="a seed @0 | a tree @0.5", **options):
+    options = {"seconds": 1, "size": "64x64", "steps": 2, "seed": 1, **options}
+    result = await world.alice.slash(world.channel, "animate", prompt=prompt, **options)
+    assert not result.ephemeral, words(result)
+    return await world.ended(await world.ledger.by_message(result.response.id))
+
+
+async def test_a_story_becomes_a_film_and_another_one(world):
+    job = await animated(world, zoom=1.2)
+    assert (job.state, job.kind, job.spec.steps) == (JobState.DELIVERED, "animate", 2 + 7 * 3)
+    message = world.message(job.message_id)
+    assert "Animated in" in shown(message)
+    film = message.attachments[0]
+    assert film.filename == f"painting-{job.id}.mp4"
+    assert film.size < world.guild_limit()
+    with av.open(io.BytesIO(film.content)) as opened:
+        assert sum(1 for _ in opened.decode(video=0)) == 8
+    form = await world.bob.click(message, label="Remix")
+    result = await world.bob.submit(form, prompt="a seed @0 | a flower @0.5")
+    remix = await world.ended(await world.ledger.by_message(result.response.id))
+    assert remix.spec == job.spec.but(prompts=remix.spec.prompts)
+    again = await world.alice.slash(world.channel, "show", job=job.id)
+    assert again.response.attachments[0].filename == f"painting-{job.id}.mp4"
+
+
+async def test_a_gif_repeats(world):
+    job = await animated(world, "a cat", kind="gif", turn=30.0)
+    film = world.message(job.message_id).attachments[0]
+    assert film.filename == f"painting-{job.id}.gif"
+    with Image.open(io.BytesIO(film.content)) as opened:
+        assert (opened.n_frames, opened.info["loop"]) == (8, 0)
+
+
+async def test_a_story_begins_at_its_beginning(world):
+    result = await world.alice.slash(world.channel, "animate", prompt="a tree @4")
+    assert result.ephemeral
+    assert "begin @0" in words(result)

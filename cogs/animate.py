@@ -9,7 +9,7 @@ from discord.ext import commands
 from bot.chat.client import PaintingBot
 from bot.chat.people import person_of
 from bot.options import PaintingOptions
-from cogs.options import Preset, Seed, Size, Steps
+from cogs.options import Preset, Seed, Size, Steps, described
 from engine.spec import Motion
 
 _LONGEST = 20.0
@@ -22,6 +22,7 @@ class Animate(commands.Cog):
         self.bot = bot
 
     @app_commands.command()
+    @described("size", "seed", "preset")
     @app_commands.describe(
         prompt="What to paint, or a story by seconds: a seed @0 | a tree @4 | a forest @8",
         seconds="How long the film is",
@@ -29,10 +30,7 @@ class Animate(commands.Cog):
         turn="Degrees that it turns in a second",
         right="By which share of its width it moves in a second; below 0 to the left",
         down="By which share of its height it moves in a second; below 0 up",
-        size="Width x height in pixels, such as 512x384",
         steps="How long to paint before it moves",
-        seed="The same seed and settings give the same film",
-        preset="A named set of numbers: draft is quick, fine is slow",
         kind="MP4, or a GIF that repeats",
     )
     async def animate(

@@ -24,7 +24,7 @@ async def test_a_story_becomes_a_film_and_another_one(world):
     film = message.attachments[0]
     assert film.filename == f"painting-{job.id}.mp4"
     assert film.size < world.guild_limit()
-    with av.open(io.BytesIO(film.content)) as opened:
+    with av.open(io.BytesIO(film.content), "r") as opened:
         assert sum(1 for _ in opened.decode(video=0)) == 8
     form = await world.bob.click(message, label="Remix")
     result = await world.bob.submit(form, prompt="a seed @0 | a flower @0.5")
@@ -39,7 +39,7 @@ async def test_a_gif_repeats(world):
     film = world.message(job.message_id).attachments[0]
     assert film.filename == f"painting-{job.id}.gif"
     with Image.open(io.BytesIO(film.content)) as opened:
-        assert (opened.n_frames, opened.info["loop"]) == (8, 0)
+        assert (getattr(opened, "n_frames", 1), opened.info["loop"]) == (8, 0)
 
 
 async def test_a_story_begins_at_its_beginning(world):

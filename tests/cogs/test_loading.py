@@ -1,6 +1,7 @@
 import importlib
 import inspect
 import logging
+import re
 from pathlib import Path
 
 import discord
@@ -43,15 +44,35 @@ async def test_every_cog_loads_and_no_names_clash(settings):
         assert expected in names
 
 
+def nested(payload):
+    """List a command's payload and its subcommands and options."""
+    return [payload, *(part for option in payload.get("options", ()) for part in nested(option))]
+
+
+def characters(payload):
+    """Count as Discord does: names, descriptions and the values of choices."""
+    return sum(
+        len(part["name"])
+        + len(part.get("description", ""))
+        + sum(len(choice["name"]) + len(str(choice["value"])) for choice in part.get("choices", ()))
+        for part in nested(payload)
+    )
+
+
 async def test_everything_is_described_and_fits(settings):
     bot = PaintingBot(settings)
     for name in COGS:
         await bot.load_extension(f"cogs.{name}")
     for root in bot.tree.get_commands():
         payload = root.to_dict(bot.tree)
-        assert len(str(payload)) < 8000
+        assert characters(payload) <= 8000
         if isinstance(root, app_commands.ContextMenu):
             continue
+        for options in (part["options"] for part in nested(payload) if "options" in part):
+            assert len(options) <= 25
+            assert all(len(option["description"]) <= 100 for option in options)
+            assert all(re.fullmatch(r"[a-z0-9_-]{1,32}", option["name"]) for option in options)
+            assert all(len(option.get("choices", ())) <= 25 for option in options)
         for command in leaves(root):
             assert command.description != "…", command.qualified_name
             for option in command.parameters:

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -6,8 +7,9 @@ import discord
 import pytest
 
 from bot.chat import content
-from bot.chat.components import JobButton, PageButton, layout, note
+from bot.chat.components import GroupButton, JobButton, PageButton, layout, note
 from bot.chat.forms import Answers, EditForm, RemixForm, SteerForm, form_of
+from local_discord.components import walk
 from tests.bot.conftest import make_job
 
 NOTHING: Any = None
@@ -48,6 +50,11 @@ def test_other_ids_are_none_of_ours(custom_id):
 
 
 async def test_pages_come_back_from_their_id():
+    group = GroupButton("a" * 32, 24)
+    assert len(group.custom_id) <= 100
+    match = GroupButton.__discord_ui_compiled_template__.fullmatch(group.custom_id)
+    assert match is not None
+    assert (await GroupButton.from_custom_id(NOTHING, NOTHING, match)).note == "a" * 32
     match = PageButton.__discord_ui_compiled_template__.fullmatch("history:123:4:o")
     assert match is not None
     button = await PageButton.from_custom_id(NOTHING, NOTHING, match)
@@ -68,6 +75,19 @@ def test_the_longest_message_fits(job):
     long = replace(job, prompt="_" * 5000, notices=("_" * 900,) * 2)
     text = "".join(re.findall(r"'content': '(.*?)'", str(layout(content.finished(long), job.id).to_components())))
     assert len(text) < 4000
+
+
+@pytest.mark.parametrize("buttons", [content.FINISHED_BUTTONS, content.TILED_BUTTONS, content.ANIMATED_BUTTONS])
+def test_the_fullest_message_keeps_to_discords_limits(job, buttons):
+    body = dataclasses.replace(content.finished(job), buttons=buttons)
+    payload = layout(body, job.id, "painting-x.png").to_components()
+    parts = [part for part in walk(payload) if isinstance(part["type"], int)]
+    assert len(parts) <= 40
+    assert all(len(part["components"]) <= 5 for part in parts if part["type"] == 1)
+    ids = [part["custom_id"] for part in parts if "custom_id" in part]
+    assert len(ids) == len(set(ids)) == len(buttons)
+    assert max(map(len, ids)) <= 100
+    assert all(1 <= len(part["label"]) <= 80 for part in parts if part["type"] == 2)
 
 
 def test_a_note_has_a_heading_and_its_lines():

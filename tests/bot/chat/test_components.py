@@ -80,7 +80,7 @@ def test_the_longest_message_fits(job):
 @pytest.mark.parametrize("buttons", [content.FINISHED_BUTTONS, content.TILED_BUTTONS, content.ANIMATED_BUTTONS])
 def test_the_fullest_message_keeps_to_discords_limits(job, buttons):
     body = dataclasses.replace(content.finished(job), buttons=buttons)
-    payload = layout(body, job.id, "painting-x.png").to_components()
+    payload = layout(body, job.id, ("painting-x.png",)).to_components()
     parts = [part for part in walk(payload) if isinstance(part["type"], int)]
     assert len(parts) <= 40
     assert all(len(part["components"]) <= 5 for part in parts if part["type"] == 1)

@@ -434,6 +434,20 @@ def bench_queue(
         typer.echo(f"{count} finished, {waiting} waiting: {took}")
 
 
+@app.command("bench")
+def bench_painters(
+    ctx: typer.Context, jobs: Annotated[int, typer.Option(min=4, help="How many jobs with each configuration.")] = 12
+) -> None:
+    """Measure painters on this CPU: a thread, processes, a Ray cluster of this machine; four pictures in one job."""
+    from bot.cli.painters_bench import measure
+
+    for one in measure(_settings(ctx.obj), jobs):
+        typer.echo(
+            f"{one.name}: {one.pictures_per_minute:.2f} pictures a minute, {one.step:.1f} ms a step, "
+            f"{one.besides:.0f} ms a job beside its steps"
+        )
+
+
 @app.command()
 def run(ctx: typer.Context) -> None:
     """Run the bot: on Discord with a token, else on a Discord of its own, in a page of the browser."""

@@ -134,6 +134,10 @@ class Painter(ABC):
         self._order, self.steps_per_second, self.gpu = None, 0.0, None
 
 
+_END_SECONDS = 60.0
+"""How long the end of what hangs may take before it is asked for again."""
+
+
 class WatchedPainter(Painter):
     """A painter outside of this process, which is ended when nothing is heard from it for too long."""
 
@@ -164,7 +168,7 @@ class WatchedPainter(Painter):
         if left <= 0:
             log.error("Nothing was heard of job %s for %.0f s; what paints it is ended", order.job_id, self._patience)
             self._end_hung()
-            left = self._patience
+            left = max(self._patience, _END_SECONDS)
         asyncio.get_running_loop().call_later(left, self._watch, order)
 
 

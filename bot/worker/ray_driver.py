@@ -35,8 +35,8 @@ _OBJECT_STORE = 200_000_000
 _LOOK_SECONDS = 2.0
 """Between two looks at which machines there are."""
 _PING_SECONDS = 5.0
-_PING_PATIENCE = 30.0
-"""An idle actor answers within this, or is ended."""
+_PING_PATIENCE = 60.0
+"""An actor that is idle, or gets ready, answers within this, or is ended."""
 _AGAIN_SECONDS = 0.5
 _PROBLEM_SECONDS = 30.0
 """Before a machine is tried again that cannot paint."""
@@ -175,18 +175,27 @@ class Driver:
 
     async def _get_ready(self, slot: Slot) -> None:
         node, pid = await slot.actor.here.remote()  # for as long as the cluster has no room
-        hang = self._settings.worker.hang_seconds or None
-        device = await asyncio.wait_for(slot.actor.ready.remote(self._settings, code_version()), hang)
+        ready = asyncio.ensure_future(_awaited(slot.actor.ready.remote(self._settings, code_version())))
+        try:
+            while not (await asyncio.wait([ready], timeout=_PING_SECONDS))[0]:  # networks may have to be fetched
+                await self._ping(slot)
+        finally:
+            ready.cancel()  # nothing where it is done
+        device = ready.result()
         slot.up = True
         log.info("Painting on %s of %s, in process %d", device, node, pid)
         self._tell(Joined(slot.key, device, node, pid))
+
+    async def _ping(self, slot: Slot) -> None:
+        """Raise `RayError` or `TimeoutError` where the actor does not answer."""
+        await asyncio.wait_for(_awaited(slot.actor.here.remote()), _PING_PATIENCE)
 
     async def _work(self, slot: Slot) -> None:
         """Work one order off; while there is none, make sure that the actor lives."""
         try:
             order = await asyncio.wait_for(slot.orders.get(), _PING_SECONDS)
         except TimeoutError:
-            await asyncio.wait_for(slot.actor.here.remote(), _PING_PATIENCE)
+            await self._ping(slot)
             return
         stream = slot.actor.paint.options(num_returns="streaming", _generator_backpressure_num_objects=UNREAD)
         async for reference in stream.remote(order):
@@ -197,6 +206,10 @@ class Driver:
                 self._tell(Told(slot.key, *said))
         slot.idle.set()
         self._tell(Finished(slot.key))
+
+
+async def _awaited(reference: Any) -> Any:
+    return await reference
 
 
 async def _end(actor: Any) -> None:

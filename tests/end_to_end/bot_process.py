@@ -125,6 +125,8 @@ class BotProcesses:
         self.data = folder / "data"
         self._fork_server = fork_server
         self.started: list[Bot] = []
+        self.settings: dict[str, object] = {}
+        """What every bot is told, as `start` takes it."""
         self.set_clock(0.0)
 
     def set_clock(self, seconds: float) -> None:
@@ -135,7 +137,8 @@ class BotProcesses:
 
     def environment(self, **settings: object) -> dict[str, str]:
         """Return what a bot is started with; `worker__frames=3` is the setting worker.frames."""
-        own = {f"PAINTER__{name.upper()}": str(value) for name, value in settings.items()}
+        chosen = self.settings | settings
+        own = {f"PAINTER__{name.upper()}": str(value) for name, value in chosen.items()}
         place = {
             "DISCORD_TOKEN": TOKEN,
             "PAINTER__DISCORD__API_BASE": self.discord.api_base,

@@ -88,7 +88,7 @@ def main() -> None:
         OUTCOMES.write_text(json.dumps(known, indent=1))
         with SURVIVORS.open("a") as survivors:
             survivors.writelines(f"{one.status}: {one.diff}\n" for one in found if one.status not in NOTICED)
-    print(f"\nWhat was not noticed:\n\n{SURVIVORS.read_text()}")
+    print(f"\nWhat was not noticed:\n\n{SURVIVORS.read_text() or 'nothing'}")
 
 
 def _modules(path: Path) -> list[Path]:
@@ -113,7 +113,7 @@ def _by_tests(modules: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
 def _copy_tree(modules: Sequence[Path]) -> None:
     """Copy what git knows or would add; in the modules decorated functions become thin."""
     shutil.rmtree(TREE, ignore_errors=True)
-    SURVIVORS.unlink(missing_ok=True)
+    SURVIVORS.write_text("")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

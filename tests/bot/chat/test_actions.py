@@ -153,7 +153,7 @@ def react(world, queue, intake, actions, monkeypatch):
     async def take(event, bots=ALL, members=ALL):
         me = object()
         channel = SimpleNamespace(permissions_for=lambda who: bots if who is me else members)
-        guild = SimpleNamespace(me=me, get_channel_or_thread=lambda channel_id: channel)
+        guild = SimpleNamespace(me=me, get_channel_or_thread=lambda channel_id: channel, filesize_limit=10 * 2**20)
         monkeypatch.setattr(world, "get_guild", lambda guild_id: guild)
         await reactions.take(event)
 
@@ -166,6 +166,14 @@ async def test_a_reaction_makes_a_job_where_the_bot_may_paint(react, world, queu
     (made,) = await queue.ledger.history(BOB)
     assert (made.kind, made.parent_id) == ("rerun", job.id)
     assert world.last("send")["reference"]["message_id"] == MESSAGE
+
+
+async def test_the_letter_is_for_who_reacts(react, world, rendered):
+    job = await rendered()
+    await react(reacted("✉️"))
+    assert world.names() == ["write"]
+    assert world.last("write")["channel"] == BOB
+    assert world.files("write") == [f"painting-{job.id}.png"]
 
 
 @pytest.mark.parametrize("name", NEEDED)

@@ -3,8 +3,10 @@
 import dataclasses
 import math
 
+import pytest
+
 from bot.jobs import Requester
-from bot.queue.limits import Limits, Usage, limits_of, refusal_by_limits
+from bot.queue.limits import Limits, Usage, duration, limits_of, refusal_by_limits
 from bot.queue.preferences import GuildSettings
 from bot.settings import LimitSettings
 
@@ -70,3 +72,22 @@ def test_a_full_queue_takes_from_those_who_have_less_than_their_share():
     assert "queue is full" in refusal(limits=roomy, in_all=1000, of_guild=1000, groups=2)
     assert refusal(limits=roomy, in_all=1000, of_guild=0, groups=2) == ""
     assert "queue is full" in refusal(limits=roomy, in_all=1500, of_guild=500, groups=2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "1 second"),
+        (1, "1 second"),
+        (1.1, "2 seconds"),
+        (59.5, "60 seconds"),
+        (60, "1 minute"),
+        (60.5, "2 minutes"),
+        (3599, "60 minutes"),
+        (3600, "1 hour"),
+        (3601, "2 hours"),
+        (86_400, "24 hours"),
+    ],
+)
+def test_how_long_is_said_in_the_largest_unit_rounded_up(seconds, words):
+    assert duration(seconds) == words

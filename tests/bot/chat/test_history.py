@@ -1,0 +1,121 @@
+"""One's own pictures, a page at a time: what is told of each, and where the buttons lead."""
+
+import io
+
+import discord
+import pytest
+from PIL import Image
+
+from bot.chat.components import PageButton
+from bot.chat.history import PAGE, History
+from bot.jobs import JobState
+from bot.refusals import Refusal
+from bot.worker.events import SPOILER_NOTICE
+from tests.bot.chat.fake_discord import MESSAGE, Asked
+
+ALICE = 1
+
+
+@pytest.fixture
+def history(queue):
+    return History(queue)
+
+
+async def page(history, number=0, user_id=ALICE):
+    """Return the texts, buttons and files of a page."""
+    asked = Asked(user_id)
+    if number == 0:
+        await history.open(asked)
+        ((_, arguments),) = asked.answers
+        assert arguments["ephemeral"] is True
+        files = arguments["files"]
+    else:
+        await history.turn(asked, user_id, number)
+        (arguments,) = asked.edits
+        files = arguments["attachments"]
+    parts = list(arguments["view"].walk_children())
+    texts = [part.content for part in parts if isinstance(part, discord.ui.TextDisplay)]
+    buttons = {part.item.label: part.item for part in parts if isinstance(part, PageButton)}
+    hidden = [part.spoiler for part in parts if isinstance(part, discord.ui.Thumbnail)]
+    return texts, buttons, files, hidden
+
+
+async def test_each_entry_tells_what_it_is_and_where(history, rendered):
+    job = await rendered(prompt="a *red* apple")
+    texts, _, files, hidden = await page(history)
+    entry = texts[1]
+    assert entry.startswith("**a \\*red\\* apple**\n")
+    assert "32 × 32" in entry
+    assert f"`{job.id}` · just finished · <t:{int(job.created_at)}:R>" in entry
+    assert entry.endswith(f"[message](https://discord.com/channels/5/6/{MESSAGE})")
+    assert [file.filename for file in files] == [f"thumbnail-{job.id}.jpg"]
+    assert files[0].description == "a *red* apple"
+    assert hidden == [False]
+    with Image.open(io.BytesIO(files[0].fp.read())) as thumbnail:
+        assert (thumbnail.format, thumbnail.size) == ("JPEG", (32, 32))
+
+
+async def test_a_hidden_picture_is_hidden_here_too(history, rendered):
+    await rendered(notices=(SPOILER_NOTICE,))
+    assert (await page(history))[3] == [True]
+
+
+async def test_what_has_no_picture_is_told_in_words(history, rendered, queue, ask):
+    await queue.ledger.add(ask(guild_id=None))
+    await rendered(JobState.FAILED)
+    film = await rendered(kind="timelapse")
+    queue.files.result_path(film).write_bytes(b"a film")
+    texts, _, files, _ = await page(history)
+    assert files == []
+    assert [word in entry for word, entry in zip(("just finished", "failed", "waiting"), texts[1:], strict=True)] == [
+        True
+    ] * 3
+    assert "message" not in texts[3]
+
+
+async def test_a_large_picture_comes_small(history, rendered, queue):
+    job = await rendered()
+    Image.new("RGB", (800, 400)).save(queue.files.result_path(job))
+    with Image.open(io.BytesIO((await page(history))[2][0].fp.read())) as thumbnail:
+        assert thumbnail.size == (160, 80)
+
+
+async def test_a_file_that_is_none_costs_no_page(history, rendered, queue):
+    job = await rendered()
+    queue.files.result_path(job).write_bytes(b"no picture")
+    texts, _, files, _ = await page(history)
+    assert job.id in texts[1]
+    assert files == []
+
+
+@pytest.mark.parametrize(
+    ("jobs", "number", "entries", "older", "newer"),
+    [
+        (PAGE, 0, PAGE, None, None),
+        (PAGE + 1, 0, PAGE, "history:1:1:o", None),
+        (PAGE + 1, 1, 1, None, "history:1:0:n"),
+        (2 * PAGE + 1, 1, PAGE, "history:1:2:o", "history:1:0:n"),
+        (1, 1, 0, None, "history:1:0:n"),
+    ],
+)
+async def test_the_buttons_lead_to_the_pages_there_are(history, queue, ask, jobs, number, entries, older, newer):
+    for _ in range(jobs):
+        await queue.ledger.add(ask())
+    await queue.ledger.add(ask(user_id=2))
+    texts, buttons, _, _ = await page(history, number)
+    assert len(texts) == 1 + entries
+    for label, leads in (("Older", older), ("Newer", newer)):
+        assert buttons[label].disabled is (leads is None)
+        assert leads is None or buttons[label].custom_id == leads
+
+
+async def test_nobody_turns_another_ones_pages(history, rendered):
+    await rendered()
+    with pytest.raises(Refusal, match="somebody else's"):
+        await history.turn(Asked(2), ALICE, 0)
+
+
+async def test_who_has_none_is_told_how_to_begin(history, rendered):
+    await rendered()
+    with pytest.raises(Refusal, match="try /imagine"):
+        await history.open(Asked(2))

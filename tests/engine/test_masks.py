@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from engine import masks
 from engine.masks import Spots, feather, find_by_crops, find_region, integral, place, share_inside, to_latent
 from engine.perceptors import Perceptor
 from engine.spec import PLACES
@@ -86,6 +87,26 @@ def test_the_same_seed_finds_the_same_region():
     picture = torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(3))
     regions = [find_by_crops(picture, "red", [ColourPerceptor()], torch.Generator().manual_seed(1)) for _ in range(2)]
     assert torch.equal(*regions)
+
+
+def test_the_self_mask_is_the_notebooks(monkeypatch):
+    """Its sums start at one, as if each pixel had been seen once before, with the value 1; it cuts whole bytes."""
+    monkeypatch.setattr(masks, "CROPS", 256)
+    picture, perceptor = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(3)), ColourPerceptor()
+    rng = torch.Generator().manual_seed(1)
+    pixel_sum, samples_per_pixel = torch.ones(48, 64), torch.ones(48, 64)
+    for widest in (0.4, 0.25):
+        for x, y, side in masks._draw_squares(picture.shape[-2:], widest, rng):
+            crop = masks._resize(picture[..., y : y + side, x : x + side], perceptor.size)
+            similarity = perceptor.logit_scale * perceptor.encode_image(crop)[0] @ perceptor.encode_text(["red"])[0]
+            pixel_sum[y : y + side, x : x + side] += similarity.exp()
+            samples_per_pixel[y : y + side, x : x + side] += 1
+    heat = pixel_sum / samples_per_pixel
+    levels = (((heat - heat.min()) / heat.max()) ** 2 * 255).byte().float()
+    expected = (levels >= levels[levels.nonzero(as_tuple=True)].mean()).float()
+    found = find_by_crops(picture, "red", [perceptor], torch.Generator().manual_seed(1))
+    assert 0.05 < expected.mean() < 0.95
+    assert (found[0, 0] == expected).float().mean() > 0.995  # a value may round to the byte beside
 
 
 def test_what_hardly_resembles_the_words_does_not_lower_the_threshold():

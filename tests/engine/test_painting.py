@@ -328,15 +328,15 @@ def test_pictures_are_prompts_too(store, photo):
     prompts = (*APPLE, Prompt(kind="image", content=photo, weight=0.5))
     painting, losses = paint(spec_of().but(prompts=prompts), store)
     assert len(losses) == 4
-    assert painting._guides[0]._prompts[1].embeddings.shape[0] == 6  # one embedding per cutout
+    assert painting._guides[0]._prompts[1][0].embeddings.shape[0] == 6  # one embedding per cutout
 
 
 def test_noise_is_a_prompt_too(store):
     """Crowson's notebook: a direction drawn from a seed of its own, the same in every painting."""
     prompts = (*APPLE, Prompt(kind="noise", content="7", weight=0.5))
     one, other = (Painting(spec_of(seed=seed).but(prompts=prompts), store) for seed in (1, 2))
-    (embedded,) = one._guides[0]._prompts[1].embeddings
-    assert torch.equal(embedded, other._guides[0]._prompts[1].embeddings[0])
+    (embedded,) = one._guides[0]._prompts[1][0].embeddings
+    assert torch.equal(embedded, other._guides[0]._prompts[1][0].embeddings[0])
     assert embedded.norm().item() == pytest.approx(1)
     assert len(next(one).losses) == 3
     drawn = torch.randn(1, len(embedded), generator=torch.Generator().manual_seed(7))[0]

@@ -142,7 +142,7 @@ def bench_painters(
     """Measure painters on this CPU: a thread, processes, a Ray cluster of this machine; four pictures in one job."""
     from bot.cli.painters_bench import measure
 
-    for one in measure(_settings(ctx.obj), jobs):
+    for one in measure(settings_of(ctx.obj), jobs):
         typer.echo(
             f"{one.name}: {one.pictures_per_minute:.2f} pictures a minute, {one.step:.1f} ms a step, "
             f"{one.besides:.0f} ms a job beside its steps"

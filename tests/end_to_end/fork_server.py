@@ -24,6 +24,8 @@ import bot.chat.client
 import bot.chat.delivery
 import bot.chat.retry
 import bot.cli.commands
+import bot.queue.dispatcher
+import bot.queue.event_writer
 import bot.worker.runner
 import bot.worker.thread
 from bot.chat.client import PaintingBot
@@ -52,6 +54,7 @@ def main() -> None:
     bot.chat.retry._LONGEST_PAUSE = 0.5
     bot.chat.delivery._OUTAGE_SECONDS = 1.0
     bot.chat.client._FIRST_PAUSE = 0.2
+    bot.queue.event_writer.RETRY_SECONDS = bot.queue.dispatcher.RETRY_SECONDS = 0.5
     http.asyncio = HurriedAsyncio()  # type: ignore[assignment]
     http.HTTPClient.__init__ = shorter_rate_limits(http.HTTPClient.__init__)  # type: ignore[method-assign]
     PaintingBot.before_identify_hook = at_once  # type: ignore[method-assign]  # the library's takes 5 s

@@ -16,15 +16,19 @@ const scroller = byId("scroller");
 const shownMessages = new Map();
 let atEnd = true;
 let lastTop = 0;
+let lastSize = "";
 let shownChannel = "";
 
 /** @param {import("./message.js").MessageActs} acts @param {() => void} loadOlder */
 export function start(acts, loadOlder) {
   scroller.addEventListener("scroll", () => {
-    // What grows below or shrinks above leaves the top where it was: only somebody who scrolls up wants to leave the end.
+    // What grows below or shrinks above leaves the top where it was, and another width moves it: only somebody who
+    // scrolls up wants to leave the end.
+    const size = `${scroller.clientWidth} ${scroller.clientHeight} ${scroller.scrollHeight}`;
     if (scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR) atEnd = true;
-    else if (scroller.scrollTop < lastTop) atEnd = false;
+    else if (scroller.scrollTop < lastTop && size === lastSize) atEnd = false;
     lastTop = scroller.scrollTop;
+    lastSize = size;
     byId("to-newest").hidden = atEnd;
     if (scroller.scrollTop < 300 && state.older) loadOlder();
   });

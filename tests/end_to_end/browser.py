@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,10 @@ class Person:
             time.sleep(0.05)
 
     def photograph(self, name: str) -> None:
+        """Take a picture of the tab, once the pictures on it can be seen."""
+        decoded = "Promise.allSettled([...document.images].map(one => one.decode())).then(arguments[0])"
+        with suppress(WebDriverException):  # a page that is broken is photographed as it is
+            self.driver.execute_async_script(decoded)
         self.driver.save_screenshot(str(self._folder / f"{name}.png"))
 
     # Acting

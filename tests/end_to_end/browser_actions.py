@@ -204,7 +204,8 @@ def film(at: Session) -> None:
 def steer(at: Session) -> None:
     if (message := at.running()) is None:
         return imagine(at)
-    before = at.person.press(message.id, "Steer")
+    if (before := _press_unless_ended(at, message, "Steer")) is None:
+        return None
     ended = lambda: at.person.there("can be steered", before)  # noqa: E731
     at.person.until(lambda: at.person.all("#form[open]") or ended(), "the form, or that it is too late for it")
     if ended():
@@ -219,9 +220,19 @@ def stop(at: Session) -> None:
     message = at.newest(lambda one: any("Stop" in label for label in one.buttons))
     if message is None:
         return imagine(at)
-    at.person.press(message.id, "Stop")
+    _press_unless_ended(at, message, "Stop")
     at.person.until(lambda: "Stop" not in " ".join(_now(at, message).buttons), "it stops")
     return None
+
+
+def _press_unless_ended(at: Session, message: Shown, label: str) -> int | None:
+    """Press a running painting's button; None where the painting ended, and the button with it, in the same moment."""
+    try:
+        return at.person.press(message.id, label)
+    except AssertionError:
+        if any(label in one for one in _now(at, message).buttons):
+            raise
+        return None
 
 
 def _now(at: Session, message: Shown) -> Shown:

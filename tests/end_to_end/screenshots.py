@@ -38,7 +38,7 @@ def _pressed(you: Person, theme: str) -> bool:
 
 def while_painting(you: Person) -> None:
     """Photograph the channel while a picture comes out of the noise."""
-    job = you.comes("a lighthouse", you.say("/imagine a lighthouse at night steps:150"))
+    job = you.comes("a lighthouse", you.say("/imagine a lighthouse at night steps:20"))
     you.until(lambda: (shown := you.message(job.id)) and shown.pictures and "step" in shown.text, "a preview", 120)
     you.photograph("channel")
     colours(you, "light")

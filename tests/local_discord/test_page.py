@@ -30,6 +30,8 @@ pytestmark = [
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver are installed"),
     pytest.mark.timeout(200),
 ]
+THOUGHT = threading.Event()
+"""Set as long as nobody wants to see the bot thinking."""
 MARKDOWN = (
     "## Heading\n**bold** *slanted* __under__ ~~gone~~ `code <b>` ||hidden|| \\*plain\\*\n-# small\n> quoted\n"
     "- one\n- two\n1. first\n```py\nprint('<i>')\n```\n[a link](https://example.org/a_b_c) <script>alert(1)</script>"
@@ -153,7 +155,7 @@ async def silence(interaction: discord.Interaction) -> None:
 @app_commands.command(description="Think first.")
 async def think(interaction: discord.Interaction) -> None:
     await interaction.response.defer(thinking=True)
-    await asyncio.sleep(0.3)
+    await asyncio.to_thread(THOUGHT.wait, 60)
     embed = discord.Embed(title="Thought", description="**well**", colour=0xF0B232).add_field(name="so", value="what")
     await interaction.edit_original_response(content=f"in <#{interaction.channel_id}>", embed=embed)
 
@@ -188,6 +190,11 @@ class Bot(discord.Client):
             await interaction.response.edit_message(view=view, attachments=[])
         else:
             await interaction.response.send_message(f"{data['custom_id']} {data.get('values')}", ephemeral=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def thoughtful() -> None:
+    THOUGHT.set()
 
 
 @pytest.fixture(scope="module")
@@ -350,8 +357,10 @@ def test_pictures_open_full_size_and_hidden_ones_only_once_shown(you: Person, sh
 def test_silence_thinking_and_the_message_menu(you: Person) -> None:
     you.say("/silence")
     you.until(lambda: "did not respond" in you.messages()[-1].text, "the silence is shown")
+    THOUGHT.clear()
     before = you.say("/think")
     you.until(lambda: you.there("is thinking", before), "it is thinking")
+    THOUGHT.set()
     thought = you.comes("well", before)
     assert "Thought" in thought.text
     assert "(edited)" not in thought.text, "it is the answer, and no edit of one"
@@ -470,6 +479,7 @@ def test_it_fits_a_phone(you: Person, shown: str) -> None:
         wide = "return document.getElementById('scroller').scrollWidth > innerWidth"
         you.until(lambda: not you.driver.execute_script(wide), "nothing is wider than the phone")
         you.until(lambda: not you.find("#guild").is_displayed(), "the channels make room")
+        you.until(lambda: not you.find("#to-newest").is_displayed(), "who was at the newest message is there still")
         you.find("#show-sidebar").click()
         you.until(lambda: you.find("#guild").is_displayed(), "the channels")
         you.go("sketches")

@@ -15,8 +15,6 @@ from local_discord.objects import Channel
 from tests.end_to_end.bot_process import BotProcesses, ForkServer, final
 from tests.end_to_end.loopback import Interaction, Loopback, hold, until
 
-FULL = "The disk of the bot is full"
-
 
 async def imagine(bots: BotProcesses, channel: Channel, user: str = "alice", **options) -> Interaction:
     return await bots.discord.slash(bots.discord.user(user), channel, "imagine", prompt="a red apple", **options)
@@ -74,12 +72,12 @@ async def test_a_disk_that_is_full_at_a_checkpoint_stops_no_painting(cramped):
 
 
 async def test_a_picture_for_which_there_is_no_room_is_kept_once_there_is(cramped):
-    """Neither can its failure be noted before."""
+    """Nothing can be noted of it before, neither its numbers nor a failure."""
     channel = cramped.discord.channel("paintings")
     bot = await cramped.start(worker__frames=0, worker__checkpoint_seconds=1000)
     asking = await painting(cramped, channel, steps=20)
     stuffing = fill(cramped.data)
-    await until(lambda: FULL in bot.log, 60, "the picture cannot be saved")
+    await until(lambda: "The ledger cannot be written" in bot.log, 60, "the picture cannot be saved")
     stuffing.unlink()
     await cramped.delivered(1)
     assert asking.response is not None

@@ -63,7 +63,7 @@ def penalty_weight(penalty: Penalty, step: int, steps: int) -> float:
 
 
 def falls_a_stair(penalty: Penalty, step: int, steps: int) -> bool:
-    """Tell whether a staircase penalty weighs less from `step` on, where its notebook begins with a fresh Adam."""
+    """Return whether a staircase penalty weighs less from `step` on, where its notebook begins with a fresh Adam."""
     before, now = (penalty_weight(penalty, one, steps) for one in (max(0, step - 1), step))
     return penalty.schedule == "staircase" and now < before
 

@@ -39,7 +39,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 class SeesCutouts(Protocol):
-    """What sees cutouts, `at_once` of them at a time, and tells of it in its notices."""
+    """What sees cutouts, `at_once` of them at a time, and says so in its notices."""
 
     at_once: int
     notices: list[str]

@@ -11,7 +11,7 @@ from engine.spec import Motion
 
 
 def is_frame(motion: Motion, step: int) -> bool:
-    """Tell whether a frame is finished with this step, from 1."""
+    """Return whether a frame is finished with this step, from 1."""
     return step >= motion.begin and (step - motion.begin) % motion.each == 0
 
 

@@ -120,7 +120,7 @@ class Gateway:
         """How many of the next connections are refused."""
         self.identifies = self.resumes = self.refused = 0
         self.watch: Callable[[str, Json], None] = lambda event, data: None
-        """Told of everything that a session is told."""
+        """Called with everything that a session is sent."""
         self.connected = asyncio.Event()
         """The bot has a session and a live websocket for every shard."""
         world.subscribe(self._on_event)

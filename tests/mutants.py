@@ -204,7 +204,7 @@ def _sample(module: Path, each: int) -> Sample:
 
 
 def _is_wording(before: Sequence[str], after: Sequence[str]) -> bool:
-    """Tell whether a mistake is in the letters of a sentence (or of SQL, where case is nothing): tests quote few."""
+    """Return whether a mistake is in the letters of a sentence (or of SQL, where case is nothing): tests quote few."""
     before, after = ([line for line in lines if "__mutmut_" not in line] for lines in (before, after))
     old, new = "\n".join(set(before) - set(after)), "\n".join(set(after) - set(before))
     if old.casefold().replace("xx", "") != new.casefold().replace("xx", ""):

@@ -305,8 +305,8 @@ async def _run_clients(settings: Settings, token: SecretStr, ending: asyncio.Eve
         began = time.monotonic()
         try:
             await _run_client(kind, settings, token, ending, health)
-        except ShardsWantedError as wish:
-            log.info("%s", wish)
+        except ShardsWantedError as wanted:
+            log.info("%s", wanted)
             kind = ShardedPaintingBot
         except discord.LoginFailure:
             raise BadSettingsError("DISCORD_TOKEN: expected a bot's token, found one that Discord refuses.") from None

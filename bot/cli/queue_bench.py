@@ -37,7 +37,7 @@ async def _measure(path: Path, finished: int, waiting: int) -> dict[str, float]:
     for _ in range(5):
         began = time.perf_counter()
         ledger = await Ledger.open(path)
-        await _take_up(ledger)
+        await _claim_all(ledger)
         started.append(time.perf_counter() - began)
         await ledger.close()
     ledger = await Ledger.open(path)
@@ -65,7 +65,7 @@ async def _measure(path: Path, finished: int, waiting: int) -> dict[str, float]:
     return result
 
 
-async def _take_up(ledger: Ledger) -> None:
+async def _claim_all(ledger: Ledger) -> None:
     """Ask what a bot asks that starts."""
     await ledger.fail_unreadable()
     await ledger.in_state(JobState.RUNNING)

@@ -137,7 +137,7 @@ class Dispatcher:
             painter.finish_early(job.id)
 
     async def _note_painter(self, job: Job, painter: Painter) -> None:
-        """Note which chip paints the job, and tell its requester when another began it."""
+        """Note which chip paints the job, with a notice for its requester when another began it."""
         notices = job.notices
         if job.step and job.device not in (None, painter.chip):
             notices = tuple(dict.fromkeys((*notices, _OTHER_DEVICE.format(painter.chip))))
@@ -196,7 +196,7 @@ class Dispatcher:
     # Painters that broke down
 
     async def _is_painted(self, job: Job) -> bool:
-        """Tell whether a job's picture lies on disk whole, and end the job with it: only the ledger was not told."""
+        """Return whether a job's picture lies on disk whole, and end the job with it: only the ledger lacks that."""
         picture = await asyncio.to_thread(self._files.picture, job)
         if picture is None or job.kind == "timelapse":  # a film's file may be half a film
             return False

@@ -215,7 +215,7 @@ class Ledger(JobQueries):
         )
 
     async def note_result(self, job_id: str, step: int, seconds: float, notices: Iterable[str], attempt: int) -> None:
-        """Note what is to be told of a running job's picture, before that lies on disk."""
+        """Note what is to be said of a running job's picture, before that lies on disk."""
         await self.database.write(
             "UPDATE jobs SET step = ?, seconds = ?, notices = ? WHERE id = ? AND state = 'running' AND attempts = ?",
             (step, seconds, json.dumps(list(notices)), job_id, attempt),

@@ -87,8 +87,12 @@ def places(
     """
     lines: list[Place] = []
     free_at: list[float] = []  # of each painter, in seconds from now; infinite: nobody knows
-    for job, told in running:
-        left = _duration(job.spec.steps - job.step, cost_key(job.spec), step_times) if told is None else told
+    for job, seconds_left in running:
+        left = (
+            _duration(job.spec.steps - job.step, cost_key(job.spec), step_times)
+            if seconds_left is None
+            else seconds_left
+        )
         lines.append(Place(job.id, job.user_id, job.guild_id, Estimate(0, 0.0, left)))
         free_at.append(math.inf if left is None else left)
     free_at += [0.0] * (max(1, painters) - len(free_at))

@@ -244,8 +244,8 @@ class PaintingQueue:
         """List the running jobs and then all that wait, in the order in which they will be painted."""
         step_times = await self.ledger.step_times()
         jobs = [job for job_id in self._pool.job_ids if (job := await self.ledger.job(job_id)) is not None]
-        told = [self._writer.progress.get(job.id) for job in jobs]
-        running = [(job, None if said is None else said.seconds_left) for job, said in zip(jobs, told, strict=True)]
+        latest = [self._writer.progress.get(job.id) for job in jobs]
+        running = [(job, None if one is None else one.seconds_left) for job, one in zip(jobs, latest, strict=True)]
         waiting = fair_order(await self.ledger.waiting(), await self.ledger.served())
         return places(running, waiting, step_times, len(self._pool.painters))
 

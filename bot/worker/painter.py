@@ -139,7 +139,7 @@ _END_SECONDS = 60.0
 
 
 class WatchedPainter(Painter):
-    """A painter outside of this process, which is ended when nothing is heard from it for too long."""
+    """A painter outside of this process, which is ended when nothing comes from it for too long."""
 
     def __init__(self, callbacks: Callbacks, hang_seconds: float) -> None:
         super().__init__(callbacks)

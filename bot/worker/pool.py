@@ -11,7 +11,7 @@ from bot.worker.painter import Callbacks, Painter
 
 @dataclass(frozen=True, slots=True)
 class PoolCallbacks:
-    """Say who is told what, on the loop."""
+    """What is called on the loop, and when."""
 
     on_event: Callable[[PainterEvent, int], None]
     """Gets each event and the attempt that it belongs to."""

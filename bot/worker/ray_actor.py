@@ -66,7 +66,7 @@ class PaintingActor:
             yield said
 
     def control(self, control: Control) -> None:
-        """Tell the painting under way what is wanted of it."""
+        """Pass a control on to the painting under way."""
         with self._entering:
             self._inbox.put(control)
 

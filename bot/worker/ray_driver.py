@@ -26,7 +26,7 @@ from bot.settings import RaySettings, Settings
 from bot.worker.orders import Control, Order
 from bot.worker.process import leave_signals_to_parent
 from bot.worker.ray_actor import UNREAD, PaintingActor, code_version
-from bot.worker.ray_messages import EndHung, Finished, FromDriver, Joined, Left, ToDriver, Told
+from bot.worker.ray_messages import Emitted, EndHung, Finished, FromDriver, Joined, Left, ToDriver
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Slot:
 class Driver:
     """Keep as many actors as the cluster has room for, and serve each."""
 
-    def __init__(self, settings: Settings, tell: Callable[[FromDriver], None], actor: type = PaintingActor) -> None:
+    def __init__(self, settings: Settings, send: Callable[[FromDriver], None], actor: type = PaintingActor) -> None:
         generator = usual_generator(settings.models)
         fixed = {"generator": generator, "perceptors": perceptors(generator, settings.models)}
         worker = {"device": "auto" if settings.ray.painters is None else "cpu"}
@@ -84,7 +84,7 @@ class Driver:
                 "worker": settings.worker.model_copy(update=worker),
             }
         )
-        self._tell = tell
+        self._send = send
         needs = {"num_gpus": 1, "num_cpus": 0} if settings.ray.painters is None else {"num_cpus": 1}
         # No retries: the ledger decides what is painted again, and from which checkpoint.
         self._actor = ray.remote(actor).options(
@@ -121,13 +121,13 @@ class Driver:
 
     async def _look(self) -> None:
         """Have as many painters as there is room for, now and when machines come and go."""
-        told_of_none = False
+        warned = False
         while True:
             room = self._settings.ray.painters
             if room is None:
                 room = await asyncio.to_thread(_gpus)
-            if not room and not told_of_none:
-                told_of_none = True
+            if not room and not warned:
+                warned = True
                 log.warning("The cluster has no GPU; paintings wait for one. ray.painters lets CPUs paint.")
             while len(self._slots) < room:
                 self._add()
@@ -145,7 +145,7 @@ class Driver:
         if slot.task is not None:
             slot.task.cancel()
         await asyncio.to_thread(ray.kill, slot.actor)
-        self._tell(Left(slot.key, for_good=True))
+        self._send(Left(slot.key, for_good=True))
 
     async def _serve(self, slot: Slot) -> None:
         while True:
@@ -163,7 +163,7 @@ class Driver:
         was_up, slot.up, slot.early, slot.orders = slot.up, False, None, asyncio.Queue()
         slot.idle.set()
         if was_up:
-            self._tell(Left(slot.key))
+            self._send(Left(slot.key))
         if isinstance(error, RayTaskError) and not was_up:
             log.error("A painter cannot start: %s", _first_line(error.cause or error))
             return _PROBLEM_SECONDS
@@ -184,7 +184,7 @@ class Driver:
         device = ready.result()
         slot.up = True
         log.info("Painting on %s of %s, in process %d", device, node, pid)
-        self._tell(Joined(slot.key, device, node, pid))
+        self._send(Joined(slot.key, device, node, pid))
 
     async def _ping(self, slot: Slot) -> None:
         """Raise `RayError` or `TimeoutError` where the actor does not answer."""
@@ -203,9 +203,9 @@ class Driver:
             if said is None:
                 slot.taken()
             else:
-                self._tell(Told(slot.key, *said))
+                self._send(Emitted(slot.key, *said))
         slot.idle.set()
-        self._tell(Finished(slot.key))
+        self._send(Finished(slot.key))
 
 
 async def _awaited(reference: Any) -> Any:

@@ -26,7 +26,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Emitted:
     """An event of the painter's job."""
 
     key: int
@@ -56,5 +56,5 @@ class EndHung:
     key: int
 
 
-FromDriver = Joined | Left | Told | Finished
+FromDriver = Joined | Left | Emitted | Finished
 ToDriver = ToPainter | EndHung

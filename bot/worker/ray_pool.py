@@ -11,7 +11,7 @@ from bot.worker.child import ChildProcess, Pauses
 from bot.worker.orders import Control, Order
 from bot.worker.painter import Callbacks, WatchedPainter
 from bot.worker.pool import PainterPool, PoolCallbacks
-from bot.worker.ray_messages import EndHung, Finished, FromDriver, Joined, Left, Told, ToPainter
+from bot.worker.ray_messages import Emitted, EndHung, Finished, FromDriver, Joined, Left, ToPainter
 from engine.devices import BadDeviceError
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class RayPainter(WatchedPainter):
         self._up = False
         self._lost()
 
-    def told(self, news: Told) -> None:
+    def emitted(self, news: Emitted) -> None:
         """Pass on an event of the job at hand."""
         self._on_event(news.event, news.attempt)
 
@@ -136,8 +136,8 @@ class RayPool(PainterPool):
                 painter.left()
                 if message.for_good:
                     self._drop(painter)
-            case Told() if painter is not None:
-                painter.told(message)
+            case Emitted() if painter is not None:
+                painter.emitted(message)
             case Finished() if painter is not None:
                 painter.finished()
             case _:

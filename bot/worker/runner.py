@@ -212,7 +212,7 @@ class JobRun:
             self._checkpoint()
 
     def _is_frame(self, step: int) -> bool:
-        """Tell whether the picture of a step is kept: for the time-lapse, or as a frame of an animation."""
+        """Return whether the picture of a step is kept: for the time-lapse, or as a frame of an animation."""
         if (motion := self._painting.spec.motion) is not None:
             return is_frame(motion, step)
         return self._stride > 0 and (step - 1) % self._stride == 0

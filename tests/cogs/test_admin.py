@@ -47,12 +47,12 @@ async def test_drain_takes_nothing_new_and_resume_does_again(world, boss):
 
 async def test_each_state_ends_the_one_before(world, boss):
     states = {"pause": (True, False), "drain": (False, True), "resume": (False, False)}
-    told = {"pause": "paused", "drain": "taking nothing new", "resume": "painting"}
+    listed = {"pause": "paused", "drain": "taking nothing new", "resume": "painting"}
     for command in ("pause", "drain", "pause", "resume", "drain", "resume"):
         result = await boss.slash(world.channel, f"admin {command}")
         held = await own(world)
         assert (held.paused, held.draining) == states[command], command
-        assert f"**State** · {told[command]}\n" in words(result)
+        assert f"**State** · {listed[command]}\n" in words(result)
 
 
 async def test_limits_per_person_server_and_role(world, boss):
@@ -187,33 +187,33 @@ async def test_so_many_words_can_be_blocked_and_no_more(world, boss):
     assert (await own(world)).blocked_words == words_there - {"word0"} | {"last"}
 
 
-def test_what_holds_is_told_and_whose_it_is():
+def test_what_holds_is_shown_and_whose_it_is():
     """In italics: as the bot's owner has set it, which no server can raise."""
     settings = Settings(limits=LimitSettings(per_user=5, per_guild=20, per_day=30, cooldown_seconds=10))
-    told = "\n".join(_lines(GuildSettings(per_user=9, per_guild=19, per_day=31, cooldown_seconds=9), settings))
+    listed = "\n".join(_lines(GuildSettings(per_user=9, per_guild=19, per_day=31, cooldown_seconds=9), settings))
     for line in ("person** · *5* ", "server** · 19\n", "24 hours** · *30*\n", "requests** · *10 seconds*\n"):
-        assert line in told
-    told = "\n".join(_lines(GuildSettings(per_user=4, per_day=30, cooldown_seconds=11), settings))
+        assert line in listed
+    listed = "\n".join(_lines(GuildSettings(per_user=4, per_day=30, cooldown_seconds=11), settings))
     for line in ("person** · 4 ", "server** · *20*\n", "24 hours** · 30\n", "requests** · 11 seconds\n"):
-        assert line in told
+        assert line in listed
     free = Settings(limits=LimitSettings(per_day=None, cooldown_seconds=0))
-    told = "\n".join(_lines(GuildSettings(), free))
-    assert "24 hours** · *no limit*\n" in told
-    assert "requests** · *no pause*\n" in told
-    told = "\n".join(_lines(GuildSettings(per_day=7, preset="fine", size="64x64"), free))
+    listed = "\n".join(_lines(GuildSettings(), free))
+    assert "24 hours** · *no limit*\n" in listed
+    assert "requests** · *no pause*\n" in listed
+    listed = "\n".join(_lines(GuildSettings(per_day=7, preset="fine", size="64x64"), free))
     for line in ("24 hours** · 7\n", "preset** · fine\n", "size** · 64x64\n", "model** · *embedded*\n"):
-        assert line in told
+        assert line in listed
 
 
-def test_people_channels_and_words_are_told_as_what_they_are():
+def test_people_channels_and_words_are_shown_as_what_they_are():
     held = GuildSettings(
         channels_allowed=frozenset({2, 1}),
         channels_denied=frozenset({3}),
         blocked_users=frozenset({4}),
         blocked_words=frozenset({"b*d", "a"}),
     )
-    told = _lines(held, Settings())
-    assert "**Allowed channels** · <#1>, <#2>" in told
-    assert "**Denied channels** · <#3>" in told
-    assert "**Blocked people** · <@4>" in told
-    assert "**Blocked words** · ||a||, ||b\\*d||" in told
+    listed = _lines(held, Settings())
+    assert "**Allowed channels** · <#1>, <#2>" in listed
+    assert "**Denied channels** · <#3>" in listed
+    assert "**Blocked people** · <@4>" in listed
+    assert "**Blocked words** · ||a||, ||b\\*d||" in listed

@@ -126,7 +126,7 @@ class BotProcesses:
         self._fork_server = fork_server
         self.started: list[Bot] = []
         self.settings: dict[str, object] = {}
-        """What every bot is told, as `start` takes it."""
+        """What every bot is started with, as `start` takes it."""
         self.set_clock(0.0)
 
     def set_clock(self, seconds: float) -> None:

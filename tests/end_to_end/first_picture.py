@@ -59,7 +59,7 @@ async def _page_answers(session: aiohttp.ClientSession, address: str) -> None:
 
 
 class _Tab:
-    """What a tab of the page says to the server, and hears."""
+    """What a tab of the page says to the server, and gets."""
 
     def __init__(self, websocket: aiohttp.ClientWebSocketResponse) -> None:
         self._websocket = websocket

@@ -97,7 +97,7 @@ async def test_an_edit_that_was_applied_and_whose_connection_broke_is_not_sent_a
 
 
 @pytest.mark.parametrize("status", [500, 503])
-async def test_nothing_second_is_tried_as_long_as_nobody_can_tell_whether_the_first_worked(world, soon, status):
+async def test_nothing_second_is_tried_as_long_as_nobody_knows_whether_the_first_worked(world, soon, status):
     """Neither the edit nor a look at its message is answered: the bot looks again, and writes nothing anywhere."""
     world.discord.fault("edit", applied(answer(status)), times=99, where=brings_picture)
     blind = [world.discord.fault(name, answer(status), times=10_000) for name in ("message", "history")]

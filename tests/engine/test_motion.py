@@ -35,7 +35,7 @@ def picture():
     return F.interpolate(coarse, (40, 64), mode="bicubic", align_corners=True).clamp(0, 1)
 
 
-def test_pictures_move_as_they_are_told():
+def test_pictures_move_as_the_numbers_say():
     assert torch.allclose(moved(picture(), STILL), picture(), atol=1e-4)
     right = moved(picture(), STILL.model_copy(update={"right": 0.25}))
     assert torch.allclose(right[..., 8:], picture()[..., :-8], atol=1e-2)

@@ -69,7 +69,7 @@ async def test_words_that_are_blocked_steer_nothing(actions, queue, rendered):
     assert (await row(queue.ledger, job.id)).spec == job.spec
 
 
-async def test_a_job_is_found_however_its_id_is_typed_and_is_not_told_from_none(actions, queue, rendered):
+async def test_a_job_is_found_however_its_id_is_typed_and_a_hidden_one_looks_like_none(actions, queue, rendered):
     job = await rendered()
     bob = person(BOB)
     assert (await actions.job(bob, f" {job.id.upper()} ")).id == job.id
@@ -178,7 +178,7 @@ async def test_the_letter_is_for_who_reacts(react, world, rendered):
 
 @pytest.mark.parametrize("name", NEEDED)
 async def test_a_reaction_makes_nothing_where_the_bot_may_not(react, world, queue, rendered, name):
-    """What counts is what the bot may, not who reacts; and they are told in private."""
+    """What counts is what the bot may, not who reacts; and they are answered in private."""
     await rendered()
     await react(reacted("🔁"), bots=discord.Permissions(ALL.value & ~discord.Permissions(**{name: True}).value))
     assert await queue.ledger.history(BOB) == []
@@ -192,7 +192,7 @@ async def test_what_the_person_lacks_is_no_matter(react, queue, rendered):
     assert len(await queue.ledger.history(BOB)) == 1
 
 
-async def test_refusals_are_told_once_a_minute_and_errors_never(react, world, queue, rendered, monkeypatch, caplog):
+async def test_refusals_are_sent_once_a_minute_and_errors_never(react, world, queue, rendered, monkeypatch, caplog):
     await rendered()
     await queue.change_guild(GUILD, blocked_users=frozenset({BOB}))
     for emoji in ("🔁", "🎲"):

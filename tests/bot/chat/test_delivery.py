@@ -36,8 +36,8 @@ def deliver(queue, world, settings):
 
 async def test_the_end_is_shown_in_the_jobs_own_message_and_noted(world, rendered, deliver):
     job = await rendered()
-    told = await deliver(job)
-    assert (told.state, told.message_id) == (JobState.DELIVERED, MESSAGE)
+    shown_as = await deliver(job)
+    assert (shown_as.state, shown_as.message_id) == (JobState.DELIVERED, MESSAGE)
     assert world.names() == ["edit", "react", "react", "react"]
     assert world.last("edit")["message"] == MESSAGE
     assert world.files("edit") == [f"painting-{job.id}.png"]
@@ -59,30 +59,30 @@ async def test_what_may_pass_is_tried_again_and_nothing_else_is_done(world, rend
 async def test_a_message_that_cannot_be_edited_is_answered(world, rendered, deliver, status):
     world.refusals["edit"] = [refusal(status)]
     job = await rendered()
-    told = await deliver(job)
+    shown_as = await deliver(job)
     assert world.tried[:2] == ["edit", "send"]
     reply = world.last("send")
     assert (reply["channel"], reply["reference"]["message_id"]) == (job.channel_id, MESSAGE)
     assert reply["reference"]["fail_if_not_exists"] is False
     assert world.files("send") == [f"painting-{job.id}.png"]
-    assert told.message_id != MESSAGE
+    assert shown_as.message_id != MESSAGE
 
 
 async def test_where_the_channel_is_closed_the_requester_is_written_to(world, rendered, deliver):
     world.refusals |= {"edit": [refusal(404)], "send": [refusal(403)]}
     job = await rendered(user_id=42)
-    told = await deliver(job)
+    shown_as = await deliver(job)
     written = world.last("write")
     assert (written["channel"], written["nonce"]) == (42, f"{job.id}-end")
     assert world.files("write") == [f"painting-{job.id}.png"]
-    assert (told.state, told.channel_id) == (JobState.DELIVERED, 42)
+    assert (shown_as.state, shown_as.channel_id) == (JobState.DELIVERED, 42)
 
 
 async def test_who_takes_no_messages_either_finds_it_by_show(world, rendered, deliver, pauses):
     world.refusals |= {"edit": [refusal(404)], "send": [refusal(403)], "write": [refusal(403)]}
     job = await rendered()
-    told = await deliver(job)
-    assert (told.state, told.message_id) == (JobState.DELIVERED, MESSAGE)
+    shown_as = await deliver(job)
+    assert (shown_as.state, shown_as.message_id) == (JobState.DELIVERED, MESSAGE)
     assert world.done == []
     assert pauses == []
 
@@ -93,8 +93,8 @@ async def test_a_picture_outlasts_an_outage_whichever_way_is_closed_for_good(wor
     for way in ("edit", "send", "write"):
         world.refusals[way] = [refusal(403)] * 2 if way == closed else [refusal(503)] * 8
     job = await rendered()
-    told = await deliver(job)
-    assert told.state is JobState.DELIVERED
+    shown_as = await deliver(job)
+    assert shown_as.state is JobState.DELIVERED
     way = "send" if closed == "edit" else "edit"
     assert world.files(way) == [f"painting-{job.id}.png"]
     assert pauses == [60.0]
@@ -173,10 +173,10 @@ async def test_reactions_that_are_refused_lose_nothing(world, rendered, deliver)
     assert (await deliver(await rendered())).state is JobState.DELIVERED
 
 
-async def test_a_failure_is_told_once_in_words(world, rendered, deliver):
+async def test_a_failure_is_shown_once_in_words(world, rendered, deliver):
     job = await rendered(JobState.FAILED)
-    told = await deliver(job)
-    assert told.delivered_at is not None
+    shown_as = await deliver(job)
+    assert shown_as.delivered_at is not None
     assert world.names() == ["edit"]
     assert world.files("edit") == []
 

@@ -1,4 +1,4 @@
-"""One's own pictures, a page at a time: what is told of each, and where the buttons lead."""
+"""One's own pictures, a page at a time: what is shown of each, and where the buttons lead."""
 
 import io
 
@@ -40,7 +40,7 @@ async def page(history, number=0, user_id=ALICE):
     return texts, buttons, files, hidden
 
 
-async def test_each_entry_tells_what_it_is_and_where(history, rendered):
+async def test_each_entry_shows_what_it_is_and_where(history, rendered):
     job = await rendered(prompt="a *red* apple")
     texts, _, files, hidden = await page(history)
     entry = texts[1]
@@ -60,7 +60,7 @@ async def test_a_hidden_picture_is_hidden_here_too(history, rendered):
     assert (await page(history))[3] == [True]
 
 
-async def test_what_has_no_picture_is_told_in_words(history, rendered, queue, ask):
+async def test_what_has_no_picture_is_shown_in_words(history, rendered, queue, ask):
     await queue.ledger.add(ask(guild_id=None))
     await rendered(JobState.FAILED)
     film = await rendered(kind="timelapse")
@@ -115,7 +115,7 @@ async def test_nobody_turns_another_ones_pages(history, rendered):
         await history.turn(Asked(2), ALICE, 0)
 
 
-async def test_who_has_none_is_told_how_to_begin(history, rendered):
+async def test_who_has_none_is_shown_how_to_begin(history, rendered):
     await rendered()
     with pytest.raises(Refusal, match="try /imagine"):
         await history.open(Asked(2))

@@ -76,7 +76,7 @@ def shows(world, name="edit"):
     return " ".join(part.content for part in world.last(name)["view"].walk_children() if hasattr(part, "content"))
 
 
-async def told(queue, job):
+async def shown_as(queue, job):
     """Wait until the ledger knows that the job's end is to be seen."""
     async with asyncio.timeout(10):
         while (await row(queue.ledger, job.id)).delivered_at is None:  # noqa: ASYNC110, the ledger has no event
@@ -248,15 +248,15 @@ async def test_what_nobody_needs_to_see_edits_nothing(world, reporter, running, 
     assert world.tried == []
 
 
-async def test_what_ended_while_the_bot_was_off_is_told_at_the_start(world, reporter, rendered, queue):
+async def test_what_ended_while_the_bot_was_off_is_announced_at_the_start(world, reporter, rendered, queue):
     done, failed = await rendered(), await rendered(JobState.FAILED)
     reporter.start()
     for job in (done, failed):
-        await told(queue, job)
+        await shown_as(queue, job)
     assert world.names().count("edit") == 2
 
 
-async def test_one_that_cannot_be_told_keeps_no_other_back(world, reporter, rendered, queue, monkeypatch):
+async def test_one_that_cannot_be_announced_keeps_no_other_back(world, reporter, rendered, queue, monkeypatch):
     first, second = await rendered(), await rendered()
     deliver = reporter._delivery.deliver_if_unannounced
 
@@ -267,7 +267,7 @@ async def test_one_that_cannot_be_told_keeps_no_other_back(world, reporter, rend
 
     monkeypatch.setattr(reporter._delivery, "deliver_if_unannounced", failing)
     reporter.start()
-    await told(queue, second)
+    await shown_as(queue, second)
     assert (await row(queue.ledger, first.id)).delivered_at is None
 
 

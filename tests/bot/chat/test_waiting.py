@@ -152,12 +152,12 @@ async def test_a_first_message_on_its_way_is_waited_for(waiting):
 
 
 async def test_what_begins_or_ends_is_news_and_progress_is_none(waiting):
-    told = []
+    shown_as = []
     for event in (Progress("a", 1, 2, 1.0, 1.0, 0.5), Started("a", 0, 2), Failed("a", "No.")):
         waiting._changed.clear()
         waiting._on_event(event)
-        told.append(waiting._changed.is_set())
-    assert told == [False, True, True]
+        shown_as.append(waiting._changed.is_set())
+    assert shown_as == [False, True, True]
 
 
 async def test_what_starts_in_a_moment_or_at_no_known_time(waiting, line):

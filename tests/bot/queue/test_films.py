@@ -45,7 +45,7 @@ def test_a_film_holds_its_frames(job, files, settings):
         assert float(opened.streams.video[0].average_rate or 0) == pytest.approx(5.0, rel=0.01)
 
 
-def test_a_full_disk_is_told_and_another_fault_is_not_hidden(job, files, settings, monkeypatch):
+def test_a_full_disk_is_named_and_another_fault_is_not_hidden(job, files, settings, monkeypatch):
     keep_frames(files, 1)
 
     def fails(number):

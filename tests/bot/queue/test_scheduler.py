@@ -86,7 +86,7 @@ def test_each_place_is_its_jobs_own(ask):
 
 
 def test_the_time_left_falls_with_every_step(ask):
-    """Where the painter has not told it yet, as after a restart."""
+    """Where the painter has not reported it yet, as after a restart."""
     key = cost_key(ask().spec)
     left = [places([(make_job(ask(), step=step), None)], waiting("A1"), {key: 0.5}) for step in (0, 2, 6)]
     assert [line[0].estimate.painting for line in left] == [3.0, 2.0, 0.0]

@@ -214,7 +214,7 @@ async def test_a_job_that_ends_the_process_again_and_again_is_given_up(open_queu
 
 
 async def test_a_picture_that_the_ledger_does_not_know_of_is_not_painted_again(open_queue, ask, spec):
-    """The process ended between the two; the picture stays as it is, and all that was to be told of it is told."""
+    """The process ended between the two; the picture stays as it is, and all that was to be said of it is said."""
     queue, audience = await open_queue()
     job = await queue.submit(ask(spec=spec.but(prompts=parse_prompts("a red apple in neon"))))
     first = await audience.wait(job.id, Rendered)

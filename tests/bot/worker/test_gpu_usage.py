@@ -1,4 +1,4 @@
-"""What a GPU is doing, told by NVIDIA's management library where there is one; a stand-in for it here."""
+"""What a GPU is doing, by NVIDIA's management library where there is one; a stand-in for it here."""
 
 import sys
 from types import SimpleNamespace
@@ -34,7 +34,7 @@ def gpu() -> Device:
     return Device(torch.device("cuda", 0), torch.float32, "a GPU")
 
 
-def test_load_and_memory_are_told(library):
+def test_load_and_memory_are_reported(library):
     assert GpuMonitor(gpu()).usage() == GpuUsage(load=0.73, memory=5 * 2**30)
 
 

@@ -209,14 +209,14 @@ def paced(monkeypatch):
 
 def test_pace_and_time_left_are_those_of_the_painting(paint, ask, paced):
     events = paint(make_order(ask()))
-    told = of(Progress, events)
-    assert [event.step for event in told] == [1, 2, 3, 4, 5, 6]
-    assert [event.per_second for event in told] == pytest.approx([2.0] * 6)
-    assert [event.seconds_left for event in told] == pytest.approx([2.5, 2.0, 1.5, 1.0, 0.5, 0.0])
+    emitted = of(Progress, events)
+    assert [event.step for event in emitted] == [1, 2, 3, 4, 5, 6]
+    assert [event.per_second for event in emitted] == pytest.approx([2.0] * 6)
+    assert [event.seconds_left for event in emitted] == pytest.approx([2.5, 2.0, 1.5, 1.0, 0.5, 0.0])
     assert events[-1].seconds == pytest.approx(3.0)
 
 
-def test_a_slower_pace_is_told_by_and_by(paint, ask, paced):
+def test_a_slower_pace_is_reported_by_and_by(paint, ask, paced):
     paced[:] = [1.0, 2.0, 2.0]
     first, second, third, *_ = of(Progress, paint(make_order(ask())))
     assert 1 / first.per_second == pytest.approx(1.0)
@@ -225,11 +225,11 @@ def test_a_slower_pace_is_told_by_and_by(paint, ask, paced):
     assert second.seconds_left == pytest.approx(4 * 1.3)
 
 
-def test_progress_is_told_a_few_times_a_second_and_the_pace_counts_all_steps(paint, ask, paced):
+def test_progress_is_emitted_a_few_times_a_second_and_the_pace_counts_all_steps(paint, ask, paced):
     paced[:] = [0.1]
-    told = of(Progress, paint(make_order(ask()), Controls(preview_wanted=False)))
-    assert [event.step for event in told] == [3, 6]
-    assert [event.per_second for event in told] == pytest.approx([10.0, 10.0])
+    emitted = of(Progress, paint(make_order(ask()), Controls(preview_wanted=False)))
+    assert [event.step for event in emitted] == [3, 6]
+    assert [event.per_second for event in emitted] == pytest.approx([10.0, 10.0])
 
 
 def test_the_seconds_before_a_restart_count(paint, ask, often, paced):
@@ -255,8 +255,8 @@ def test_previews_come_when_they_are_asked_for_and_not_before_there_is_something
         if isinstance(event, Progress) and event.step == 4:
             controls.preview_wanted = True
 
-    told = of(Progress, paint(make_order(ask()), controls, worker, ask_again))
-    assert [event.step for event in told if event.preview] == [3, 5]
+    emitted = of(Progress, paint(make_order(ask()), controls, worker, ask_again))
+    assert [event.step for event in emitted if event.preview] == [3, 5]
 
 
 @pytest.mark.parametrize(

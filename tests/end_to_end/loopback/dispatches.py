@@ -1,4 +1,4 @@
-"""Checks of what the gateway tells: the objects inside events, against the schemas that Discord's description has."""
+"""Checks of what the gateway sends: the objects inside events, against the schemas that Discord's description has."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -150,3 +150,14 @@ async def test_what_is_too_large_or_not_here_is_not_queued(admission, ask, spec,
     for changes in ({"width": settings.limits.largest_side + 16}, {"generator": "imagenet-16384"}):
         with pytest.raises(Refusal):
             await admission.require(ask(spec=spec.but(**changes)))
+
+
+async def test_a_group_is_taken_as_a_whole_or_not_at_all(admission, ledger, ask):
+    await change(admission, 5, per_user=3)
+    await ledger.add(ask())
+    for count, room in ((1, True), (2, True), (3, False)):
+        if room:
+            await admission.require_room(MEMBER, count)
+        else:
+            with pytest.raises(Refusal, match="3"):
+                await admission.require_room(MEMBER, count)

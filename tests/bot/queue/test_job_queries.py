@@ -159,3 +159,9 @@ async def test_a_job_of_another_version_is_left_out_of_every_list(ledger, add):
     await ledger.database.write("UPDATE jobs SET spec = '{\"version\": 99}' WHERE id = ?", (strange.id,))
     assert await ids(ledger.queued()) == [kept.id]
     assert await ledger.job(strange.id) is None
+
+
+async def test_each_kind_of_painting_has_the_pace_that_was_measured_last(ledger):
+    for key, seconds in (("small", 1.0), ("large", 4.0), ("small", 2.0)):
+        await ledger.note_step_time(key, seconds)
+    assert await ledger.step_times() == {"small": 2.0, "large": 4.0}

@@ -223,6 +223,8 @@ async def test_what_another_version_wrote_is_failed_and_left_out(ledger, ask):
     assert [job.id for job in await ledger.history(1)] == [other.id]
     assert [waiting.job_id for waiting in await ledger.waiting()] == [other.id]
     assert (await ledger.counts())[JobState.FAILED] == 1
+    ((said,),) = await ledger.database.read("SELECT error FROM jobs WHERE id = ?", (job.id,))
+    assert "please ask again" in said
 
 
 async def test_an_orderly_end_is_held_against_nobody(ledger, ask):

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from bot.jobs import JobState
-from bot.queue.retention import prune
+from bot.queue.preferences import Preferences
+from bot.queue.retention import Retention, prune
 from bot.settings import StorageSettings
 from tests.bot.conftest import row, until
 
@@ -102,3 +103,24 @@ async def test_what_is_too_old_goes_although_nobody_asks_for_anything(open_queue
     queue, audience = await open_queue(settings)
     await until(lambda: not path.exists())
     assert await queue.places() == audience.events == []
+
+
+async def test_what_has_waited_too_long_in_a_paused_server_is_cancelled(ledger, files, settings, ask):
+    limits = settings.limits.model_copy(update={"paused_hours": 2.0})
+    preferences, cancelled = Preferences(ledger.database), []
+
+    async def cancel(job_id):
+        cancelled.append(job_id)
+        return True
+
+    retention = Retention(settings.model_copy(update={"limits": limits}), files, ledger, preferences, cancel)
+    jobs = {}
+    for guild_id, hours in ((5, 2.1), (5, 1.9), (6, 9), (None, 9)):
+        job, _ = await ledger.add(ask(guild_id=guild_id))
+        await ledger.database.write("UPDATE jobs SET created_at = created_at - ? WHERE id = ?", (hours * 3600, job.id))
+        jobs[guild_id, hours] = job.id
+    await retention.end_paused()
+    assert cancelled == []
+    await preferences.change_guild(5, paused=True)
+    await retention.end_paused()
+    assert cancelled == [jobs[5, 2.1]]

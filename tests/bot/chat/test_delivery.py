@@ -1,12 +1,15 @@
 """How a job's end is posted: by which way, how often, and what becomes of it when Discord refuses."""
 
+import io
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from bot.chat import delivery
 from bot.chat.delivery import Delivery
 from bot.jobs import JobState
+from engine.pictures import encode_png
 from tests.bot.chat.fake_discord import MESSAGE, refusal
 from tests.bot.conftest import row
 
@@ -43,6 +46,20 @@ async def test_the_end_is_shown_in_the_jobs_own_message_and_noted(world, rendere
     assert world.files("edit") == [f"painting-{job.id}.png"]
     assert world.last("edit")["attachments"][0].description == "a red apple"
     assert [arguments["emoji"] for name, arguments in world.done if name == "react"] == ["🔁", "🎲", "❌"]
+
+
+async def test_several_pictures_are_named_by_their_number(world, rendered, deliver, queue, spec):
+    job = await rendered(spec=spec.but(count=3))
+    pictures = [encode_png(Image.new("RGB", (32, 32), colour), job.spec) for colour in ("red", "green", "blue")]
+    queue.files.save_result(job, pictures, [b""] * 3)
+    await deliver(job)
+    assert world.files("edit") == [f"painting-{job.id}{number}.png" for number in ("", ".2", ".3")]
+    colours = []
+    for file in world.last("edit")["attachments"]:
+        file.fp.seek(0)
+        with Image.open(io.BytesIO(file.fp.read())) as picture:
+            colours.append(picture.convert("RGB").getpixel((0, 0)))
+    assert colours == [(255, 0, 0), (0, 128, 0), (0, 0, 255)]
 
 
 @pytest.mark.parametrize("status", [503, 429, 500])

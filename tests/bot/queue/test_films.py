@@ -83,6 +83,9 @@ def test_the_same_film_is_not_made_twice(job, files, settings, ask):
     assert isinstance(made, Rendered)
     assert made.picture.read_bytes() == b"a film"
     assert made.step == 9
+    again = film(make_job(ask(kind="timelapse", parent_id="parent23"), id="again234"), files, settings, earlier)
+    assert isinstance(again, Rendered)
+    assert again.picture.read_bytes() == b"a film"
     files.delete(earlier)
     assert made.picture.read_bytes() == b"a film"
     other = film(make_job(ask(kind="timelapse", parent_id="parent23"), id="other234"), files, settings, earlier)

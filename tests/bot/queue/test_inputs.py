@@ -52,3 +52,11 @@ async def test_what_a_painting_starts_from_stays(inputs, files, ledger, ask, spe
     await ledger.add(ask(spec=spec.but(init_image=path)))
     await inputs.drop(1, [path])
     assert files.input_paths() == {path}
+
+
+async def test_a_refusal_says_how_much_there_is(files, ledger, settings):
+    limits = settings.limits.model_copy(update={"upload_megabytes_per_user": 2.0})
+    inputs = Inputs(files, ledger, limits)
+    await inputs.keep(1, b"a" * 2_000_000, ".png")
+    with pytest.raises(Refusal, match="You have sent 2 MB of pictures"):
+        await inputs.keep(1, b"b", ".png")

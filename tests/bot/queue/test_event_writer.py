@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bot.background import spawn
-from bot.jobs import JobState
+from bot.jobs import JobState, cost_key
 from bot.queue.event_writer import EventWriter
 from bot.worker.events import (
     Checkpoint,
@@ -77,7 +77,7 @@ async def test_an_earlier_start_has_nothing_to_say_any_more(writer, ledger, file
         Started(job.id, 0, 6),
         Progress(job.id, 4, 6, 1.0, 2.0, 0.5, b"a preview"),
         Frame(job.id, 1, b"a frame"),
-        Shrunk(job.id, 32, 16, ("smaller",)),
+        Shrunk(job.id, 48, 32, ("smaller",)),
         Checkpoint(job.id, 5, b"late"),
         end(job),
     ):
@@ -112,3 +112,51 @@ async def test_of_checkpoints_that_wait_only_the_latest_is_kept(writer, files, j
     await writer.idle()
     assert [event.step for event in writer.published] == [1, 4]
     assert files.checkpoint(job.id) == b"4"
+
+
+async def test_a_painting_that_became_smaller_is_smaller_for_everybody(writer, ledger, job):
+    writer.put(Shrunk(job.id, 48, 32, ("Memory ran short.",)), 1)
+    await writer.idle()
+    now = await row(ledger, job.id)
+    assert (now.spec.width, now.spec.height, now.notices, now.step) == (48, 32, ("Memory ran short.",), 0)
+    assert writer.published == [Shrunk(job.id, 48, 32, ("Memory ran short.",))]
+
+
+@pytest.mark.parametrize("end", [painted, lambda job: Failed(job.id, "No."), lambda job: Stopped(job.id)])
+async def test_what_has_ended_makes_no_progress_any_more(writer, job, end):
+    progress = Progress(job.id, 4, 6, 1.0, 2.0, 0.5)
+    writer.put(progress, 1)
+    await writer.idle()
+    assert writer.progress == {job.id: progress}
+    writer.put(end(job), 1)
+    await writer.idle()
+    assert writer.progress == {}
+
+
+async def test_the_pace_of_a_painting_is_remembered_for_the_next_like_it(writer, ledger, job):
+    writer.put(painted(job), 1)
+    await writer.idle()
+    async with asyncio.timeout(10):
+        while not (times := await ledger.step_times()):  # noqa: ASYNC110, the ledger has no event
+            await asyncio.sleep(0.01)
+    assert times == {cost_key(job.spec): pytest.approx(2.0 / 6)}
+
+
+@pytest.mark.parametrize("end", [lambda job: Failed(job.id, "No."), lambda job: Stopped(job.id)])
+async def test_a_painting_without_a_picture_leaves_no_files(writer, files, job, end):
+    writer.put(Frame(job.id, 1, b"a frame"), 1)
+    writer.put(Checkpoint(job.id, 3, b"a state"), 1)
+    writer.put(end(job), 1)
+    await writer.idle()
+    await until_gone(files.checkpoint_path(job.id))
+    await until_gone(files.frame_path(job.id, 1))
+
+
+async def test_one_that_is_left_for_the_next_process_keeps_its_files(writer, ledger, files, job):
+    writer.put(Checkpoint(job.id, 3, b"a state"), 1)
+    writer.put(Stopped(job.id, back_soon=True), 1)
+    await writer.idle()
+    await asyncio.sleep(0.05)
+    assert files.checkpoint(job.id) == b"a state"
+    assert (await row(ledger, job.id)).state is JobState.RUNNING
+    assert writer.published[-1] == Stopped(job.id, back_soon=True)

@@ -160,3 +160,43 @@ def test_only_inputs_are_deleted_as_inputs(files):
     files.delete_inputs(["pictures/a.png", "../outside", "inputs/../pictures/a.png", "inputs/..", path])
     assert kept.exists()
     assert files.input_paths() == frozenset()
+
+
+def test_what_is_kept_comes_back_as_it_was(files, ask, spec):
+    job = make_job(ask(spec=spec.but(count=2)))
+    files.save_checkpoint(job.id, b"a state")
+    files.save_checkpoint(job.id, b"a later state")
+    assert files.checkpoint(job.id) == b"a later state"
+    assert files.save_result(job, [b"one", b"two"], [b"latent one", b"latent two"]) == files.result_path(job)
+    assert [path.read_bytes() for path in files.pictures(job)] == [b"one", b"two"]
+    assert [(files.folder / files.picture_of(job, index)).read_bytes() for index in (0, 1)] == [b"one", b"two"]
+    latents = [(files.folder / files.latent_of(job, index)).read_bytes() for index in (0, 1)]
+    assert latents == [b"latent one", b"latent two"]
+    assert files.with_pictures() == {job.id}
+    files.drop_checkpoint(job)
+    assert files.checkpoint(job.id) is None
+    files.delete(job)
+    assert [path for path in files.folder.rglob("*") if path.is_file()] == []
+    assert files.pictures(job) == []
+
+
+def test_several_pictures_are_there_when_all_are(files, ask, spec):
+    job = make_job(ask(spec=spec.but(count=2)))
+    files.save_result(job, [b"one", b"two"], [b"", b""])
+    files.result_path(job, 1).unlink()
+    assert files.pictures(job) == []
+
+
+def test_age_is_counted_from_the_moment_that_is_said(files):
+    path = put(files.folder / "pictures" / "one.png")
+    later = time.time() + 29 * DAY
+    assert files.prune(Needed(), keep_days=30, keep_bytes=1e9, now=later) == 0
+    assert files.prune(Needed(), keep_days=30, keep_bytes=1e9, now=later + 2 * DAY) == 1
+    assert not path.exists()
+
+
+def test_exactly_as_much_as_is_allowed_stays(files):
+    for days in (3, 2, 1):
+        put(files.folder / "pictures" / f"{days}.png", days, size=1000)
+    assert files.prune(Needed(), keep_days=30, keep_bytes=3000) == 0
+    assert files.prune(Needed(), keep_days=30, keep_bytes=2999) == 1

@@ -97,7 +97,7 @@ async def test_an_earlier_start_has_nothing_to_say_any_more(ledger, ask):
     await ledger.note_start(job.id)
     assert not await ledger.is_current(job.id, 1)
     await ledger.note_progress(job.id, 40, attempt=1)
-    await ledger.note_smaller(job.id, 32, 16, ("late",), attempt=1)
+    await ledger.note_smaller(job.id, 48, 32, ("late",), attempt=1)
     for state in (JobState.RENDERED, JobState.FAILED, JobState.CANCELLED):
         assert not await ledger.transition(job.id, state, attempt=1)
     now = await row(ledger, job.id)

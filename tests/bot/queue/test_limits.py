@@ -6,7 +6,7 @@ import math
 import pytest
 
 from bot.jobs import Requester
-from bot.queue.limits import Limits, Usage, duration, limits_of, refusal_by_limits
+from bot.queue.limits import Limits, Usage, duration, limits_of, refusal_by_limits, refusal_of_group
 from bot.queue.preferences import GuildSettings
 from bot.settings import LimitSettings
 
@@ -91,3 +91,23 @@ def test_a_full_queue_takes_from_those_who_have_less_than_their_share():
 )
 def test_how_long_is_said_in_the_largest_unit_rounded_up(seconds, words):
     assert duration(seconds) == words
+
+
+def group(count, in_guild=True, limits=LIMITS, **usage):
+    return refusal_of_group(limits, dataclasses.replace(NOTHING, **usage), count, in_guild=in_guild) or ""
+
+
+def test_a_group_fits_under_every_limit_or_says_how_many_do():
+    assert group(3) == ""
+    assert group(4).startswith("That makes 4 paintings, and you may ask for 3 more")
+    assert group(2, of_user=1) == ""
+    assert "may ask for 2 more" in group(3, of_user=1)
+    assert group(1, of_guild=49) == ""
+    assert "may ask for 1 more" in group(2, of_guild=49)
+    assert group(2, of_guild=49, in_guild=False) == ""
+    assert group(1, in_all=999) == ""
+    assert "may ask for 1 more" in group(2, in_all=999)
+    daily = dataclasses.replace(LIMITS, per_day=5)
+    assert group(2, limits=daily, today=3) == ""
+    assert "may ask for 2 more" in group(3, limits=daily, today=3)
+    assert "3 of 3 paintings under way" in group(1, of_user=3)

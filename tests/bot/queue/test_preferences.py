@@ -2,7 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from bot.queue.database import Database
-from bot.queue.preferences import WHOLE_PROCESS, GuildSettings, Preferences, UserSettings
+from bot.queue.preferences import WHOLE_PROCESS, GuildSettings, Preferences, UserSettings, defaults_for
+from bot.settings import ModelSettings
 
 
 async def test_preferences_survive_a_reopening(tmp_path):
@@ -34,3 +35,33 @@ async def test_the_whole_processs_pause_holds_everywhere_and_changes_nobodys_own
         await preferences.change_guild(5, per_user=-1)
     assert await preferences.guild(5) == GuildSettings(per_user=2)
     await database.close()
+
+
+@pytest.mark.parametrize("what", ["paused", "draining"])
+async def test_pause_and_drain_are_two_things_for_one_server_and_for_all(tmp_path, what):
+    database = await Database.open(tmp_path / "ledger.sqlite3")
+    preferences = Preferences(database)
+    other = {"paused": "draining", "draining": "paused"}[what]
+
+    async def held(guild_id):
+        now = await preferences.guild_in_effect(guild_id)
+        return getattr(now, what), getattr(now, other)
+
+    assert [await held(guild_id) for guild_id in (5, 6, None)] == [(False, False)] * 3
+    await preferences.change_guild(5, **{what: True}, per_user=2)
+    assert [await held(guild_id) for guild_id in (5, 6, None)] == [(True, False), (False, False), (False, False)]
+    assert (await preferences.guild_in_effect(5)).per_user == 2
+    await preferences.change_guild(WHOLE_PROCESS, **{other: True})
+    assert [await held(guild_id) for guild_id in (5, 6, None)] == [(True, True), (False, True), (False, True)]
+    await database.close()
+
+
+def test_ones_own_defaults_come_before_the_servers_and_those_before_the_configurations():
+    models = ModelSettings(preset="draft", size="32x32")
+    nothing = defaults_for(UserSettings(), GuildSettings(), models)
+    assert (nothing.preset, nothing.size, nothing.suffix, nothing.generator) == ("draft", "32x32", "", "embedded")
+    guild = GuildSettings(preset="fine", size="64x64", generator="other")
+    servers = defaults_for(UserSettings(), guild, models)
+    assert (servers.preset, servers.size, servers.generator) == ("fine", "64x64", "other")
+    own = defaults_for(UserSettings(preset="normal", size="96x96", suffix="on grey"), guild, models)
+    assert (own.preset, own.size, own.suffix, own.generator) == ("normal", "96x96", "on grey", "other")

@@ -1,6 +1,5 @@
 """/edit, and "Edit this picture" in a message's menu."""
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -10,11 +9,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.chat.attachments import Upload, check_source
+from bot.chat.attachments import Upload, picture_in
 from bot.chat.client import PaintingBot
 from bot.chat.forms import Answers, EditForm
 from bot.chat.intake import fetch_all, is_hidden
-from bot.chat.message_files import ShownFile, files_of, of_attachment
+from bot.chat.message_files import ShownFile, of_attachment
 from bot.chat.people import person_of
 from bot.jobs import Job
 from bot.options import EDIT_STRENGTH, EditOptions, PaintingOptions
@@ -82,21 +81,9 @@ class Edit(commands.Cog):
         if job is not None and job.kind != "timelapse" and self.bot.queue.files.picture(job) is not None:
             form = EditForm("edit", job.id)
         else:
-            note = self._picture_in(message).to_note()
+            note = picture_in(message, self.bot.settings).to_note()
             form = EditForm("attached", await self.bot.intake.save_note(interaction.user.id, note))
         await interaction.response.send_modal(form)
-
-    def _picture_in(self, message: discord.Message) -> ShownFile:
-        """Return the first picture of a message that may be taken; raise `Refusal`."""
-        pictures = [file for file in files_of(message) if file.is_picture]
-        if not pictures:
-            raise Refusal("That message has no picture; pick one that has.")
-        for picture in pictures[:-1]:
-            with contextlib.suppress(Refusal):
-                check_source(picture, self.bot.settings)
-                return picture
-        check_source(pictures[-1], self.bot.settings)
-        return pictures[-1]
 
     async def edit_job(self, interaction: discord.Interaction[Any], job_id: str, answers: Answers) -> None:
         """Paint over a picture of ours, from the original and not from what Discord made of it."""

@@ -28,6 +28,7 @@ _HELP = (
     "-# or right-click a message with a picture · Apps · Edit this picture",
     "**/blend** makes one picture of two to four · `weights: 2 1` `prompt:` words, if you like",
     "**/animate** paints a film · `a seed @0 | a tree @4` `zoom: 1.1` `turn: 10` · MP4 or GIF",
+    "**/describe** finds words for a picture, and paints them · also Apps · Describe this picture",
     "**/queue** tells what waits · **/cancel** calls yours off · `job: k3v9x2ab`",
     "**/history** shows your pictures · **/show** posts one again · `job: k3v9x2ab`",
     "**/settings** keeps your defaults · `preset: fine suffix: oil on canvas`",

@@ -233,7 +233,8 @@ class Painting:
 
     @torch.no_grad()
     def _start(self) -> Tensor:
-        spec, rngs = self.spec, generators(self.spec.seeds, "start", self._device)
+        spec = self.spec.model_copy(update={"prompts": self._active})  # of a story, the words it begins with
+        rngs = generators(spec.seeds, "start", self._device)
         if self._edit is not None:
             pictures = choose(self._edit.starts, spec.count, self._score)
             z = self._vqgan.encode_logits(pictures) if self._in_logits else self._vqgan.encode(pictures)

@@ -1,6 +1,7 @@
 """Attachments: from Discord's own hosts only, size checked before reading, decoded in a child process with limits."""
 
 import asyncio
+import contextlib
 import functools
 import io
 import logging
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import discord
 from PIL import Image
 
 from bot.chat import decoding
-from bot.chat.message_files import ShownFile, TooLargeFileError, UnreadableFileError, read
+from bot.chat.message_files import ShownFile, TooLargeFileError, UnreadableFileError, files_of, read
 from bot.refusals import Refusal
 from bot.settings import Settings
 
@@ -82,6 +84,19 @@ def check_source(file: ShownFile, settings: Settings) -> None:
         raise Refusal("Only files uploaded to Discord itself can be used; attach the picture to your message.")
     if (file.size or 0) > settings.limits.upload_bytes:
         raise _too_large(settings)
+
+
+def picture_in(message: discord.Message, settings: Settings) -> ShownFile:
+    """Return the first picture of a message that may be taken; raise `Refusal`."""
+    pictures = [file for file in files_of(message) if file.is_picture]
+    if not pictures:
+        raise Refusal("That message has no picture; pick one that has.")
+    for picture in pictures[:-1]:
+        with contextlib.suppress(Refusal):
+            check_source(picture, settings)
+            return picture
+    check_source(pictures[-1], settings)
+    return pictures[-1]
 
 
 def decode(content: bytes, purpose: Purpose, file_bytes: int, longest_side: int) -> Upload:

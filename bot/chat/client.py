@@ -51,6 +51,7 @@ COGS = (
     "edit",
     "blend",
     "animate",
+    "describe",
     "queue",
     "settings",
     "info",

@@ -80,10 +80,9 @@ class GroupButton(ui.DynamicItem[ui.Button[Any]], template=r"group:(?P<note>[a-z
     """A button that queues all paintings of a prompt with choices; they are written down in a note."""
 
     def __init__(self, note: str, count: int) -> None:
+        label = "Paint this" if count == 1 else f"Paint all {count}"
         style = discord.ButtonStyle.primary
-        super().__init__(
-            ui.Button(label=f"Paint all {count}", emoji="🔢", style=style, custom_id=f"group:{note}:{count}")
-        )
+        super().__init__(ui.Button(label=label, emoji="🖼️", style=style, custom_id=f"group:{note}:{count}"))
         self.note = note
 
     @classmethod

@@ -169,7 +169,11 @@ class Intake:
     async def take_group(self, interaction: discord.Interaction[Any], requests: Sequence[Request]) -> list[Job]:
         """Queue several requests of one person, all or none, say so, and show a message for each; raise `Refusal`."""
         jobs = await self._queue.submit_group(requests)
-        said = boxed(discord.ui.TextDisplay(f"{len(jobs)} paintings are on their way."))
+        said = boxed(
+            discord.ui.TextDisplay(
+                "It is on its way." if len(jobs) == 1 else f"{len(jobs)} paintings are on their way."
+            )
+        )
         await interaction.response.edit_message(view=said)
         for job in jobs:
             if not self._has_message(job):

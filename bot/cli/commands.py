@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bot.available_models import PUBLISHED, usual_pair
 from bot.cli.console import CONSOLE, FAILED, CommandGroup, default_config, say, settings_of
-from bot.cli.paint_commands import animate, batch, blend, edit, imagine, outpaint, show
+from bot.cli.paint_commands import animate, batch, blend, describe, edit, imagine, outpaint, show
 from bot.settings import read_token
 from engine.catalog import ModelMissingError, catalogue, fetch, find
 
@@ -38,7 +38,7 @@ def _options(
     ctx.obj = config
 
 
-for command in (imagine, edit, animate, outpaint, batch, blend, show):
+for command in (imagine, edit, animate, outpaint, batch, blend, describe, show):
     app.command()(command)
 
 

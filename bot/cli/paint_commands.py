@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bot.available_models import perceptors, usual_generator
 from bot.cli.arguments import checked_spec, free_name, name_for, painting_options, pictures_of
 from bot.cli.console import CONSOLE, STOPPED, CommandError, say, settings_of
 from bot.cli.repaint import command_for
@@ -255,6 +256,24 @@ def blend(
     )
     paths = [str(Path(image).resolve()) for image in images]
     _paint(replace(options, image_prompts=blended(paths, weights)), ctx.obj, output, None)
+
+
+def describe(
+    ctx: typer.Context,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to find words for.")],
+    perceptor: Annotated[str | None, typer.Option(help="`models list` shows them.", show_default=False)] = None,
+) -> None:
+    """Print which words of a list a perceptor finds nearest to a picture, and a prompt of them."""
+    from engine.describe import describe as find_words
+    from engine.devices import pick_device
+    from engine.models import ModelStore
+
+    models = settings_of(ctx.obj).models
+    name = perceptor or perceptors(usual_generator(models), models)[0]
+    found = find_words(read_picture(image), ModelStore(models.folder, pick_device("cpu", "fp32")).perceptor(name))
+    for kind, words in found.words.items():
+        typer.echo(f"{kind}: {', '.join(f'{word} {cosine:.2f}' for word, cosine in words)}")
+    typer.echo(f"prompt: {found.prompt}")
 
 
 def show(

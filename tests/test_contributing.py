@@ -61,3 +61,11 @@ def test_every_row_of_security_names_a_test_that_plays_it():
 def test_every_test_that_security_names_exists(path, fragment):
     code = (ROOT / "tests" / path).read_text(encoding="utf-8")
     assert re.search(rf"def test_\w*{fragment.strip()}", code)
+
+
+def test_every_test_that_proves_a_row_exists():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    proofs = re.findall(r"`(tests/[\w/]+\.py):(test_\w+)`", readme)
+    assert len(proofs) > 10
+    for path, name in proofs:
+        assert name in names_in(ast.parse((ROOT / path).read_text(encoding="utf-8")).body), f"{path}:{name}"

@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from bot.jobs import JobState
+from bot.jobs import ZOOMS, JobState, extended
 from engine.pictures import spec_of
+from engine.prompts import Prompt
+from engine.spec import Looks, Motion, PaintingSpec
 
 
 @pytest.fixture
@@ -53,6 +56,42 @@ async def test_a_killed_painting_goes_on_from_its_checkpoint(ledger, tmp_path, p
     [rendered] = await ledger.in_state(JobState.RENDERED)
     assert rendered.step == 120
     assert spec_of(tmp_path / "pictures" / f"{job.id}.png") == job.spec
+
+
+def kinds_of(spec: PaintingSpec) -> dict[str, PaintingSpec]:
+    """Make a job of each kind that people can ask for, long enough to be killed in the middle."""
+    looks = Looks(palette=("#ff0000",), symmetry=1, edges="#ffffff")
+    plain = spec.but(steps=300, looks=looks)
+    blended = tuple(Prompt(kind="image", content=f"inputs/{name}.png") for name in ("a", "b"))
+    motion = Motion(seconds=3, fps=10, begin=8, each=8)
+    story = (Prompt(content="a seed", since=0), Prompt(content="a tree", since=1, where="inside"))
+    spot = Prompt(content="a cat", where="inside")
+    return {
+        "edit": plain.but(init_image="inputs/a.png", mask="inputs/b.png", prompts=(*blended, spot)),
+        "zoom": extended(plain, "inputs/a.png", ZOOMS["zoom-out"], seed=2, largest_side=512),
+        "animate": spec.but(motion=motion, steps=motion.steps, prompts=story, mask_text="left"),
+    }
+
+
+async def test_every_kind_of_job_goes_on_after_a_kill(ledger, tmp_path, paint, ask, spec):
+    (tmp_path / "inputs").mkdir()
+    for name, colour in (("a", "red"), ("b", "white")):
+        Image.new("RGB", (32, 32), colour).save(tmp_path / "inputs" / f"{name}.png")
+    jobs = [(await ledger.add(ask(kind=kind, spec=made)))[0] for kind, made in kinds_of(spec).items()]
+    for job in jobs:
+        process = paint()
+        await lines_until(process, f"Checkpointed {job.id}")
+        process.kill()
+        process.wait()
+        [killed] = await ledger.in_state(JobState.RUNNING)
+        assert (killed.id, 0 < killed.step < job.spec.steps) == (job.id, True)
+    await lines_until(paint(), "nothing")
+    for job in await ledger.in_state(JobState.RENDERED):
+        assert (job.step, job.attempts) == (job.spec.steps, 2)
+        assert spec_of(tmp_path / "pictures" / f"{job.id}.png") == job.spec
+    assert len(await ledger.in_state(JobState.RENDERED)) == len(jobs)
+    frames = sorted((tmp_path / "frames" / jobs[-1].id).glob("*.jpg"))
+    assert len(frames) == 30, "no frame of the film is missing, and none is there twice"
 
 
 async def test_random_kills_lose_nothing_and_paint_nothing_twice(ledger, tmp_path, paint, ask, spec):

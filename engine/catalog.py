@@ -69,7 +69,8 @@ class Model:
 
     def converted(self, folder: Path) -> Path:
         """Return where the model's safetensors file is, once it was first loaded."""
-        return folder / Path(self.files[-1].name).with_suffix(".safetensors")
+        path = folder / self.files[-1].name
+        return path.with_suffix(".read.safetensors" if path.suffix == ".safetensors" else ".safetensors")
 
     def is_in(self, folder: Path) -> bool:
         """Return whether the model could be loaded from `folder`, without looking into its files."""
@@ -169,6 +170,10 @@ def _noted(path: Path) -> str | None:
 
 def _looks_right(path: Path, name: str) -> bool:
     """Return whether it is a whole checkpoint or config and no web page, as far as that goes without a hash."""
+    if name.endswith(".safetensors"):
+        with path.open("rb") as opened:
+            header, size = int.from_bytes(opened.read(8), "little"), path.stat().st_size
+            return header < size and opened.read(1) == b"{"
     if not name.endswith(".yaml"):
         with path.open("rb") as opened:
             before_torch_1_6 = opened.read(len(_OLD_FORMAT)) == _OLD_FORMAT

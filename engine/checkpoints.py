@@ -13,7 +13,7 @@ import torch
 import yaml
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 Checkpoint = tuple[dict[str, Any], dict[str, Tensor]]
@@ -67,7 +67,16 @@ def _first_stage(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def read_clip(path: Path) -> Checkpoint:
-    """Read a CLIP model from openai's TorchScript .pt: no config, and its tensors; raise `BadCheckpointError`."""
+    """Read a CLIP model from openai's TorchScript .pt, or from open_clip's .safetensors.
+
+    Return what its tensors do not say, and them under openai's names, which are open_clip's too; raise
+    `BadCheckpointError`.
+    """
+    if path.suffix == ".safetensors":
+        try:
+            return {"gelu": "exact"}, load_file(path)  # open_clip's models of LAION's pictures use the exact function
+        except (SafetensorError, OSError) as error:
+            raise BadCheckpointError(f"{path} is not a CLIP model; delete it and fetch it again.") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of all TorchScript, which is what the files are

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from engine.perceptors import Perceptor
 from engine.prompts import with_article
@@ -62,13 +61,9 @@ def describe(picture: Image.Image, perceptor: Perceptor) -> Description:
     found: dict[str, tuple[tuple[str, float], ...]] = {}
     for kind, words in known_words(perceptor).items():
         texts = [with_article(word) if kind == "things" else _AS_TEXT[kind].format(word) for word in words]
-        cosines = _embedded(texts, perceptor) @ seen
+        cosines = perceptor.encode_list(texts) @ seen
         best = cosines.topk(min(_NAMED[kind], len(words)))
         found[kind] = tuple(
             (words[index], cosine) for index, cosine in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         )
     return Description(found)
-
-
-def _embedded(texts: list[str], perceptor: Perceptor) -> Tensor:
-    return perceptor.encode_text(texts)

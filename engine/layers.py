@@ -259,16 +259,19 @@ class TowerBlock(nn.Module):
         self.in_weight, self.in_bias = block.attn.in_proj_weight, block.attn.in_proj_bias
         self.out_proj = block.attn.out_proj
         # x * sigmoid(1.702 x) is silu(1.702 x) / 1.702; with the factors in the weights around it, two passes less.
-        self.up_weight = nn.Parameter(block.mlp.c_fc.weight * 1.702)
-        self.up_bias = nn.Parameter(block.mlp.c_fc.bias * 1.702)
-        self.down_weight, self.down_bias = nn.Parameter(block.mlp.c_proj.weight / 1.702), block.mlp.c_proj.bias
+        self.exact = isinstance(block.mlp.gelu, nn.GELU)
+        factor = 1.0 if self.exact else 1.702
+        self.up_weight = nn.Parameter(block.mlp.c_fc.weight * factor)
+        self.up_bias = nn.Parameter(block.mlp.c_fc.bias * factor)
+        self.down_weight, self.down_bias = nn.Parameter(block.mlp.c_proj.weight / factor), block.mlp.c_proj.bias
 
     def forward(self, x: Tensor, keep: int | None = None) -> Tensor:
         """Map (n, tokens, width) to itself, or only its first `keep` tokens."""
         qkv = F.linear(self.ln_1(x), self.in_weight, self.in_bias).unflatten(2, (3, self.heads, -1))
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         x = x[:, :keep] + self.out_proj(_attend(query[:, :, :keep], key, value).transpose(1, 2).flatten(2))
-        hidden = F.silu(F.linear(self.ln_2(x), self.up_weight, self.up_bias))
+        hidden = F.linear(self.ln_2(x), self.up_weight, self.up_bias)
+        hidden = F.gelu(hidden) if self.exact else F.silu(hidden)
         return x + F.linear(hidden, self.down_weight, self.down_bias)
 
 

@@ -23,6 +23,8 @@ from engine.vocabulary import Vocabulary, shipped_vocabulary
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "models"
 VOCABULARY = "embedded-vocabulary.json"
+CENTRED = ("laion2b-ViT-L/14",)
+"""Perceptors that were trained on pictures from -1 to 1."""
 PUBLISHED_UPSCALER = "real-esrgan-x4plus"
 
 
@@ -104,8 +106,9 @@ class ModelStore:
             perceptor.vocabulary = self.vocabulary()
             perceptor.finds_by = "colours"
             return perceptor
-        _, tensors = self._published(catalog.find(name, "perceptor"))
-        return build_perceptor(config_of(tensors), tensors, self.device)
+        rest, tensors = self._published(catalog.find(name, "perceptor"))
+        config = config_of(tensors) | dict(rest) | {"centred": name in CENTRED}
+        return build_perceptor(config, tensors, self.device)
 
     def _published(self, model: catalog.Model) -> Checkpoint:
         if not model.is_in(self.folder):

@@ -30,7 +30,8 @@ class Perceptor(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, clip: Any) -> None:
+    def __init__(self, clip: Any, *, centred: bool = False) -> None:
+        """`centred`: it was trained on pictures from -1 to 1, not by openai's means and deviations."""
         super().__init__()
         self.clip = clip
         self.size: int = clip.visual.input_resolution
@@ -40,8 +41,9 @@ class Perceptor(nn.Module):
         self.dims: int = clip.text_projection.shape[1]
         """Of the common space."""
         self.logit_scale: float = clip.logit_scale.exp().item()
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
+        mean, std = ((0.5,) * 3, (0.5,) * 3) if centred else (MEAN, STD)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.vocabulary: Vocabulary | None = None
         """What it knows, where that is written down; texts are then read through it."""
         self._embed_one = lru_cache(_TEXTS_REMEMBERED)(self._embed_one_text)
@@ -59,14 +61,23 @@ class Perceptor(nn.Module):
     def _read(self, text: str) -> str:
         return text if self.vocabulary is None else self.vocabulary.read(text)
 
-    @torch.no_grad()
     def _embed_one_text(self, text: str) -> Tensor:
+        return self._embed([text])[0]
+
+    def encode_list(self, texts: Sequence[str], at_once: int = 128) -> Tensor:
+        """Do what `encode_text` does for a long list, many at once, and remember none of it."""
+        parts = [texts[first : first + at_once] for first in range(0, len(texts), at_once)]
+        return torch.cat([self._embed([self._read(text) for text in part]) for part in parts])
+
+    @torch.no_grad()
+    def _embed(self, texts: Sequence[str]) -> Tensor:
         clip = self.clip
-        tokens = tokenise(text, self.context).to(self.mean.device)
-        hidden = clip.token_embedding(tokens)[None] + clip.positional_embedding
+        tokens = torch.stack([tokenise(text, self.context) for text in texts]).to(self.mean.device)
+        hidden = clip.token_embedding(tokens) + clip.positional_embedding
         hidden = clip.ln_final(clip.transformer(hidden.transpose(0, 1)).transpose(0, 1))
         # The end token has the highest number of all.
-        return F.normalize(hidden[0, tokens.argmax()] @ clip.text_projection, dim=-1)
+        ends = hidden[torch.arange(len(texts), device=tokens.device), tokens.argmax(1)]
+        return F.normalize(ends @ clip.text_projection, dim=-1)
 
     def cut_off(self, text: str) -> str:
         """Return the words beyond the context, "" if there are none."""
@@ -128,8 +139,12 @@ def build_perceptor(config: Mapping[str, Any], tensors: Mapping[str, Tensor], de
 
     Raise `RuntimeError` when a tensor is missing, left over or of another shape.
     """
+    config = dict(config)
+    exact, centred = config.pop("gelu", "quick") == "exact", config.pop("centred", False)
     with torch.device("meta"):  # no time spent on random values that are about to be replaced
         clip = third_party.CLIP(**config)
+    if exact:
+        swap(clip, third_party.QuickGELU, lambda _: nn.GELU())
     clip.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
     clip.eval()
     for block in clip.transformer.resblocks:  # no tensor of the checkpoint, so it is still without values
@@ -137,7 +152,7 @@ def build_perceptor(config: Mapping[str, Any], tensors: Mapping[str, Tensor], de
     fold_batch_norms(clip.visual)
     _swap_layers(clip)
     place(clip.visual, device, device.dtype)
-    return Perceptor(clip).to(device.torch_device).eval().requires_grad_(False)
+    return Perceptor(clip, centred=centred).to(device.torch_device).eval().requires_grad_(False)
 
 
 def _swap_layers(clip: Any) -> None:

@@ -46,6 +46,7 @@ CLIP: Any = _clip.CLIP
 ClipLayerNorm: Any = _clip.LayerNorm
 AttentionPool2d: Any = _clip.AttentionPool2d
 VisionTransformer: Any = _clip.VisionTransformer
+QuickGELU: Any = _clip.QuickGELU
 
 
 @cache

@@ -4,11 +4,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
 
 from engine import third_party
+from engine.checkpoints import read_safetensors
 from engine.devices import pick_device
+from engine.layers import swap
 from engine.models import ModelStore
-from engine.perceptors import config_of, tokenise
+from engine.perceptors import build_perceptor, config_of, tokenise, whole_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +133,27 @@ def test_bf16_agrees_with_fp32_in_vector_and_gradient(perceptor, tiny_models, tm
 
 def test_logit_scale_is_clips(perceptor):
     assert perceptor.logit_scale == pytest.approx(1 / 0.07, rel=1e-3)  # its value at the start of training
+
+
+def test_open_clips_file_is_read_with_its_own_activation(tmp_path, cpu):
+    """At the real size of LAION-2B's ViT-B/32, with random values, beside the whole network computed plainly."""
+    embed_dim, resolution, layers, width, patch, text_width = OFFICIAL["ViT-B/32"]
+    torch.manual_seed(0)
+    plain = third_party.CLIP(embed_dim, resolution, layers, width, patch, 77, 49408, text_width, 8, 12).eval()
+    swap(plain, third_party.QuickGELU, lambda _: nn.GELU())
+    save_file(plain.state_dict(), tmp_path / "laion2b-ViT-B-32.safetensors", metadata={"format": "pt"})
+    perceptor = ModelStore(tmp_path, cpu).perceptor("laion2b-ViT-B/32")
+    pictures = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        seen = plain.encode_image((pictures - perceptor.mean) / perceptor.std)
+        read = plain.encode_text(tokenise("a cat", 77)[None])
+    assert torch.allclose(perceptor.encode_image(pictures), nn.functional.normalize(seen, dim=-1), atol=1e-4)
+    assert torch.allclose(perceptor.encode_text(["a cat"]), nn.functional.normalize(read, dim=-1), atol=1e-4)
+
+
+def test_a_perceptor_of_centred_pictures_has_other_means(tiny_models, cpu, tmp_path):
+    config, tensors = read_safetensors(tiny_models / "embedded-perceptor.safetensors")
+    config.pop("kind")
+    tensors = whole_vocabulary(tensors, config["vocab_size"])
+    perceptor = build_perceptor({**config, "centred": True}, tensors, cpu)
+    assert perceptor.mean.flatten().tolist() == perceptor.std.flatten().tolist() == [0.5] * 3

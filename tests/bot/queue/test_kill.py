@@ -61,9 +61,9 @@ async def test_a_killed_painting_goes_on_from_its_checkpoint(ledger, tmp_path, p
 def kinds_of(spec: PaintingSpec) -> dict[str, PaintingSpec]:
     """Make a job of each kind that people can ask for, long enough to be killed in the middle."""
     looks = Looks(palette=("#ff0000",), symmetry=1, edges="#ffffff")
-    plain = spec.but(steps=300, looks=looks)
+    plain = spec.but(steps=120, looks=looks)
     blended = tuple(Prompt(kind="image", content=f"inputs/{name}.png") for name in ("a", "b"))
-    motion = Motion(seconds=3, fps=10, begin=8, each=8)
+    motion = Motion(seconds=3, fps=10, begin=4, each=4)
     story = (Prompt(content="a seed", since=0), Prompt(content="a tree", since=1, where="inside"))
     spot = Prompt(content="a cat", where="inside")
     return {

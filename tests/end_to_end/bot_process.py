@@ -164,7 +164,8 @@ class BotProcesses:
         before = self.discord.gateway.identifies
         bot = await self.launch(models=models, log_file=log_file, **settings)
         try:
-            await until(lambda: self.discord.gateway.identifies > before, 60, "the bot identifies")
+            # Its painters are ready before that; those in processes of their own load torch first.
+            await until(lambda: self.discord.gateway.identifies > before, 180, "the bot identifies")
             await self.discord.ready()
         except (AssertionError, TimeoutError):
             pytest.fail(f"the bot did not come up; its log:\n{bot.log}")

@@ -34,6 +34,7 @@ _OBJECT_STORE = 200_000_000
 """Bytes of shared memory of a cluster of ours: what passes through are checkpoints and pictures."""
 _LOOK_SECONDS = 2.0
 """Between two looks at which machines there are."""
+_LOOK_PATIENCE = 30.0
 _PING_SECONDS = 5.0
 _PING_PATIENCE = 60.0
 """An actor that is idle, or gets ready, answers within this, or is ended."""
@@ -122,10 +123,10 @@ class Driver:
     async def _look(self) -> None:
         """Have as many painters as there is room for, now and when machines come and go."""
         warned = False
+        own_node = ray.get_runtime_context().get_node_id()
         while True:
-            room = self._settings.ray.painters
-            if room is None:
-                room = await asyncio.to_thread(_gpus)
+            gpus = await _gpus(own_node)
+            room = gpus if self._settings.ray.painters is None else self._settings.ray.painters
             if not room and not warned:
                 warned = True
                 log.warning("The cluster has no GPU; paintings wait for one. ray.painters lets CPUs paint.")
@@ -216,8 +217,21 @@ async def _end(actor: Any) -> None:
     await asyncio.to_thread(ray.kill, actor, no_restart=False)
 
 
-def _gpus() -> int:
-    return int(sum(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]))
+async def _gpus(own_node: str) -> int:
+    """Count the cluster's GPUs. End this process where it is a member of the cluster no more: the bot starts another.
+
+    A head that was started again is another cluster at the same address, and Ray does not tell.
+    """
+    try:
+        nodes = await asyncio.wait_for(asyncio.to_thread(ray.nodes), _LOOK_PATIENCE)
+        alive = [node for node in nodes if node["Alive"]]
+    except Exception as error:  # of a dozen kinds
+        log.error("The cluster does not answer (%s)", _first_line(error))  # noqa: TRY400, it is no error of ours
+        os._exit(1)
+    if own_node not in {node["NodeID"] for node in alive}:
+        log.error("The cluster that this process belonged to is gone")
+        os._exit(1)
+    return int(sum(node["Resources"].get("GPU", 0) for node in alive))
 
 
 def _first_line(error: BaseException) -> str:

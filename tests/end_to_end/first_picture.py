@@ -105,6 +105,7 @@ async def _paint(session: aiohttp.ClientSession, address: str, marks: dict[str, 
         mark("the bot is there")
         commands: list[Json] = []
         while not commands:
+            await asyncio.sleep(0.1)
             commands = [one for one in await tab.ask("commands", channel_id=channel) if one["name"] == "imagine"]  # type: ignore[attr-defined]
         options = [{"name": "prompt", "type": 3, "value": PROMPT}]
         await tab.ask("command", channel_id=channel, command_id=commands[0]["id"], options=options)

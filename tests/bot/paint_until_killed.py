@@ -1,12 +1,15 @@
 """Run a queue in a process of its own: `-m tests.bot.paint_until_killed DATA MODELS [MEGABYTES]`; print the events.
 
-With MEGABYTES the process may take that much more than it has at its start, and no more.
+It kills itself at the first checkpoint of the job that KILL_AT_CHECKPOINT_OF names. With MEGABYTES the process may
+take that much more than it has at its start, and no more.
 """
 
 import asyncio
 import ctypes
 import functools
+import os
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import bot.worker.thread
 from bot.jobs import JobState
 from bot.queue.service import PaintingQueue
 from bot.settings import ModelSettings, Settings, StorageSettings, WorkerSettings
+from bot.worker.events import Checkpointed, Event
 from engine.models import ModelStore
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
@@ -31,6 +35,12 @@ def confine(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
+def told(event: Event) -> None:
+    print(type(event).__name__, event.job_id, getattr(event, "step", ""), flush=True)
+    if isinstance(event, Checkpointed) and event.job_id == os.environ.get("KILL_AT_CHECKPOINT_OF"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 async def main(data: Path, models: Path, megabytes: int | None) -> None:
     bot.worker.thread.ModelStore = functools.partial(ModelStore, embedded=models)  # type: ignore[misc]
     settings = Settings(
@@ -39,7 +49,7 @@ async def main(data: Path, models: Path, megabytes: int | None) -> None:
         storage=StorageSettings(folder=data),
     )
     queue = PaintingQueue(settings)
-    queue.subscribe(lambda event: print(type(event).__name__, event.job_id, getattr(event, "step", ""), flush=True))
+    queue.subscribe(told)
     await queue.start()
     if megabytes is not None:
         confine(megabytes)

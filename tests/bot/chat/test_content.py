@@ -22,6 +22,28 @@ def test_a_waiting_job_says_its_place_and_a_stamp_that_counts_down(job):
     assert content.queued(job, 3, None).status == "⏳ Number 3 in line"
 
 
+@pytest.mark.parametrize(
+    ("body", "colour", "buttons", "words"),
+    [
+        (lambda job: content.queued(job, 1, None), content.GREY, content.WAITING_BUTTONS, "Next in line"),
+        (content.waiting, content.GREY, content.WAITING_BUTTONS, "Waiting for its turn"),
+        (content.held, content.AMBER, content.WAITING_BUTTONS, "paused here"),
+        (content.starting, content.BLUE, content.PAINTING_BUTTONS, "**0%**"),
+        (content.interrupted, content.AMBER, ("stop",), "Back soon"),
+        (content.finished, content.GREEN, content.FINISHED_BUTTONS, "Painted in"),
+        (content.cancelled, content.GREY, content.FAILED_BUTTONS, "Cancelled"),
+        (lambda job: content.failed(job, "No."), content.RED, content.FAILED_BUTTONS, "No."),
+        (content.gone, content.GREY, content.FAILED_BUTTONS, "cleared away"),
+    ],
+)
+def test_each_state_has_its_colour_its_buttons_and_its_words(job, body, colour, buttons, words):
+    shown = body(job)
+    assert (shown.colour, shown.buttons) == (colour, buttons)
+    assert words in shown.status
+    assert "a red apple" in shown.title
+    assert any(f"`{job.id}` by <@1>" in line for line in shown.small)
+
+
 def test_progress_shows_bar_step_speed_and_time_left(job):
     body = content.painting(job, Progress(job.id, 3, 6, 2.5, 4.0, 0.9), now=100.0)
     assert "▰" * 10 + "▱" * 10 + " **50%**" in body.status

@@ -245,3 +245,24 @@ async def test_a_refused_request_is_neither_queued_nor_answered(intake, queue, a
     assert asked.answers == []
     assert world.tried == []
     assert await queue.ledger.in_state(*JobState) == []
+
+
+async def test_a_group_is_said_to_be_on_its_way_and_gets_a_message_for_each(intake, queue, ask, world):
+    asked = Asked()
+    jobs = await intake.take_group(asked, [ask(), ask(), ask()])
+    assert len(jobs) == 3
+    (said,) = asked.edits
+    assert "3 paintings are on their way" in str(said["view"].to_components())
+    assert world.names() == ["send"] * 3
+    assert [arguments["nonce"] for _, arguments in world.done] == [job.id for job in jobs]
+    numbers = {(await row(queue.ledger, job.id)).message_id for job in jobs}
+    assert len(numbers) == 3
+    assert None not in numbers
+
+
+async def test_a_group_that_is_too_large_is_refused_as_a_whole(intake, queue, ask, world):
+    await queue.change_guild(GUILD, per_user=2)
+    with pytest.raises(Refusal, match="3"):
+        await intake.take_group(Asked(), [ask(), ask(), ask()])
+    assert await queue.ledger.queued() == []
+    assert world.tried == []

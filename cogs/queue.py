@@ -13,7 +13,7 @@ from bot.chat.client import PaintingBot
 from bot.chat.components import note
 from bot.chat.people import person_of
 from bot.escaping import bare
-from bot.jobs import Job, JobState
+from bot.jobs import Job
 from bot.queue.scheduler import Place
 from bot.refusals import Refusal
 
@@ -102,11 +102,8 @@ def _line(place: Place, interaction: discord.Interaction[Any]) -> str:
 
 
 def _choices(jobs: list[Job], typed: str) -> list[Choice[str]]:
-    named = [(f"{job.id} · {bare(job.prompt, 60)} · {_WORDS[job.state]}", job.id) for job in jobs]
+    named = [(f"{job.id} · {bare(job.prompt, 60)} · {content.STATES[job.state]}", job.id) for job in jobs]
     return [Choice(name=name[:100], value=value) for name, value in named if typed.strip().lower() in name.lower()]
-
-
-_WORDS = {state: "under way" if state is JobState.RUNNING else state.value for state in JobState}
 
 
 async def setup(bot: PaintingBot) -> None:

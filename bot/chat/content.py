@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bot.escaping import bare, plain
-from bot.jobs import Job
+from bot.jobs import Job, JobState
 from bot.worker.events import HIDING_NOTICES, Progress
 from engine.spec import PaintingSpec
 
@@ -26,6 +26,15 @@ _ORIGINS = {
 
 WAITING_BUTTONS = ("stop",)
 PAINTING_BUTTONS = ("steer", "stop")
+STATES = {
+    JobState.QUEUED: "waiting",
+    JobState.RUNNING: "being painted",
+    JobState.RENDERED: "just finished",
+    JobState.DELIVERED: "done",
+    JobState.CANCELLED: "cancelled",
+    JobState.FAILED: "failed",
+}
+"""The word for each state, wherever people see it."""
 FINISHED_BUTTONS = (
     *("rerun", "remix", "vary", "refine", "edit"),
     *("pan-left", "pan-up", "pan-down", "pan-right", "zoom-out"),

@@ -12,7 +12,7 @@ from PIL import Image
 from bot.chat import content
 from bot.chat.components import PageButton, boxed, row
 from bot.escaping import plain
-from bot.jobs import Job, JobState
+from bot.jobs import Job
 from bot.queue.service import PaintingQueue
 from bot.refusals import Refusal
 from bot.worker.events import HIDING_NOTICES
@@ -20,14 +20,6 @@ from bot.worker.events import HIDING_NOTICES
 PAGE = 5
 _THUMBNAIL_SIDE = 160
 _TITLE_LIMIT = 120
-_STATES = {
-    JobState.QUEUED: "waiting",
-    JobState.RUNNING: "being painted",
-    JobState.RENDERED: "just finished",
-    JobState.DELIVERED: "done",
-    JobState.CANCELLED: "cancelled",
-    JobState.FAILED: "failed",
-}
 
 
 class History:
@@ -67,7 +59,7 @@ class History:
 
 def _entry(job: Job, thumbnail: bytes | None, files: list[discord.File]) -> ui.Item[Any]:
     text = f"**{plain(job.prompt, _TITLE_LIMIT)}**\n-# {content.settings_line(job.spec)}\n"
-    text += f"-# `{job.id}` · {_STATES[job.state]} · <t:{int(job.created_at)}:R>{_link(job)}"
+    text += f"-# `{job.id}` · {content.STATES[job.state]} · <t:{int(job.created_at)}:R>{_link(job)}"
     if thumbnail is None:
         return ui.TextDisplay(text)
     file = discord.File(io.BytesIO(thumbnail), filename=f"thumbnail-{job.id}.jpg", description=job.prompt[:1000])

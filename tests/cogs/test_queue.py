@@ -1,5 +1,6 @@
 import pytest
 
+from bot.chat import content
 from bot.jobs import JobState
 from local_discord.permissions import Permission
 from tests.simulated import ENDLESS, shown, words
@@ -52,6 +53,18 @@ async def test_show_posts_a_picture_again_with_live_buttons(world):
     rerun = await world.ended(await world.ledger.by_message(again.response.id))
     assert rerun.parent_id == job.id
     assert (await world.job(job.id)).message_id == job.message_id
+
+
+async def test_a_state_has_one_word_wherever_people_see_it(world):
+    """In the history and in what is suggested for /show and /cancel."""
+    await world.bot.queue.change_guild(world.guild_id, paused=True)
+    job = await world.imagine(world.alice)
+    for state, word in content.STATES.items():
+        await world.ledger.database.write("UPDATE jobs SET state = ? WHERE id = ?", (state.value, job.id))
+        [suggested] = await world.alice.autocomplete(world.channel, "show", "job", "")
+        assert suggested["name"].endswith(f" · {word}")
+        assert f" · {word} · " in words(await world.alice.slash(world.channel, "history"))
+    await world.ledger.database.write("UPDATE jobs SET state = 'queued' WHERE id = ?", (job.id,))
 
 
 async def test_show_of_an_unfinished_job_moves_its_progress_there(world):

@@ -34,7 +34,7 @@ async def test_killed_with_two_paintings_under_way_both_go_on(two):
     channel = two.discord.channel("paintings")
     bot = await two.start()
     for user in ("alice", "bob"):
-        await imagine(two, channel, user, steps=400, seed=3)
+        await imagine(two, channel, user, steps=150, seed=3)
     await two.ledger_says("SELECT count(*) FROM jobs WHERE step > 0 AND state = 'running'", 2, PATIENCE)
     await bot.kill()
     bot = await two.start()
@@ -49,7 +49,7 @@ async def test_a_painter_that_is_killed_costs_its_job_a_resume_and_nobody_else(t
     channel = two.discord.channel("paintings")
     bot = await two.start()
     for user in ("alice", "bob"):
-        await imagine(two, channel, user, steps=400)
+        await imagine(two, channel, user, steps=150)
     await two.ledger_says("SELECT count(*) FROM jobs WHERE step > 0 AND state = 'running'", 2, PATIENCE)
     first = int(re.findall(r"Painting on .*, in process (\d+)", bot.log)[0])
     os.kill(first, signal.SIGKILL)

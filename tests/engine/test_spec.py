@@ -45,6 +45,8 @@ def test_a_spec_saved_by_the_first_release_still_loads() -> None:
     saved = json.loads(SAVED_IN_2026)
     saved["ema_decay"] = saved.pop("average")
     saved["cutouts"]["first_power"] = None
+    for prompt in saved["prompts"]:
+        prompt |= {"where": "everywhere", "since": None}  # what every prompt meant then
     assert saved.items() <= json.loads(spec.to_json()).items()
 
 
@@ -118,7 +120,7 @@ def a_spec(**fields: object) -> PaintingSpec:
             {"prompts": [{"content": "a", "weight": -1}]},
             "The weights of all prompts must add up to more than zero.",
         ),
-        ({"mask": "m.png"}, "Masks and `edit_from` need a picture to edit."),
+        ({"mask": "m.png"}, "Masks and `edit_from` need a picture to edit, or words for --inside or --outside."),
         (
             {"init_image": "a.png", "mask": "m.png", "mask_text": "sky"},
             "Give either a mask picture or mask words, not both.",

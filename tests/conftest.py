@@ -53,6 +53,15 @@ TINY_PERCEPTOR: Mapping[str, Any] = {
 }
 
 
+LONG = ("test_ray.py", "test_two_painters.py", "test_ray_pool.py", "test_soak.py", "test_load.py", "test_kill.py")
+"""Files of few tests that take a minute or more."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session")
 def cpu() -> Device:
     return pick_device("cpu", "fp32")

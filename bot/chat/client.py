@@ -327,11 +327,19 @@ async def _run_client(
         await _first_of(connection, ending.wait(), client.token_refused.wait(), client.queue.device_lost.wait())
         if connection.done():
             connection.result()
+        if not client.is_ready():
+            await _cancelled(connection)  # or it would go on logging in with what is closed below
         await client.close()  # while the connection still stands
+        await _cancelled(connection)
         if client.queue.device_lost.is_set():
             raise DeviceLostError
         if client.token_refused.is_set():
             raise discord.ClientException("the token was refused")
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _first_of(*awaitables: Any) -> None:

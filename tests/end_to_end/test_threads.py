@@ -46,6 +46,7 @@ async def test_a_bot_that_is_taken_out_of_a_thread_writes_to_the_requester(world
     thread = world.thread(world.alice, bot, private=True)
     result = await world.alice.slash(thread, "imagine", prompt="a red apple", steps=ENDLESS)
     job = await world.ledger.by_message(result.response.id)
+    await world.until(lambda: result.response.files)  # something is painted
     threads.remove(world.discord.world, thread, bot)
     await world.bot.queue.stop(job.id)
     ended = await world.ended(job)
@@ -58,6 +59,7 @@ async def test_a_thread_that_is_locked_in_the_middle(world):
     thread = world.thread(world.alice, world.discord.world.bot)
     result = await world.alice.slash(thread, "imagine", prompt="a red apple", steps=ENDLESS)
     job = await world.ledger.by_message(result.response.id)
+    await world.until(lambda: result.response.files)  # something is painted
     threads.change(world.discord.world, world.discord.world.owner, thread, locked=True)
     await world.bot.queue.stop(job.id)
     await world.ended(job)

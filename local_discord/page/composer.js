@@ -22,6 +22,7 @@ import { changed, channel, nameOf, state, titleOf } from "./state.js";
 const input = /** @type {HTMLTextAreaElement} */ (byId("composer-input"));
 const popup = byId("suggestions");
 const chooser = /** @type {HTMLInputElement} */ (byId("composer-file"));
+const narrow = matchMedia("(max-width: 720px)"); // as in style.css
 const TYPING_EVERY = 8000;
 
 /** @type {Chosen[]} */
@@ -54,6 +55,7 @@ export function start(actions) {
   input.addEventListener("click", refresh);
   input.addEventListener("keyup", (event) => /^(Arrow(Left|Right)|Home|End)$/.test(event.key) && refresh());
   input.addEventListener("focus", refresh);
+  narrow.addEventListener("change", refresh);
   input.addEventListener("blur", () => setTimeout(() => popup.contains(document.activeElement) || refresh(), 100));
   input.addEventListener("paste", (event) => take(event, event.clipboardData));
   document.addEventListener("dragover", (event) => event.preventDefault());
@@ -296,13 +298,18 @@ function render() {
     input.value = drafts.get(state.channelId) ?? "";
     draftChannel = state.channelId;
   }
-  input.placeholder = here ? `Message ${here.type === 1 ? "@" : "#"}${titleOf(here)}, or / for commands` : "";
+  input.placeholder = here ? invitation(`${here.type === 1 ? "@" : "#"}${titleOf(here)}`) : "";
   input.style.height = "auto";
   input.style.height = `${Math.min(input.scrollHeight, innerHeight / 3)}px`;
   const now = line();
   show(byId("composer-above"), replying(), chips(now), hinted(), notice ? h("p", { class: "notice", role: "alert" }, notice) : null);
   show(byId("composer-help"), ...help(now));
   renderSuggestions(now);
+}
+
+/** What may be typed here, in as many words as the width has room for. @param {string} where */
+function invitation(where) {
+  return narrow.matches ? "Message, or / for commands" : `Message ${where}, or / for commands`;
 }
 
 function replying() {

@@ -12,13 +12,15 @@ from bot.chat import content
 from bot.chat.client import PaintingBot
 from bot.chat.components import note
 from bot.chat.people import person_of
-from bot.escaping import bare
+from bot.escaping import bare, plain
 from bot.jobs import Job
 from bot.queue.scheduler import Place
 from bot.refusals import Refusal
 
 _LINES = 15
 _SUGGESTED = 25
+_WORDS = 60
+"""Of one's own prompts, in letters."""
 
 
 class Queue(commands.Cog):
@@ -32,8 +34,10 @@ class Queue(commands.Cog):
         """See what is being painted and what waits, yours marked."""
         places = await self.bot.queue.places()
         listed = [place for place in places if _is_listed(place, interaction)]
-        lines = [_line(place, interaction) for place in listed[:_LINES]]
-        lines += [_line(place, interaction) for place in listed[_LINES:] if place.user_id == interaction.user.id]
+        own = {place.job_id for place in listed if place.user_id == interaction.user.id}
+        jobs = {job_id: await self.bot.queue.ledger.job(job_id) for job_id in own}
+        shown = listed[:_LINES] + [place for place in listed[_LINES:] if place.job_id in own]
+        lines = [_line(place, jobs.get(place.job_id)) for place in shown]
         if len(listed) > len(lines):
             lines.append(f"-# and {len(listed) - len(lines)} more here")
         if len(places) > len(listed):
@@ -87,8 +91,8 @@ def _is_listed(place: Place, interaction: discord.Interaction[Any]) -> bool:
     return here or place.user_id == interaction.user.id
 
 
-def _line(place: Place, interaction: discord.Interaction[Any]) -> str:
-    own = place.user_id == interaction.user.id
+def _line(place: Place, own: Job | None) -> str:
+    """Write one entry; only of `own` with its id and words, since an id opens what it names to who can see it."""
     estimate = place.estimate
     if estimate.position == 0:
         when = "being painted"
@@ -96,9 +100,10 @@ def _line(place: Place, interaction: discord.Interaction[Any]) -> str:
             when += f", ready <t:{int(time.time() + estimate.painting)}:R>"
     else:
         when = "starts later" if estimate.seconds is None else f"starts <t:{int(time.time() + estimate.seconds)}:R>"
-    which = f"`{place.job_id}` · " if own else ""  # an id opens what it names to who can see it: not for everybody
-    line = f"{estimate.position or '▶'} · {which}<@{place.user_id}> · {when}"
-    return f"**{line}** ⬅️ yours" if own else line
+    number = estimate.position or "▶"
+    if own is None:
+        return f"{number} · <@{place.user_id}> · {when}"
+    return f"**{number} · `{own.id}` · {plain(own.prompt, _WORDS)} · {when}** ⬅️ yours"
 
 
 def _choices(jobs: list[Job], typed: str) -> list[Choice[str]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bot.escaping import bare, plain
 from bot.jobs import Job, JobState
 from bot.worker.events import HIDING_NOTICES, Progress
+from engine.prompts import format_prompts
 from engine.spec import PaintingSpec
 
 GREY, BLUE, GREEN, AMBER, RED = 0x6D6F78, 0x5865F2, 0x3BA55D, 0xF0B232, 0xDA373C
@@ -179,10 +180,17 @@ def _title(prompt: str) -> str:
     return f"### {words}" if len(words) <= _HEADING_LIMIT else f"**{words}**"
 
 
+def _other_words(job: Job) -> tuple[str, ...]:
+    """Say what is painted where it is not just what was typed: a suffix was added, or words to push away."""
+    if all(prompt.kind != "text" or prompt.content in job.prompt for prompt in job.spec.prompts):
+        return ()
+    return (f"-# Paints: {plain(format_prompts(job.spec.prompts), 300)}",)
+
+
 def _content(job: Job, colour: int, status: str, buttons: tuple[str, ...]) -> MessageContent:
     made_from = _ORIGINS.get(job.kind)
     origin = f" · {made_from} `{job.parent_id}`" if made_from and job.parent_id else ""
-    small = tuple(f"-# ℹ️ {plain(note, 300)}" for note in job.notices)
+    small = tuple(f"-# ℹ️ {plain(note, 300)}" for note in job.notices) + _other_words(job)
     small += (f"-# {settings_line(job.spec)}", f"-# `{job.id}` by <@{job.user_id}>{origin}")
     spoiler = not HIDING_NOTICES.isdisjoint(job.notices)
     return MessageContent(colour, _title(job.prompt), status, small, buttons, bare(job.prompt, ALT_LIMIT), spoiler)

@@ -1,4 +1,4 @@
-from tests.simulated import words
+from tests.simulated import shown, words
 
 
 async def test_settings_are_kept_and_hold_for_the_next_picture(world):
@@ -37,3 +37,20 @@ async def test_settings_are_cleared_one_by_one_and_all_at_once(world):
 async def test_a_size_that_is_none_is_refused(world):
     result = await world.alice.slash(world.channel, "settings", size="huge")
     assert "width x height" in words(result)
+
+
+async def test_the_suffix_stands_in_the_message(world):
+    """And words to push away, which are no part of the prompt either; a prompt that says all is not said twice."""
+    await world.bot.queue.change_guild(world.guild_id, paused=True)
+    plain = await world.imagine(world.bob, "a red apple | a blue fish:0.5 --no text")
+    negative = await world.imagine(world.bob, "a red apple", negative="text")
+    await world.alice.slash(world.channel, "settings", suffix="on grey")
+    suffixed = await world.imagine(world.alice, "a red apple", steps=1)
+    said = [shown(world.message(job.message_id)) for job in (plain, negative, suffixed)]
+    assert ["Paints: " in text for text in said] == [False, True, True]
+    assert "Paints: a red apple \\| text::" in said[1]
+    await world.bot.queue.change_guild(world.guild_id, paused=False)
+    ended = await world.ended(suffixed)
+    assert all("Paints: a red apple, on grey\n" in text for text in (said[2], shown(world.message(ended.message_id))))
+    for job in (plain, negative):
+        await world.ended(job)

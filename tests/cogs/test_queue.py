@@ -14,13 +14,15 @@ async def paused(world):
 
 async def test_the_queue_shows_everybody_and_marks_ones_own(paused):
     world = paused
-    mine = await world.imagine(world.alice)
-    others = await world.imagine(world.bob)
+    mine = await world.imagine(world.alice, "a red apple")
+    others = await world.imagine(world.bob, "a blue fish")
     result = await world.alice.slash(world.channel, "queue")
     lines = words(result).splitlines()
     assert result.ephemeral
     assert [job.id in line for job, line in zip((mine, others), lines[1:3], strict=True)] == [True, False]
     assert ["yours" in line for line in lines[1:3]] == [True, False]
+    assert ["a red apple" in line for line in lines[1:3]] == [True, False]
+    assert "fish" not in words(result)
     assert f"<@{world.bob.id}>" in lines[2]
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engine import third_party
+from engine import presets, third_party
 from engine.devices import Device, pick_device
 from engine.generators import VQGAN
 from engine.models import ModelStore
@@ -75,10 +75,11 @@ def shipped_models(cpu: Device) -> ModelStore:
 
 @pytest.fixture
 def quick_start(shipped_models: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let workers take the pair that is loaded already, and the quickest preset be quicker: one start, few cutouts."""
+    """Let workers take the pair that is loaded already, and the quickest preset be quicker: small, few steps and cutouts."""
     monkeypatch.setattr("bot.worker.thread.ModelStore", lambda folder, device: shipped_models)
-    few = {"candidates": 1, "cutouts": Cutouts(count=4, overview=2), "steps": 6}
+    few = {"candidates": 1, "cutouts": Cutouts(count=4, overview=2), "steps": 6, "width": 32, "height": 32}
     monkeypatch.setitem(EMBEDDED, "draft", {**EMBEDDED["draft"], **few})
+    monkeypatch.setitem(presets._EMBEDDED_EDIT_STEPS, "draft", 4)
 
 
 @pytest.fixture(scope="session")

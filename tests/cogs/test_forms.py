@@ -8,7 +8,7 @@ from bot.jobs import JobState
 from tests.cogs.test_edit import half_mask
 from tests.simulated import ENDLESS, png, shown, words
 
-QUICK = "--size 64x64 --steps 2"
+QUICK = "--size 32x32 --steps 2"
 
 
 async def test_a_painting_is_steered_by_a_form_from_before_a_restart(world):
@@ -59,7 +59,7 @@ async def test_the_edit_button_takes_a_mask_and_a_second_picture(world):
     assert job.spec.mask is not None
     assert [prompt.kind for prompt in job.spec.prompts] == ["text", "image"]
     assert f"edit of `{done.id}`" in shown(world.message(job.message_id))
-    right = np.s_[:, 40:]
+    right = np.s_[:, 20:]
     before, after = (
         np.asarray(Image.open(world.bot.queue.files.result_path(one)).convert("RGB")).astype(int)[right]
         for one in (done, job)

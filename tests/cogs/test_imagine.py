@@ -48,7 +48,7 @@ async def test_the_finished_picture_is_the_one_on_disk_shown_large_and_carries_i
     posted.write_bytes(message.attachments[0].content)
     assert spec_of(posted) == spec_of(kept) == job.spec
     with Image.open(posted) as large, Image.open(kept) as small:
-        assert (small.size, large.size) == ((64, 64), (512, 512))
+        assert (small.size, large.size) == ((32, 32), (512, 512))
         back = np.asarray(large.resize(small.size, Image.Resampling.BOX)).astype(int)
         assert np.abs(back - np.asarray(small)).mean() < 12
 

@@ -75,7 +75,7 @@ def shipped_models(cpu: Device) -> ModelStore:
 
 @pytest.fixture
 def quick_start(shipped_models: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let workers take the pair that is loaded already, and the quickest preset be quicker: small, few steps and cutouts."""
+    """Let workers take the pair that is loaded already, and make the quickest preset quicker: small, few steps."""
     monkeypatch.setattr("bot.worker.thread.ModelStore", lambda folder, device: shipped_models)
     few = {"candidates": 1, "cutouts": Cutouts(count=4, overview=2), "steps": 6, "width": 32, "height": 32}
     monkeypatch.setitem(EMBEDDED, "draft", {**EMBEDDED["draft"], **few})

@@ -10,6 +10,7 @@ from bench import equal_quality
 from bench.gpu import PARTS, SIDES, Scale, everything, versions
 from bench.kernels import kernels
 from bench.memory import table
+from bench.mixed_starts import mixed_starts
 from bench.pictures import compare_quality, time_picture
 from bench.race import Pace, race, report
 from bench.setting import PROMPT, Setting
@@ -151,6 +152,12 @@ def equal_command(
         if folder is not None:
             equal_quality.keep(painted, folder / "courses.jsonl")
     print(equal_quality.report(painted))
+
+
+@app.command("starts")
+def starts_command(prompts: int = 10, seeds: int = 2) -> None:
+    """Compare the best of 32 starts with mixtures of the best few, as the perceptor scores what comes of them."""
+    _print(mixed_starts(prompts, seeds))
 
 
 def _print(rows: Iterable[str]) -> None:

@@ -268,6 +268,8 @@ def without_content(spec: PaintingSpec) -> PaintingSpec:
     return spec.but(
         prompts=(Prompt(content="deleted"),),
         init_image=None,
+        init_pixels=0.0,
+        init_embedding=0.0,
         init_latent=None,
         init_noise=0.0,
         mask=None,

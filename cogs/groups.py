@@ -9,10 +9,10 @@ from discord.ext import commands
 
 from bot.chat import content
 from bot.chat.client import PaintingBot
-from bot.chat.components import GroupButton, note, row
+from bot.chat.components import GroupButton, boxed, note, row
 from bot.chat.people import person_of
 from bot.escaping import plain
-from bot.jobs import reaction_key
+from bot.jobs import JobState, reaction_key
 from bot.options import PaintingOptions
 from bot.permutations import permutations
 
@@ -28,8 +28,8 @@ class Groups(commands.Cog):
         self.bot = bot
 
     async def cog_load(self) -> None:
-        """Take the button of the question."""
-        self.bot.take_group = self.confirm
+        """Take the buttons of the question and its answer."""
+        self.bot.take_group, self.bot.stop_group = self.confirm, self.stop
 
     async def ask(self, interaction: discord.Interaction[Any], options: PaintingOptions) -> None:
         """Ask in private whether all of them are meant; raise what `Intake.admit` does."""
@@ -49,15 +49,33 @@ class Groups(commands.Cog):
         """Queue all of them; pressed twice, they are the same paintings."""
         person, intake = person_of(interaction), self.bot.intake
         person.require_channel_permissions()
-        kept: Mapping[str, Any] = await intake.read_note(interaction.user.id, name)
+        kept = await intake.read_note(interaction.user.id, name)
         options = PaintingOptions(**kept["options"])
         requests = []
-        for index, prompt in enumerate(permutations(options.prompt)):
+        for key, prompt in _keyed(interaction, kept):
             spec = await intake.spec(person, dataclasses.replace(options, prompt=prompt))
             request = await intake.request(interaction, "imagine", spec, prompt)
-            key = reaction_key(kept["asked"], interaction.user.id, "group", index)
             requests.append(dataclasses.replace(request, interaction_id=key))
-        await intake.take_group(interaction, requests)
+        controls = [row(GroupButton(name, len(requests), stops=True))] if len(requests) > 1 else []
+        await intake.take_group(interaction, requests, *controls)
+
+    async def stop(self, interaction: discord.Interaction[Any], name: str) -> None:
+        """Stop those that are not finished, the waiting ones first: or the next would begin when one stops."""
+        person, ledger = person_of(interaction), self.bot.queue.ledger
+        kept = await self.bot.intake.read_note(interaction.user.id, name)
+        found = [await ledger.by_interaction(key) for key, _ in _keyed(interaction, kept)]
+        unfinished = [job for job in found if job is not None and not job.finished]
+        for job in sorted(unfinished, key=lambda job: job.state is JobState.RUNNING):
+            await self.bot.actions.stop(person, job)
+        said = f"Stopped {len(unfinished)} of {len(found)}: one under way keeps the picture so far."
+        view = boxed(discord.ui.TextDisplay(said if unfinished else "All of them have ended already."))
+        await interaction.response.edit_message(view=view)
+
+
+def _keyed(interaction: discord.Interaction[Any], kept: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Return the prompts of a note, each with what stands for its interaction: the same whenever it is read."""
+    prompts = enumerate(permutations(kept["options"]["prompt"]))
+    return [(reaction_key(kept["asked"], interaction.user.id, "group", index), prompt) for index, prompt in prompts]
 
 
 async def setup(bot: PaintingBot) -> None:

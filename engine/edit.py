@@ -13,7 +13,7 @@ from engine.edit_start import FULL_STRENGTH, plan_start
 from engine.generators import VQGAN
 from engine.losses import PromptLoss, clamp_with_grad, spherical_distance
 from engine.masks import feather, find_region, integral, read_region, share_inside, soften, to_latent
-from engine.outpaint import extended
+from engine.outpaint import Seam, extended
 from engine.perceptors import Perceptor
 from engine.pictures import read_picture
 from engine.priors import Prior
@@ -37,11 +37,15 @@ class Edit:
     """(1, 1, h, w): what words for inside and outside are about."""
     starts: tuple[Tensor, ...] = ()
     """Pictures to begin with, (1, 3, h, w), of which the guides choose one; none: the original."""
+    seam: Seam | None = None
+    """Between the original and what is painted around it."""
 
     def put_back(self, pictures: Tensor, detail: Tensor | None = None) -> Tensor:
         """Add what the VQGAN lost, and put the original back where the mask is 0, (b, 3, h', w')."""
         if detail is not None:
             pictures = clamp_with_grad(pictures + detail)
+        if self.seam is not None:
+            pictures = self.seam.matched(pictures, self.original)
         if self.mask is None:
             return pictures
         size = (pictures.shape[-2], pictures.shape[-1])
@@ -54,25 +58,33 @@ class Edit:
             grad *= to_latent(self.mask, (grad.shape[-2], grad.shape[-1]))
 
 
+class EmbeddingKept:
+    """Keep cutouts like the original's, as a perceptor sees them, each the more the less of it may change."""
+
+    def __init__(self, mask: Tensor, weight: float = 1.0) -> None:
+        """Take what may change, (1, 1, h, w)."""
+        self._integral, self._weight = integral(mask), weight
+
+    def __call__(self, seen: Tensor, unchanged: Tensor, boxes: Tensor) -> Tensor:
+        """Return the loss of embedded cutouts (b, n, d), next to the original's in the same boxes (b, n, 4), (b,)."""
+        kept = self._weight * (1 - share_inside(self._integral, boxes))
+        return (spherical_distance(seen, unchanged) * kept).mean(1)
+
+
 class DirectionalLoss:
     """Move away from the words for what is there, and keep the rest (EleutherAI's editing notebook)."""
 
     def __init__(self, words: Tensor, edit: Edit) -> None:
         """Take the embedded words, (1, d)."""
-        self.edit = edit
-        self._away = PromptLoss(words, -TOWARDS)
-        self._integral = integral(torch.ones_like(edit.original[:, :1]) if edit.mask is None else edit.mask)
-
-    def __call__(self, seen: Tensor, unchanged: Tensor, boxes: Tensor) -> Tensor:
-        """Return the loss of embedded cutouts (b, n, d), next to the original's in the same boxes (b, n, 4), (b,).
-
-        A cutout has to stay like the original the more, the less of it may change.
-        """
         # The notebook keeps 1 - (the mask's sum over the cutout's pixels) / (its sum over the picture's), which depends
         # on sizes: at its own, 224 and 640, with all of the picture free to change, cutouts are still kept to 0.88; in
         # pictures smaller than 224 it is negative, a push away from the original. Nor does it put the rest back.
-        kept = 1 - share_inside(self._integral, boxes)
-        return self._away(seen) + (spherical_distance(seen, unchanged) * kept).mean(1)
+        self._kept = EmbeddingKept(torch.ones_like(edit.original[:, :1]) if edit.mask is None else edit.mask)
+        self._away = PromptLoss(words, -TOWARDS)
+
+    def __call__(self, seen: Tensor, unchanged: Tensor, boxes: Tensor) -> Tensor:
+        """Return the loss of embedded cutouts (b, n, d), next to the original's in the same boxes (b, n, 4), (b,)."""
+        return self._away(seen) + self._kept(seen, unchanged, boxes)
 
 
 def _find_if_there(picture: Tensor, words: str, perceptors: Sequence[Perceptor]) -> Tensor | None:
@@ -110,7 +122,7 @@ def read_edit(
     image = read_picture(Path(spec.init_image)).resize((width, height), Image.Resampling.LANCZOS)
     if spec.extend is not None:
         canvas, new = extended(read_picture(Path(spec.init_image)), spec.extend, size, device)
-        return Edit(canvas, soften(new, max(1, vqgan.factor // 2)), starts=(canvas,))
+        return Edit(canvas, soften(new, max(1, vqgan.factor // 2)), starts=(canvas,), seam=Seam(new))
     original = tensor_of(image, device)
     if spec.mask is not None or spec.mask_text in PLACES:
         mask = read_region(spec, height, width, device)

@@ -5,7 +5,6 @@ step by step. So candidates are made as pictures first, each is seen once by the
 from the best.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 
 from engine.colours import COLOURS, tint, turn_hue
 from engine.drawings import draw_as
+from engine.filling import fill_in
 from engine.generators import VQGAN
 from engine.intent import Intent, noun_of, read_intent
 from engine.perceptors import Perceptor
@@ -262,19 +262,6 @@ class _Proposer:
     @torch.no_grad()
     def _decode(self, codes: Tensor) -> Tensor:
         return self.vqgan.decode(self.vqgan.codebook[codes].permute(0, 3, 1, 2)).clamp(0, 1)
-
-
-def fill_in(picture: Tensor, hole: Tensor) -> Tensor:
-    """Fill a hole (1, 1, h, w) of a picture from around it, smoothly: push-pull (Gortler et al. 1996)."""
-    known = 1 - hole
-    if min(picture.shape[-2:]) <= 2 or bool((known > 0.99).all()):
-        return picture
-    size = (math.ceil(picture.shape[-2] / 2), math.ceil(picture.shape[-1] / 2))
-    weight = F.adaptive_avg_pool2d(known, size)
-    coarse = F.adaptive_avg_pool2d(picture * known, size) / weight.clamp(min=1e-4)
-    coarse = fill_in(coarse, (weight < 1e-3).float())
-    finer = F.interpolate(coarse, picture.shape[-2:], mode="bilinear", align_corners=False)
-    return torch.lerp(picture, finer, hole)
 
 
 def _place(sprite: Tensor, alpha: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from engine.cutouts import CutoutParams, Cutter
 from engine.devices import Device
-from engine.edit import TOWARDS, DirectionalLoss, Edit
+from engine.edit import TOWARDS, DirectionalLoss, Edit, EmbeddingKept
 from engine.losses import PromptLoss
 from engine.masks import Spots
 from engine.memory import even_chunks, fewer_at_once, saved_bytes
@@ -40,7 +40,8 @@ class Guide:
         self._device = device
         self._prompts: list[tuple[PromptLoss, Where]] = []
         self._spots: Spots | None = None
-        self._direction: DirectionalLoss | None = None
+        self._edit: Edit | None = None
+        self._edit_losses: list[DirectionalLoss | EmbeddingKept] = []
 
     def set_prompts(self, prompts: tuple[Prompt, ...], region: Tensor | None = None) -> None:
         """Set what to pull towards, and the region, (1, 1, h, w), that words for inside and outside are about."""
@@ -51,14 +52,20 @@ class Guide:
             for prompt in prompts
         ]
 
-    def set_direction(self, words: str, edit: Edit) -> None:
-        """Make the edit directional: away from these words, and like the original where the mask is 0."""
-        self._direction = DirectionalLoss(self.perceptor.encode_text([words]), edit)
+    def set_edit(self, edit: Edit) -> None:
+        """Set what is asked of cutouts beside the original's: a direction away from words, and to stay like it."""
+        self._edit, self._edit_losses = edit, []
+        if self._spec.edit_from:
+            words = self.perceptor.encode_text([self._spec.edit_from])
+            self._edit_losses.append(DirectionalLoss(words, edit))
+        if self._spec.init_embedding:
+            mask = torch.zeros_like(edit.original[:, :1]) if edit.mask is None else edit.mask
+            self._edit_losses.append(EmbeddingKept(mask, self._spec.init_embedding))
 
     def backward(self, pictures: Tensor, rngs: Sequence[torch.Generator]) -> Tensor:
         """Add the gradient of this guide's loss to `pictures.grad`, cutouts drawn from one generator per picture.
 
-        Return the losses of each picture, (b, prompts + 1): the last is the directional edit's, 0 without one.
+        Return the losses of each picture, (b, prompts + 1): the last is what an edit asks for, 0 without one.
         """
         params = self.cutter.draw(pictures.shape[-2], pictures.shape[-1], rngs)
         if not self.at_once:
@@ -92,12 +99,13 @@ class Guide:
         return self.perceptor.encode_image(cutouts.flatten(0, 1)).unflatten(0, cutouts.shape[:2])
 
     def _edit_loss(self, seen: Tensor, params: CutoutParams, part: slice) -> Tensor:
-        if self._direction is None:
+        if self._edit is None or not self._edit_losses:
             return seen.new_zeros(len(seen))
         with torch.no_grad():
-            original = self._direction.edit.original.expand(len(seen), -1, -1, -1)
+            original = self._edit.original.expand(len(seen), -1, -1, -1)
             unchanged = self._encode(original, params, part)
-        return self._direction(seen, unchanged, params.boxes[:, part])
+        losses = [loss(seen, unchanged, params.boxes[:, part]) for loss in self._edit_losses]
+        return torch.stack(losses).sum(0)
 
     def _chunks(self, pictures: Tensor) -> list[slice]:
         return even_chunks(self._count, max(1, (self.at_once or 32) // len(pictures)))

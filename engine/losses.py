@@ -13,6 +13,7 @@ STAIR = 50
 """Steps between two drops of a staircase penalty (EleutherAI/notebooks, "MSE regularized")."""
 
 
+PIXELS = 10.0
 PALETTE, SYMMETRY, SATURATION, SMOOTHNESS, EDGES = 10.0, 40.0, 1.0, 8.0, 3.0
 EDGE = 0.08
 """Share of the shorter side that counts as the picture's edge."""
@@ -76,6 +77,11 @@ def total_variation(picture: Tensor) -> Tensor:
     across = (picture[..., :, 1:] - picture[..., :, :-1]).square().mean((1, 2, 3))
     down = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean((1, 2, 3))
     return across + down
+
+
+def pixels_apart(pictures: Tensor, original: Tensor) -> Tensor:
+    """Return the mean squared difference of pictures (b, 3, h, w) and the one to stay near, (1, 3, h, w), (b,)."""
+    return PIXELS * (pictures - original).square().mean((1, 2, 3))
 
 
 # What a look asks of pictures (b, 3, h, w), (b,) each; pixray has losses of these names. The factors are such that a

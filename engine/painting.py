@@ -20,6 +20,7 @@ from engine.losses import (
     latent_penalty,
     look_losses,
     penalty_weight,
+    pixels_apart,
     total_variation,
 )
 from engine.masks import read_region
@@ -202,6 +203,8 @@ class Painting:
         """Yield the losses of pictures that are no guide's, (count,)."""
         if self.spec.total_variation:
             yield self.spec.total_variation * total_variation(pictures)
+        if self.spec.init_pixels and self._edit is not None:
+            yield self.spec.init_pixels * pixels_apart(pictures, self._edit.original)
         yield from look_losses(self.spec.looks, pictures)
 
     def _regularisers(self, z: Tensor) -> Iterator[Tensor]:
@@ -297,8 +300,8 @@ class Painting:
         self._active = self._active_of(prompts)
         for guide in self._guides:
             guide.set_prompts(self._active, self._region)
-            if self._edit is not None and self.spec.edit_from:
-                guide.set_direction(self.spec.edit_from, self._edit)
+            if self._edit is not None:
+                guide.set_edit(self._edit)
 
     @property
     def notices(self) -> list[str]:

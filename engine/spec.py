@@ -188,6 +188,12 @@ class PaintingSpec(_Numbers):
     strength: float = Field(default=1.0, gt=0, le=1)
     """How far an edit may leave its picture: below 1 the latent is pulled back to its start."""
 
+    init_pixels: float = Field(default=0.0, ge=0, le=10)
+    """How strongly an edit's pixels are held to its picture's (pixray's `init_weight_pix`); 1 is clearly seen."""
+    init_embedding: float = Field(default=0.0, ge=0, le=10)
+    """How strongly an edit's cutouts shall look to the perceptors like its picture's, each as far as it lies outside of
+    the mask; without one, wholly. 1 is clearly seen."""
+
     learning_rate: float = Field(default=0.15, gt=0, le=10)
     learning_rate_schedule: Literal["constant", "cosine"] = "constant"
     cutouts: Cutouts = Cutouts()
@@ -243,6 +249,8 @@ class PaintingSpec(_Numbers):
         self._check_regions()
         if self.init_image is not None and self.init_latent is not None:
             raise ValueError("give either a picture or a latent to start from, not both")
+        if self.init_image is None and (self.init_pixels or self.init_embedding):
+            raise ValueError("init_pixels and init_embedding are about the picture that an edit starts from")
         if self.extend is not None and (self.init_image is None or self.mask or self.mask_text or self.edit_from):
             raise ValueError(
                 "a canvas is extended around a picture, and all of what is new is painted: no masks, no `from`"

@@ -115,6 +115,8 @@ class PaintingBot(commands.Bot):
         """Who takes the forms of each kind."""
         self.take_group: TakesGroup = _refuse_unknown_form
         """Who queues the paintings of a prompt with choices."""
+        self.stop_group: TakesGroup = _refuse_unknown_form
+        """Who stops them."""
         self.started_at = time.time()
         self.token_refused = asyncio.Event()
         self._closing = False
@@ -214,10 +216,10 @@ class PaintingBot(commands.Bot):
         except Exception as error:
             await self.explain(interaction, error)
 
-    async def confirm_group(self, interaction: discord.Interaction[Any], note: str, /) -> None:
-        """Queue the paintings of a prompt with choices; explain what cannot be done."""
+    async def press_group(self, interaction: discord.Interaction[Any], note: str, /, *, stops: bool) -> None:
+        """Queue the paintings of a prompt with choices, or stop them; explain what cannot be done."""
         try:
-            await self.take_group(interaction, note)
+            await (self.stop_group if stops else self.take_group)(interaction, note)
         except Exception as error:
             await self.explain(interaction, error)
 

@@ -45,8 +45,8 @@ class ButtonClient(Protocol):
         """Do `action` with a job."""
         ...
 
-    async def confirm_group(self, interaction: discord.Interaction[Any], note: str, /) -> None:
-        """Queue the paintings of a prompt with choices."""
+    async def press_group(self, interaction: discord.Interaction[Any], note: str, /, *, stops: bool) -> None:
+        """Queue the paintings of a prompt with choices, or stop them."""
         ...
 
     async def turn_page(self, interaction: discord.Interaction[Any], user_id: int, page: int, /) -> None:
@@ -76,26 +76,32 @@ class JobButton(ui.DynamicItem[ui.Button[Any]], template=r"job:(?P<action>[a-z1-
         await client.press_button(interaction, self.action, self.job_id)
 
 
-class GroupButton(ui.DynamicItem[ui.Button[Any]], template=r"group:(?P<note>[a-z0-9]{1,40}):(?P<count>\d{1,3})"):
-    """A button that queues all paintings of a prompt with choices; they are written down in a note."""
+class GroupButton(
+    ui.DynamicItem[ui.Button[Any]], template=r"group:(?P<note>[a-z0-9]{1,40}):(?P<count>\d{1,3})(?P<stops>:stop)?"
+):
+    """A button that queues all paintings of a prompt with choices, or `stops` them; they are written down in a note."""
 
-    def __init__(self, note: str, count: int) -> None:
-        label = "Paint this" if count == 1 else f"Paint all {count}"
-        style = discord.ButtonStyle.primary
-        super().__init__(ui.Button(label=label, emoji="🖼️", style=style, custom_id=f"group:{note}:{count}"))
+    def __init__(self, note: str, count: int, *, stops: bool = False) -> None:
+        label, emoji, style = "Stop all", "⏹️", discord.ButtonStyle.secondary
+        if not stops:
+            label = "Paint this" if count == 1 else f"Paint all {count}"
+            emoji, style = "🖼️", discord.ButtonStyle.primary
+        custom_id = f"group:{note}:{count}{':stop' if stops else ''}"
+        super().__init__(ui.Button(label=label, emoji=emoji, style=style, custom_id=custom_id))
         self.note = note
+        self.stops = stops
 
     @classmethod
     async def from_custom_id(
         cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         """Rebuild the button that was pressed."""
-        return cls(match["note"], int(match["count"]))
+        return cls(match["note"], int(match["count"]), stops=match["stops"] is not None)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Call the client's handler."""
         client: ButtonClient = interaction.client
-        await client.confirm_group(interaction, self.note)
+        await client.press_group(interaction, self.note, stops=self.stops)
 
 
 class PageButton(

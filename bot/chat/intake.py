@@ -166,14 +166,16 @@ class Intake:
                 await self._post(job, await self._waiting.first_content(job), reply_to)
         return job
 
-    async def take_group(self, interaction: discord.Interaction[Any], requests: Sequence[Request]) -> list[Job]:
-        """Queue several requests of one person, all or none, say so, and show a message for each; raise `Refusal`."""
+    async def take_group(
+        self, interaction: discord.Interaction[Any], requests: Sequence[Request], *controls: discord.ui.Item[Any]
+    ) -> list[Job]:
+        """Queue several requests of one person, all or none, say so, and show a message for each; raise `Refusal`.
+
+        `controls` are shown below what is said.
+        """
         jobs = await self._queue.submit_group(requests)
-        said = boxed(
-            discord.ui.TextDisplay(
-                "It is on its way." if len(jobs) == 1 else f"{len(jobs)} paintings are on their way."
-            )
-        )
+        text = "It is on its way." if len(jobs) == 1 else f"{len(jobs)} paintings are on their way."
+        said = boxed(discord.ui.TextDisplay(text), *controls)
         await interaction.response.edit_message(view=said)
         for job in jobs:
             if not self._has_message(job):

@@ -1,8 +1,10 @@
 """The arguments of `imagine` and `edit`, read into `PaintingOptions` and a checked `PaintingSpec`."""
 
+import itertools
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +98,19 @@ def name_for(spec: PaintingSpec, folder: Path) -> Path:
 
 def free_name(path: Path) -> Path:
     """Return `path`, or with -2, -3, … behind its stem, so that no file is there."""
-    free, number = path, 2
-    while free.exists():
-        free, number = path.with_stem(f"{path.stem}-{number}"), number + 1
-    return free
+    return next(name for name in numbered(path) if not name.exists())
+
+
+def names_of(path: Path, spec: PaintingSpec) -> list[Path]:
+    """Return the name of each picture of a painting that goes to `path`."""
+    return [path] if spec.count == 1 else [path.with_stem(f"{path.stem}-{n}") for n in range(1, spec.count + 1)]
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """Yield `path`, and then with -2, -3, … behind its stem."""
+    yield path
+    for number in itertools.count(2):
+        yield path.with_stem(f"{path.stem}-{number}")
 
 
 def _palette(text: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What all commands share: errors as one sentence, exit codes, settings."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,14 @@ def _package_of(error: Exception) -> str:
 def say(sentence: str) -> None:
     """Print something for people, where it is in nobody's pipe."""
     CONSOLE.print("\n".join(map(visible, sentence.split("\n"))), markup=False)
+
+
+def require_yes(paintings: int, *, yes: bool) -> None:
+    """Ask whether so many paintings are meant, where somebody sits at a terminal; exit where they are not."""
+    if paintings > 1 and not yes and at_terminal() and not typer.confirm(f"{paintings} paintings?", err=True):
+        raise typer.Exit(STOPPED)
+
+
+def at_terminal() -> bool:
+    """Return whether somebody sits there to be asked."""
+    return sys.stdin.isatty()

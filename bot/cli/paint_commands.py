@@ -8,10 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from bot.available_models import perceptors, usual_generator
-from bot.cli.arguments import checked_spec, free_name, name_for, painting_options, pictures_of
-from bot.cli.console import CONSOLE, STOPPED, CommandError, say, settings_of
+from bot.cli.arguments import checked_spec, free_name, name_for, names_of, numbered, painting_options, pictures_of
+from bot.cli.console import CONSOLE, STOPPED, CommandError, require_yes, say, settings_of
 from bot.cli.repaint import command_for
+from bot.cli.unfinished import Unfinished
 from bot.escaping import visible
+from bot.flags import with_flags
 from bot.jobs import grown
 from bot.options import HELP, PaintingOptions, blended, preset_names
 from bot.permutations import permutations
@@ -35,6 +37,7 @@ ImagePrompts = Annotated[
 Sets = Annotated[list[str], typer.Option("--set", help="Any other number, as FIELD=VALUE; `show` lists them.")]
 Side = Annotated[float, typer.Option(min=0.0, max=2.0, help="As a share of the picture's own side.")]
 SaveEvery = Annotated[int | None, typer.Option(min=1, help="Also save the picture every N steps.", show_default=False)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first where choices make several paintings.")]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="The PNG to write, never over another. Named after the prompt when not given."),
@@ -62,11 +65,11 @@ def imagine(
     count: Annotated[int | None, typer.Option(min=1, max=4, help=HELP["count"])] = None,
     sets: Sets = [],  # noqa: B006
     save_every: SaveEvery = None,
+    yes: Yes = False,
     output: Output = None,
 ) -> None:
-    """Paint a picture from text. Ctrl-C keeps the picture so far."""
-    if (paintings := len(permutations(prompt))) > 1:
-        raise CommandError(f"That makes {paintings} paintings: write the prompt into a file and use `batch FILE`.")
+    """Paint a picture from text, or one for each choice such as {red, green}. Ctrl-C keeps the picture so far."""
+    prompts = permutations(prompt)
     options = painting_options(
         prompt,
         negative=negative,
@@ -85,7 +88,11 @@ def imagine(
         count=count,
         sets=tuple(sets),
     )
-    _paint(options, ctx.obj, output, save_every)
+    settings = settings_of(ctx.obj)
+    specs = [checked_spec(replace(options, prompt=one), settings.models) for one in prompts]
+    require_yes(len(specs), yes=yes)
+    for spec in specs:
+        _paint_spec(spec, settings, output, save_every)
 
 
 def edit(
@@ -158,14 +165,26 @@ def animate(
         prompt, size=size, steps=steps, seed=seed, preset=preset, generator=generator, sets=tuple(sets)
     )
     settings = settings_of(ctx.obj)
-    spec = checked_spec(replace(options, motion=motion), settings.models)
-    still = _writable(output.with_suffix(".png"), spec, None)
+    options = with_flags(replace(options, motion=motion))
+    spec = checked_spec(options, settings.models)
+    unfinished, spec = _film_of(output, spec, any_seed=options.seed is None)
+    _require_writable(unfinished.path)
     from bot.cli.painting import animate as paint_film
 
-    path, finished = paint_film(spec, settings, still.with_suffix(output.suffix.lower()), CONSOLE)
+    path, finished = paint_film(spec, settings, unfinished, CONSOLE)
     typer.echo(path)
     if not finished:
         raise typer.Exit(STOPPED)
+
+
+def _film_of(output: Path, spec: PaintingSpec, *, any_seed: bool) -> tuple[Unfinished, PaintingSpec]:
+    """Return where the film goes, and its spec: the one that was begun there before, or a name that is free."""
+    films = map(Unfinished, numbered(output.with_suffix(output.suffix.lower())))
+    film = next(one for one in films if one.is_free or one.fitting(spec, any_seed=any_seed) is not None)
+    begun = film.fitting(spec, any_seed=any_seed)
+    if begun is None and film.path.stem != output.stem:
+        say(f"{output} is there already: this one becomes {film.path}.")
+    return film, begun or spec
 
 
 def outpaint(
@@ -214,25 +233,35 @@ def batch(
     steps: Steps = None,
     seed: Seed = None,
     generator: GeneratorName = None,
+    yes: Yes = False,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the pictures go.")] = Path(
         "batch"
     ),
 ) -> None:
-    """Paint every prompt of a file, choices such as {red, green} too; what is painted already is left alone."""
+    """Paint every prompt of a file, choices such as {red, green} too; what is painted already is left alone.
+
+    One that was interrupted, by Ctrl-C or a kill, goes on from its last checkpoint.
+    """
     lines = [line.strip() for line in prompts.read_text(encoding="utf-8").splitlines()]
-    asked = [prompt for line in lines if line and not line.startswith("#") for prompt in permutations(line)]
+    given = [line for line in lines if line and not line.startswith("#")]
+    asked = [prompt for line in given for prompt in permutations(line)]
     settings = settings_of(ctx.obj)
     options = [
-        painting_options(prompt, preset=preset, size=size, steps=steps, seed=seed, generator=generator)
+        with_flags(painting_options(prompt, preset=preset, size=size, steps=steps, seed=seed, generator=generator))
         for prompt in asked
     ]
     specs = [checked_spec(one, settings.models) for one in options]  # all, before the first takes its time
-    for number, spec in enumerate(specs, 1):
+    if len(asked) > len(given):
+        require_yes(len(asked), yes=yes)
+    for number, (asked_for, spec) in enumerate(zip(options, specs, strict=True), 1):
         path = output / f"{number:03}-{name_for(spec, output / 'none').name}"
-        if path.is_file():
+        if all(one.is_file() for one in names_of(path, spec)):
             say(f"{path} is there already.")
-        else:
-            _paint_spec(spec, settings, path, None)
+            continue
+        unfinished = Unfinished(path)
+        begun = unfinished.fitting(spec, any_seed=asked_for.seed is None)
+        _paint_spec(begun or spec, settings, path, None, unfinished)
+        unfinished.remove()
 
 
 def blend(
@@ -297,11 +326,17 @@ def _paint(options: PaintingOptions, config: Path | None, output: Path | None, s
     _paint_spec(checked_spec(options, settings.models), settings, output, save_every)
 
 
-def _paint_spec(spec: PaintingSpec, settings: Settings, output: Path | None, save_every: int | None) -> None:
+def _paint_spec(
+    spec: PaintingSpec,
+    settings: Settings,
+    output: Path | None,
+    save_every: int | None,
+    unfinished: Unfinished | None = None,
+) -> None:
     path = _writable(output, spec, save_every)
     from bot.cli.painting import paint
 
-    paths, finished = paint(spec, settings, path, save_every, CONSOLE)
+    paths, finished = paint(spec, settings, path, CONSOLE, save_every=save_every, unfinished=unfinished)
     for path in paths:
         typer.echo(path)
     if not finished:
@@ -317,8 +352,13 @@ def _writable(output: Path | None, spec: PaintingSpec, save_every: int | None) -
     if named and path.exists():
         path = free_name(path)
         say(f"{output} is there already: this one becomes {path}.")
-    longest = path.with_stem(f"{path.stem}-00000") if save_every else path
-    trial = longest.with_name(f"{longest.name}.part")
+    _require_writable(path.with_stem(f"{path.stem}-00000") if save_every else path)
+    return path
+
+
+def _require_writable(path: Path) -> None:
+    """Raise `CommandError` where no file can be written beside `path`; make its folder."""
+    trial = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         trial.touch()
@@ -326,4 +366,3 @@ def _writable(output: Path | None, spec: PaintingSpec, save_every: int | None) -
     except OSError as error:
         where = str(path).encode("utf-8", "replace").decode()
         raise CommandError(f"{where} cannot be written: {error.strerror}; choose another with --output.") from None
-    return path

@@ -1,17 +1,21 @@
 """Paint one picture in the terminal, with a progress bar; Ctrl-C keeps the picture so far."""
 
+import io
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import torch
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bot.cli.arguments import free_name
+from bot.cli.arguments import free_name, names_of
+from bot.cli.unfinished import Unfinished
 from bot.settings import Settings
 from engine.devices import pick_device
 from engine.memory import out_of_memory
@@ -20,8 +24,10 @@ from engine.motion import is_frame
 from engine.painting import Iterate, Painting
 from engine.pictures import save_png
 from engine.spec import PaintingSpec
+from engine.state import UNREADABLE
 from engine.timelapse import write_gif, write_timelapse
 
+See = Callable[[Iterate], None]
 _LOOK_SECONDS = 0.1  # between two looks at the loss, each of which makes a GPU wait
 
 
@@ -29,26 +35,33 @@ class NotEnoughMemoryError(RuntimeError):
     """A painting that does not fit into memory even at one cutout at a time; its text is one sentence."""
 
 
-def animate(spec: PaintingSpec, settings: Settings, path: Path, console: Console) -> tuple[Path, bool]:
-    """Paint an animation into `path`, an MP4 or GIF, and its last picture, which carries the spec, beside it.
+class StoppedError(RuntimeError):
+    """A film that was stopped before it had a frame; its text is one sentence."""
+
+
+def animate(spec: PaintingSpec, settings: Settings, unfinished: Unfinished, console: Console) -> tuple[Path, bool]:
+    """Paint an animation, an MP4 or GIF, and its last picture, which carries the spec, beside it.
 
     Return where the film is, and whether it was finished or stopped by Ctrl-C.
     """
-    assert spec.motion is not None
-    frames: list[Image.Image] = []
+    motion, path, step = spec.motion, unfinished.path, 0
+    assert motion is not None
 
     def keep(iterate: Iterate) -> None:
-        if spec.motion is not None and is_frame(spec.motion, iterate.step):
-            frames.append(iterate.picture())
+        nonlocal step
+        step = iterate.step
+        if is_frame(motion, step):
+            iterate.picture().save(unfinished.frame_path(step), compress_level=1)
 
-    (picture,), finished = paint(spec, settings, path.with_suffix(".png"), None, console, keep)
-    if not frames:
-        raise NotEnoughMemoryError("It was stopped before there was a frame.")
+    (picture,), finished = paint(spec, settings, path.with_suffix(".png"), console, see=keep, unfinished=unfinished)
+    if not (frames := unfinished.frames(spec.steps if finished else step)):
+        raise StoppedError("It was stopped before there was a frame.")
     limit = int(settings.worker.film_megabytes * 2**20)
-    if spec.motion.format == "gif":
-        write_gif(frames, path, spec.motion.fps, limit)
+    if motion.format == "gif":
+        write_gif(frames, path, motion.fps, limit)
     else:
-        write_timelapse(frames, path, spec.motion.fps, limit, settings.delivery.enlarge_to, held=(0.0, 0.0))
+        write_timelapse(frames, path, motion.fps, limit, settings.delivery.enlarge_to, held=(0.0, 0.0))
+    unfinished.remove()
     console.print(f"The last picture is {picture}.", markup=False)
     return path, finished
 
@@ -57,61 +70,111 @@ def paint(
     spec: PaintingSpec,
     settings: Settings,
     path: Path,
-    save_every: int | None,
     console: Console,
-    see: Callable[[Iterate], None] = lambda _: None,
+    *,
+    save_every: int | None = None,
+    see: See | None = None,
+    unfinished: Unfinished | None = None,
 ) -> tuple[list[Path], bool]:
     """Paint `spec` into `path`; return where its pictures are, and whether they were finished or stopped by Ctrl-C.
 
     `see` is given each step. Several pictures are numbered behind the stem of `path`, each with the spec that paints it
-    alone. Where `path` cannot be written any more, they go into the folder for temporary files: none is lost.
+    alone. Where `path` cannot be written any more, they go into the folder for temporary files: none is lost. What is
+    kept in `unfinished` is gone on from, also after Ctrl-C; only a film's last picture is saved then all the same.
     """
     try:
-        return _paint(spec, settings, path, save_every, console, see)
+        with console.status("Loading the models"):
+            device = pick_device(
+                settings.worker.device, settings.worker.precision, deterministic=settings.worker.deterministic
+            )
+            painting = Painting(spec, ModelStore(settings.models.folder, device))
+        seers = [] if see is None else [see]
+        if save_every:
+            seers.append(_saving(path, spec, save_every))
+        if unfinished is not None:
+            _resume(painting, unfinished, console)
+            seers.append(_checkpointing(painting, unfinished, settings.worker.checkpoint_seconds))
+        _step_on(painting, str(device), console, seers)
+        if unfinished is not None and spec.motion is None and not painting.is_finished:
+            _checkpoint(painting, unfinished)
+            console.print(f"Stopped at step {painting.step} of {spec.steps}; the same command goes on from there.")
+            return [], False
+        paths = _finish(painting, settings.delivery.enlarge_to, path, console)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not out_of_memory(error):
             raise
         raise NotEnoughMemoryError(f"There is not enough memory for {spec.width}x{spec.height} pixels.") from error
+    if not painting.is_finished:
+        console.print(f"Stopped at step {painting.step} of {spec.steps}; the picture so far is saved.")
+    return paths, painting.is_finished
 
 
-def _paint(
-    spec: PaintingSpec,
-    settings: Settings,
-    path: Path,
-    save_every: int | None,
-    console: Console,
-    see: Callable[[Iterate], None],
-) -> tuple[list[Path], bool]:
-    with console.status("Loading the models"):
-        device = pick_device(
-            settings.worker.device, settings.worker.precision, deterministic=settings.worker.deterministic
-        )
-        painting = Painting(spec, ModelStore(settings.models.folder, device))
+def _step_on(painting: Painting, device: str, console: Console, seers: Sequence[See]) -> None:
+    """Paint until the end or Ctrl-C."""
+    spec, (width, height) = painting.spec, painting.size
     for notice in painting.notices:
         console.print(notice, markup=False)
     printed = len(painting.notices)
-    width, height = painting.size
     seeds = f"seed {spec.seed}" if spec.count == 1 else f"seeds {', '.join(map(str, spec.seeds))}"
     console.print(f"Painting {width}x{height} with {seeds}, preset {spec.preset}, on {device}.", markup=False)
     with _first_interrupt() as interrupts, _progress(console) as progress:
-        task = progress.add_task("", total=spec.steps, numbers="")
+        task = progress.add_task("", total=spec.steps, completed=painting.step, numbers="")
         shown = 0.0
         for iterate in painting:
-            see(iterate)
+            for see in seers:
+                see(iterate)
             if iterate.seconds - shown >= _LOOK_SECONDS or iterate.step == iterate.steps:
                 progress.update(task, completed=iterate.step, numbers=_numbers(iterate))
                 shown = iterate.seconds
-            if save_every and iterate.step % save_every == 0 and iterate.step < iterate.steps:
-                for one, named in zip(iterate.pictures(), _paths(path, spec), strict=True):
-                    save_png(one, named.with_stem(f"{named.stem}-{iterate.step:05}"), spec)
             if interrupts:
                 break
     for notice in painting.notices[printed:]:
         console.print(notice, markup=False)
-    paths = _finish(painting, settings.delivery.enlarge_to, path, console)
-    if painting.step < spec.steps:
-        console.print(f"Stopped at step {painting.step} of {spec.steps}; the picture so far is saved.")
-    return paths, painting.is_finished
+
+
+def _saving(path: Path, spec: PaintingSpec, every: int) -> See:
+    """Return what saves the pictures every so many steps, numbered by the step."""
+
+    def see(iterate: Iterate) -> None:
+        if iterate.step % every == 0 and iterate.step < iterate.steps:
+            for one, named in zip(iterate.pictures(), _paths(path, spec), strict=True):
+                save_png(one, named.with_stem(f"{named.stem}-{iterate.step:05}"), spec)
+
+    return see
+
+
+def _checkpointing(painting: Painting, unfinished: Unfinished, seconds: float) -> See:
+    """Return what keeps a checkpoint every so many seconds."""
+    saved = time.monotonic()
+
+    def see(_: Iterate) -> None:
+        nonlocal saved
+        if time.monotonic() - saved >= seconds:
+            _checkpoint(painting, unfinished)
+            saved = time.monotonic()
+
+    return see
+
+
+def _resume(painting: Painting, unfinished: Unfinished, console: Console) -> None:
+    """Go on from the last checkpoint, where there is one that can be read."""
+    unfinished.begin(painting.spec)
+    if (state := unfinished.state()) is None:
+        return
+    try:
+        painting.load_state_dict(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True))
+    except UNREADABLE as error:
+        if out_of_memory(error):
+            raise
+        console.print(f"{unfinished.folder} cannot be gone on from ({type(error).__name__}): it begins anew.")
+    else:
+        console.print(f"Going on from step {painting.step} of {painting.spec.steps}.")
+
+
+def _checkpoint(painting: Painting, unfinished: Unfinished) -> None:
+    content = io.BytesIO()
+    torch.save(painting.state_dict(), content)
+    unfinished.save(content.getvalue())
 
 
 def _finish(painting: Painting, enlarge_to: int, path: Path, console: Console) -> list[Path]:
@@ -127,9 +190,7 @@ def _finish(painting: Painting, enlarge_to: int, path: Path, console: Console) -
 
 def _paths(path: Path, spec: PaintingSpec) -> list[Path]:
     """Return where each picture goes, so that no file is written over."""
-    if spec.count == 1:
-        return [path]
-    return [free_name(path.with_stem(f"{path.stem}-{number}")) for number in range(1, spec.count + 1)]
+    return [path] if spec.count == 1 else [free_name(one) for one in names_of(path, spec)]
 
 
 def _save(picture: Image.Image, path: Path, spec: PaintingSpec, console: Console) -> Path:

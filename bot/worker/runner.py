@@ -4,7 +4,6 @@ import faulthandler
 import io
 import logging
 import math
-import pickle
 import re
 import time
 from collections.abc import Callable
@@ -29,7 +28,8 @@ from engine.motion import is_frame
 from engine.one_by_one import OneByOne
 from engine.painting import Iterate, LostError, Painting
 from engine.pictures import encode_png, enlarged, mosaic, preview_jpeg
-from engine.spec import BadSpecError, PaintingSpec
+from engine.spec import PaintingSpec
+from engine.state import UNREADABLE
 from engine.vocabulary import UNKNOWN_WORDS
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,6 @@ _FOLDERS = re.compile(r"(?<!\S)/\S*/")
 """The part of a path that is nobody's business."""
 _UNKNOWN = "Something went wrong while painting; the bot's owner finds the cause in the log under job {}."
 _MEMORY = "There is not enough memory for this, not even at {} × {} pixels; try again later."
-_UNREADABLE = (RuntimeError, KeyError, EOFError, BadSpecError, pickle.UnpicklingError)
-"""What a checkpoint raises that is damaged, or of another version."""
 _SHORT, _INSTEAD = "Memory ran short: painted at", "instead of"
 
 
@@ -249,7 +247,7 @@ class JobRun:
         try:
             saved: dict[str, Any] = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
             spec = PaintingSpec.from_json(saved["painting"]["spec"])
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._warn_of(error)
             return None
         if (spec.width, spec.height) != (self._spec.width, self._spec.height):
@@ -263,7 +261,7 @@ class JobRun:
             # The order has the prompts that hold: who steers the painting steers the job first.
             self._painting.load_state_dict({**saved["painting"], "spec": self._painting.spec.to_json()})
             self._seconds_before = saved["seconds"]
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._warn_of(error)
 
     def _warn_of(self, error: Exception) -> None:

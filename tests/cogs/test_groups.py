@@ -1,7 +1,7 @@
 """Prompts with choices: a question first, then one group under the person's limits."""
 
 from bot.jobs import JobState
-from tests.simulated import png, words
+from tests.simulated import ENDLESS, png, words
 
 
 async def test_choices_are_asked_about_and_then_painted_as_a_group(world):
@@ -21,6 +21,25 @@ async def test_choices_are_asked_about_and_then_painted_as_a_group(world):
         ended = await world.ended(job)
         assert (ended.state, ended.spec.seed) == (JobState.DELIVERED, 4)
     assert len(world.messages()) == 4
+
+
+async def test_a_group_is_stopped_at_once_also_after_a_restart(world):
+    asked = f"a {{red, green, blue}} cat --steps {ENDLESS}"
+    result = await world.alice.slash(world.channel, "imagine", prompt=asked)
+    await world.alice.click(result.response, label="Paint all 3")
+    waiting = await world.imagine(world.alice, steps=ENDLESS)  # no part of the group
+    jobs = [job for job in await world.ledger.history(world.alice.id) if job.id != waiting.id]
+    await world.until(lambda: any(world.message(job.message_id).attachments for job in jobs))
+    await world.restart()
+    jobs = [await world.job(job.id) for job in jobs]
+    [running] = [job for job in jobs if job.state is JobState.RUNNING]
+    await world.alice.click(result.response, label="Stop all")
+    assert "Stopped 3 of 3" in words(result)
+    ended = {job.id: (await world.ended(job)).state for job in jobs}
+    assert ended == {job.id: JobState.DELIVERED if job.id == running.id else JobState.CANCELLED for job in jobs}
+    assert not (await world.job(waiting.id)).finished
+    await world.alice.click(world.message(waiting.message_id), label="Stop")
+    await world.ended(waiting)
 
 
 async def test_a_group_is_refused_whole_where_there_is_no_room_for_all(world):

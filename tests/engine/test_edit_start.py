@@ -5,7 +5,8 @@ import torch
 from kornia.color import rgb_to_grayscale
 from PIL import Image, ImageDraw
 
-from engine.edit_start import Matte, blend, fill_in, recolourings
+from engine.edit_start import Matte, blend, recolourings
+from engine.filling import fill_in
 from engine.intent import read_intent
 from engine.models import EMBEDDED, ModelStore
 from engine.painting import Painting

@@ -9,6 +9,7 @@ import pytest
 from bot.chat import content
 from bot.chat.components import GroupButton, JobButton, PageButton, layout, note
 from bot.chat.forms import Answers, EditForm, RemixForm, SteerForm, form_of
+from engine.spec import Motion
 from local_discord.components import walk
 from tests.bot.conftest import make_job
 
@@ -55,6 +56,12 @@ async def test_pages_come_back_from_their_id():
     match = GroupButton.__discord_ui_compiled_template__.fullmatch(group.custom_id)
     assert match is not None
     assert (await GroupButton.from_custom_id(NOTHING, NOTHING, match)).note == "a" * 32
+    stop = GroupButton("a" * 32, 24, stops=True)
+    match = GroupButton.__discord_ui_compiled_template__.fullmatch(stop.custom_id)
+    assert match is not None
+    again = await GroupButton.from_custom_id(NOTHING, NOTHING, match)
+    assert (again.note, again.stops, again.custom_id) == ("a" * 32, True, stop.custom_id)
+    assert not group.stops
     match = PageButton.__discord_ui_compiled_template__.fullmatch("history:123:4:o")
     assert match is not None
     button = await PageButton.from_custom_id(NOTHING, NOTHING, match)
@@ -77,10 +84,23 @@ def test_the_longest_message_fits(job):
     assert len(text) < 4000
 
 
-@pytest.mark.parametrize("buttons", [content.FINISHED_BUTTONS, content.TILED_BUTTONS, content.ANIMATED_BUTTONS])
-def test_the_fullest_message_keeps_to_discords_limits(job, buttons):
-    body = dataclasses.replace(content.finished(job), buttons=buttons)
-    payload = layout(body, job.id, ("painting-x.png",)).to_components()
+FULLEST = {
+    "finished": {},
+    "tiled": {"tile": True},
+    "animated": {"motion": Motion(seconds=1, fps=2, begin=6), "steps": 9},
+    "grid": {"count": 4},
+}
+
+
+@pytest.mark.parametrize("changes", FULLEST.values(), ids=FULLEST)
+def test_the_fullest_message_keeps_to_discords_limits(job, changes):
+    job = dataclasses.replace(job, spec=job.spec.but(**changes), notices=("a notice",) * 3)
+    body = content.finished(job)
+    buttons = body.buttons
+    if job.spec.count == 4:
+        assert {f"{kind}{number}" for kind in "vu" for number in range(1, 5)} | {"rerun", "remix"} <= set(buttons)
+    files = [f"painting-x-{number}.png" for number in range(1, job.spec.count + 1)]
+    payload = layout(body, job.id, files).to_components()
     parts = [part for part in walk(payload) if isinstance(part["type"], int)]
     assert len(parts) <= 40
     assert all(len(part["components"]) <= 5 for part in parts if part["type"] == 1)
@@ -88,6 +108,9 @@ def test_the_fullest_message_keeps_to_discords_limits(job, buttons):
     assert len(ids) == len(set(ids)) == len(buttons)
     assert max(map(len, ids)) <= 100
     assert all(1 <= len(part["label"]) <= 80 for part in parts if part["type"] == 2)
+    [gallery] = [part for part in parts if part["type"] == 12]
+    assert len(gallery["items"]) == job.spec.count <= 10
+    assert all(len(item["description"]) <= 1024 for item in gallery["items"])
 
 
 def test_a_note_has_a_heading_and_its_lines():

@@ -13,7 +13,7 @@ class Filling:
     def __init__(self, hole: Tensor) -> None:
         """Take the hole, (1, 1, h, w) of 0 to 1."""
         self._levels: list[tuple[Tensor, Tensor]] = []
-        while min(hole.shape[-2:]) > 2 and not bool((hole < 0.01).all()):
+        while max(hole.shape[-2:]) > 1 and bool((hole >= 0.01).any()):
             size = (math.ceil(hole.shape[-2] / 2), math.ceil(hole.shape[-1] / 2))
             weight = F.adaptive_avg_pool2d(1 - hole, size)
             self._levels.append((hole, weight))

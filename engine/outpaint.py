@@ -12,6 +12,10 @@ from engine.tensors import tensor_of
 
 _REACH = 0.5
 """How far what is painted takes its colours from the picture beside it, as a share of the picture's shorter side."""
+_MIRRORED = 0.125
+"""How far the canvas begins with the mirrored picture, before it is smooth; of the same."""
+_RIM = 1 / 32
+"""How much of the picture counts as its border; of the same."""
 
 
 class Seam:
@@ -24,28 +28,47 @@ class Seam:
 
     def __init__(self, new: Tensor) -> None:
         """Take where the canvas is new, (1, 1, h, w) of 0 and 1."""
-        rows, columns = ((new[0, 0] == 0).sum(axis).max() for axis in (0, 1))
-        self._spread, self._share = Filling(new), _fading(1 - new, int(_REACH * min(rows, columns)))
+        self._new, side = new, _shorter_side(new)
+        self._spread, self._share = _from_border(new), _fading(1 - new, int(_REACH * side))
 
     def matched(self, pictures: Tensor, original: Tensor) -> Tensor:
         """Return pictures (b, 3, h, w) as the original, (1, 3, h, w), where it lies, and going on from it elsewhere."""
-        apart = self._spread((original - pictures).detach())
-        return clamp_with_grad(pictures + self._share * apart)
+        apart = (original - pictures).detach()
+        return clamp_with_grad(pictures + self._share * torch.lerp(apart, self._spread(apart), self._new))
 
 
 def extended(image: Image.Image, extend: Extend, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the canvas of a size (height, width), (1, 3, h, w), and where it is new, (1, 1, h, w).
 
-    Beyond the borders their colours go on, ever smoother the farther they are.
+    Beyond the borders lies the mirrored picture, which goes over into the border's colours, ever smoother farther out.
     """
     height, width = size
     left, right = _span(width, extend.left, extend.right)
     top, bottom = _span(height, extend.up, extend.down)
     inner = tensor_of(image.resize((right - left, bottom - top), Image.Resampling.LANCZOS), device)
-    canvas, new = torch.zeros(1, 3, height, width, device=device), torch.ones(1, 1, height, width, device=device)
-    canvas[..., top:bottom, left:right] = inner
+    new = torch.ones(1, 1, height, width, device=device)
     new[..., top:bottom, left:right] = 0
-    return Filling(new)(canvas), new
+    mirrored = inner
+    for sides, length in (((left, width - right, 0, 0), right - left), ((0, 0, top, height - bottom), bottom - top)):
+        near = tuple(min(side, length - 1) for side in sides)
+        mirrored = F.pad(
+            F.pad(mirrored, near, "reflect"), [a - b for a, b in zip(sides, near, strict=True)], "replicate"
+        )
+    smooth = torch.lerp(mirrored, _from_border(new)(mirrored), new)
+    return torch.lerp(smooth, mirrored, _fading(1 - new, int(_MIRRORED * _shorter_side(new)))), new
+
+
+def _from_border(new: Tensor) -> Filling:
+    """Return what spreads the outermost part of a picture over everything else."""
+    rim = max(2, round(_RIM * _shorter_side(new)))
+    inside = 1 - F.max_pool2d(F.pad(new, (rim,) * 4), 2 * rim + 1, 1)
+    return Filling(1 - (1 - new) * (1 - inside))
+
+
+def _shorter_side(new: Tensor) -> int:
+    """Return the shorter side of the picture in a canvas, in pixels."""
+    rows, columns = ((new[0, 0] == 0).sum(axis).max() for axis in (0, 1))
+    return int(min(rows, columns))
 
 
 def _fading(old: Tensor, reach: int) -> Tensor:

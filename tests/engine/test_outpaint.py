@@ -1,10 +1,13 @@
 """A picture in a larger canvas: it stays, its colours go on around it, and only what is new may be painted."""
 
+import pytest
 import torch
 from PIL import Image
 
+from engine.edit import Edit
+from engine.masks import soften
 from engine.models import ModelStore
-from engine.outpaint import extended
+from engine.outpaint import Seam, extended
 from engine.painting import Painting
 from engine.pictures import read_picture
 from engine.prompts import Prompt
@@ -21,6 +24,36 @@ def test_the_picture_lies_where_it_should_and_its_colours_go_on():
     top, bottom = canvas[0, :, 2, 32], canvas[0, :, -3, 32]
     assert top[0] > 0.9 > 0.1 > top[2]
     assert bottom[2] > 0.9 > 0.1 > bottom[0]
+
+
+PANS = [Extend(left=0.5), Extend(down=0.5), Extend(left=2.0, up=0.25), Extend(left=0.5, up=0.5, right=0.5, down=0.5)]
+
+
+@pytest.mark.parametrize("extend", PANS)
+def test_a_canvas_takes_its_colours_from_the_border_alone(extend):
+    image = Image.new("RGB", (64, 64), "red")
+    image.paste("blue", (16, 16, 48, 48))
+    size = tuple(round(64 * (1 + more)) for more in (extend.up + extend.down, extend.left + extend.right))
+    canvas, new = extended(image, extend, (size[0], size[1]), torch.device("cpu"))
+    around = canvas[0, :, new[0, 0] == 1]
+    assert around[0].min() > 0.98, "no black where nothing is near"
+    assert around[2].max() < 0.02, "nor a mixture with what lies inside"
+
+
+@pytest.mark.parametrize("extend", PANS)
+def test_no_border_is_seen_where_another_colour_was_painted(extend):
+    image = Image.new("RGB", (64, 64), "red")
+    size = tuple(round(64 * (1 + more)) for more in (extend.up + extend.down, extend.left + extend.right))
+    canvas, new = extended(image, extend, (size[0], size[1]), torch.device("cpu"))
+    edit = Edit(canvas, soften(new, 4), seam=Seam(new))
+    painted = torch.zeros_like(canvas)
+    painted[:, 2] = 1
+    shown = edit.put_back(painted)
+    assert torch.equal(shown[..., new[0, 0] == 0], canvas[..., new[0, 0] == 0])
+    across, down = shown.diff(dim=-1).abs().max(), shown.diff(dim=-2).abs().max()
+    assert max(float(across), float(down)) < 0.07, "where nothing mends it, it is 0.11"
+    far = torch.nn.functional.max_pool2d(1 - new, 2 * 33 + 1, 1, 33) == 0
+    assert torch.equal(shown[far.expand_as(shown)], painted[far.expand_as(shown)]), "what is far is as painted"
 
 
 def test_only_what_is_new_is_painted(tmp_path, tiny_models, cpu):

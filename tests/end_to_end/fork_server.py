@@ -35,6 +35,7 @@ from engine.painting import Iterate, Painting
 from engine.presets import EMBEDDED
 from engine.spec import Cutouts
 from engine.third_party import tokenizer
+from tests import warm_processes
 from tests.end_to_end.loopback import HurriedAsyncio
 
 SMALL = {
@@ -62,11 +63,13 @@ def main() -> None:
     for load in (store.generator, store.perceptor, store.prior):
         load("embedded")
     tokenizer()
+    painters = warm_processes.start()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children: they are killed from outside
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()
         if child == 0:
+            warm_processes.inherit(painters)
             live(order, store)
         print(child, flush=True)
 

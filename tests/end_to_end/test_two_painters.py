@@ -13,7 +13,7 @@ from tests.end_to_end.test_kills import imagine, once_each
 from tests.end_to_end.test_load import fair
 
 PATIENCE = 240.0
-KILLS = int(os.environ.get("TWO_PAINTERS_KILLS", "3"))
+KILLS = int(os.environ.get("TWO_PAINTERS_KILLS", "2"))
 PEOPLE, JOBS = 6, 2
 
 
@@ -34,7 +34,7 @@ async def test_killed_with_two_paintings_under_way_both_go_on(two):
     channel = two.discord.channel("paintings")
     bot = await two.start()
     for user in ("alice", "bob"):
-        await imagine(two, channel, user, steps=150, seed=3)
+        await imagine(two, channel, user, steps=40, seed=3)
     await two.ledger_says("SELECT count(*) FROM jobs WHERE step > 0 AND state = 'running'", 2, PATIENCE)
     await bot.kill()
     bot = await two.start()
@@ -49,7 +49,7 @@ async def test_a_painter_that_is_killed_costs_its_job_a_resume_and_nobody_else(t
     channel = two.discord.channel("paintings")
     bot = await two.start()
     for user in ("alice", "bob"):
-        await imagine(two, channel, user, steps=150)
+        await imagine(two, channel, user, steps=40)
     await two.ledger_says("SELECT count(*) FROM jobs WHERE step > 0 AND state = 'running'", 2, PATIENCE)
     first = int(re.findall(r"Painting on .*, in process (\d+)", bot.log)[0])
     os.kill(first, signal.SIGKILL)
@@ -67,7 +67,7 @@ async def test_killed_again_and_again_while_people_ask_and_discord_fails(two):
         bot = await two.start()
         two.discord.fault("edit", answer(503), times=2, where=final)
         for number in range(3):
-            one = await imagine(two, channel, f"user {kill} {number}", steps=chance.choice((2, 40)))
+            one = await imagine(two, channel, f"user {kill} {number}", steps=chance.choice((2, 15)))
             await until(lambda one=one: one.response is not None, 60, "an answer")
             asked += 1
         requests = len(two.discord.records) + chance.randint(1, 12)
@@ -83,7 +83,7 @@ async def test_everybody_in_turn_under_load(two):
     bot = await two.start(worker__frames=0, worker__checkpoint_seconds=1000, reactions__seeded="[]")
     for _ in range(JOBS):
         for number in range(PEOPLE):
-            await imagine(two, channel, f"user {number}", steps=20)
+            await imagine(two, channel, f"user {number}", steps=4)
     await two.delivered(PEOPLE * JOBS, PATIENCE)
     once_each(two, channel, PEOPLE * JOBS)
     fair(two)

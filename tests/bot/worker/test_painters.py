@@ -14,6 +14,7 @@ from engine.devices import BadDeviceError
 from engine.models import ModelStore
 from engine.pictures import spec_of
 from engine.prompts import Prompt
+from tests import warm_processes
 from tests.bot.conftest import make_order, until
 from tests.bot.worker import tiny_actor, tiny_child
 from tests.bot.worker.clusters import LoneRayPainter, on_cluster, ray_cluster, with_worker
@@ -33,12 +34,12 @@ def cluster():
 
 
 @pytest.fixture(params=KINDS)
-def make(request, settings, tiny_models, monkeypatch):
+def make(request, settings, tiny_models, monkeypatch, painting_processes):
     """Make painters of one kind, one after the other; `received` holds what each sends."""
     monkeypatch.setattr("bot.worker.thread.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
-    monkeypatch.setattr("bot.worker.process.main", tiny_child.main)
+    monkeypatch.setattr("bot.worker.process.main", functools.partial(tiny_child.main, tiny_models, None))
     monkeypatch.setattr("bot.worker.ray_pool.drive", tiny_actor.drive)
-    monkeypatch.setenv("TINY_MODELS", str(tiny_models))
+    warm_processes.use(painting_processes, monkeypatch.setattr)
     if request.param == "ray":
         settings = on_cluster(settings, request.getfixturevalue("cluster"), tiny_models, painters=1)
 

@@ -1,5 +1,6 @@
 """The painting process: it may die in any way, and the queue and its jobs live on."""
 
+import functools
 import os
 import signal
 
@@ -8,6 +9,7 @@ import pytest
 from bot.jobs import JobState
 from bot.worker.events import Checkpointed, Failed, Progress, Rendered, Started, Stopped
 from engine.prompts import parse_prompts
+from tests import warm_processes
 from tests.bot.conftest import row, until
 from tests.bot.worker import tiny_child
 
@@ -16,15 +18,21 @@ PATIENCE = 200.0
 
 
 @pytest.fixture
-def apart(settings, tiny_models, monkeypatch):
+def spawned(settings, tiny_models, monkeypatch):
     """Settings under which a process of its own paints."""
-    monkeypatch.setattr("bot.worker.process.main", tiny_child.main)
-    monkeypatch.setenv("TINY_MODELS", str(tiny_models))
+    monkeypatch.setattr("bot.worker.process.main", functools.partial(tiny_child.main, tiny_models, None))
     return settings.model_copy(update={"worker": settings.worker.model_copy(update={"isolation": "process"})})
 
 
-async def test_a_child_paints_shows_steers_and_stops_like_the_thread(open_queue, apart, ask, spec):
-    queue, audience = await open_queue(apart)
+@pytest.fixture
+def apart(spawned, monkeypatch, painting_processes):
+    """The same, quicker."""
+    warm_processes.use(painting_processes, monkeypatch.setattr)
+    return spawned
+
+
+async def test_a_child_paints_shows_steers_and_stops_like_the_thread(open_queue, spawned, ask, spec):
+    queue, audience = await open_queue(spawned)
     job = await queue.submit(ask(spec=spec.but(steps=4000)))
     with_preview = lambda: [e for e in audience.of(job.id, Progress) if e.preview]  # noqa: E731
     await until(with_preview)
@@ -61,8 +69,10 @@ async def test_a_killed_child_is_replaced_and_the_job_goes_on(open_queue, apart,
     assert (await row(queue.ledger, job.id)).state is JobState.RENDERED
 
 
-async def test_a_hung_and_then_a_poisoned_child_are_replaced(open_queue, apart, ask, spec, tmp_path, monkeypatch):
-    monkeypatch.setenv("FAULTS", str(tmp_path))
+async def test_a_hung_and_then_a_poisoned_child_are_replaced(
+    open_queue, apart, tiny_models, ask, spec, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bot.worker.process.main", functools.partial(tiny_child.main, tiny_models, tmp_path))
     quick = apart.model_copy(update={"worker": apart.worker.model_copy(update={"hang_seconds": 3.0})})
     queue, audience = await open_queue(quick)
     job = await queue.submit(ask(spec=spec.but(steps=60)))
@@ -95,9 +105,9 @@ async def test_a_job_that_kills_every_child_is_given_up(open_queue, apart, ask, 
 
 
 async def test_two_painters_take_turns_and_one_that_dies_costs_its_job_one_resume(open_queue, apart, ask, spec):
-    two = {"painters": ("cpu", "cpu"), "checkpoint_seconds": 0.1}
+    two = {"painters": ("cpu", "cpu"), "checkpoint_seconds": 0.05}
     queue, audience = await open_queue(apart.model_copy(update={"worker": apart.worker.model_copy(update=two)}))
-    long = spec.but(steps=300)
+    long = spec.but(steps=60)
     cut, whole, third = [await queue.submit(ask(user_id=user, spec=long)) for user in (1, 2, 3)]
     await audience.wait(whole.id, Progress, PATIENCE)
     await audience.wait(cut.id, Checkpointed, PATIENCE)

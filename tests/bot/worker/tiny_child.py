@@ -1,7 +1,6 @@
 """The painting process's main function with the tiny networks, and with a fault when one is asked for."""
 
 import functools
-import os
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,7 +18,9 @@ run = bot.worker.process.main
 
 
 class Faulty(Painting):
-    """Hang once and lose the device once: files in $FAULTS show the next process what has happened already."""
+    """Hang once and lose the device once: files in a folder show the next process what has happened already."""
+
+    marks: Path
 
     def __next__(self) -> Iterate:
         if self.step == 30 and self._is_new("hang"):
@@ -29,15 +30,17 @@ class Faulty(Painting):
         return super().__next__()
 
     def _is_new(self, fault: str) -> bool:
-        mark = Path(os.environ["FAULTS"], fault)
+        mark = self.marks / fault
         if mark.exists():
             return False
         mark.touch()
         return True
 
 
-def main(pipe: Connection, settings: Settings, threads: int | None = None) -> None:
-    bot.worker.thread.ModelStore = functools.partial(ModelStore, embedded=Path(os.environ["TINY_MODELS"]))  # type: ignore[misc]
-    if "FAULTS" in os.environ:
+def main(models: Path, faults: Path | None, pipe: Connection, settings: Settings, threads: int | None = None) -> None:
+    """Paint with the networks in `models`; `faults` is the folder of those that happened already, None: none do."""
+    bot.worker.thread.ModelStore = functools.partial(ModelStore, embedded=models)  # type: ignore[misc]
+    if faults is not None:
+        Faulty.marks = faults
         bot.worker.runner.Painting = Faulty  # type: ignore[misc]
     run(pipe, settings, threads)

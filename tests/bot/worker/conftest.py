@@ -1,6 +1,5 @@
 """Painters that are processes."""
 
-from collections.abc import Iterator
 from multiprocessing.forkserver import ForkServer
 
 import pytest
@@ -9,8 +8,6 @@ from tests import warm_processes
 
 
 @pytest.fixture(scope="session")
-def painting_processes() -> Iterator[ForkServer]:
+def painting_processes() -> ForkServer:
     """What painting processes are forked from, for `tests.warm_processes.use`."""
-    server = warm_processes.start()
-    yield server
-    server._stop()
+    return warm_processes.start()

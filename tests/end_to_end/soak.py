@@ -71,6 +71,15 @@ class Course:
     open_files: list[tuple[float, int]] = field(default_factory=list)
     requests: list[SoakRequest] = field(default_factory=list)
 
+    def growth(self) -> float:
+        """Return by how many MiB the memory grew at most since each kind of request had been answered once."""
+        first: dict[str, float] = {}
+        for one in self.requests:
+            done = one.at + (one.final or one.answer or 0.0)
+            first[one.kind] = min(done, first.get(one.kind, done))
+        warm = [memory for at, memory in self.memory if at >= max(first.values())] or [self.memory[-1][1]]
+        return max(warm) - warm[0]
+
     def part(self, begin: float, end: float) -> dict[str, float]:
         """Sum up what happened between two times."""
         within = [request for request in self.requests if begin <= request.at < end]

@@ -32,8 +32,7 @@ async def test_steady_work(tmp_path):
         assert all(request.final is not None for request in pictures)
         await bots.delivered(len(pictures))
         assert len(bots.states()) == len(pictures)
-        warm = [memory for at, memory in course.memory if at > 20]
-        assert max(warm) - warm[0] < 60, "nothing is kept of a job that has ended"
+        assert course.growth() < 60, "MiB: nothing is kept of a job that has ended"
         assert course.open_files[-1][1] <= course.open_files[len(course.open_files) // 2][1] + 4
         await bot.end()
     finally:

@@ -5,6 +5,7 @@ the embedded network is a small one of the same kind.
 """
 
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,6 +84,7 @@ class Upscaler:
         self._net = net.to(device.torch_device, device.dtype, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
         self._device, self._dtype = device.torch_device, device.dtype
         self._net.requires_grad_(False)
+        self._turn = threading.Lock()  # one picture at a time, or two would take the memory twice
 
     @torch.inference_mode()
     def enlarge(self, picture: Tensor) -> Tensor:
@@ -94,7 +96,8 @@ class Upscaler:
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
                 bottom, right = min(top + TILE, height), min(left + TILE, width)
-                made = self._run(picture[:, :, top : bottom + 2 * MARGIN, left : right + 2 * MARGIN])
+                with self._turn:
+                    made = self._run(picture[:, :, top : bottom + 2 * MARGIN, left : right + 2 * MARGIN])
                 inside = made[:, :, FACTOR * MARGIN : -FACTOR * MARGIN, FACTOR * MARGIN : -FACTOR * MARGIN]
                 result[:, :, FACTOR * top : FACTOR * bottom, FACTOR * left : FACTOR * right] = inside
         if self.projected:

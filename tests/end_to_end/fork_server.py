@@ -69,7 +69,8 @@ def main() -> None:
         order = json.loads(line)
         child = os.fork()
         if child == 0:
-            warm_processes.inherit(painters)
+            if order["environment"].get("PAINTER__WORKER__ISOLATION") == "process":
+                warm_processes.inherit(painters)  # what their children write to the log is not read
             live(order, store)
         print(child, flush=True)
 

@@ -82,8 +82,8 @@ class JobQueries:
     async def unannounced(self) -> list[Job]:
         """List the ended jobs whose end no message shows yet, oldest first."""
         return await self._many(  # by itself SQLite would look through all that ever failed or were cancelled
-            "SELECT * FROM jobs INDEXED BY jobs_unannounced WHERE state IN ('rendered', 'cancelled', 'failed') AND delivered_at IS NULL"
-            " ORDER BY seq"
+            "SELECT * FROM jobs INDEXED BY jobs_unannounced"
+            " WHERE state IN ('rendered', 'cancelled', 'failed') AND delivered_at IS NULL ORDER BY seq"
         )
 
     async def history(self, user_id: int, limit: int = 10, offset: int = 0) -> list[Job]:

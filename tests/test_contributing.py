@@ -63,6 +63,12 @@ def test_every_test_that_security_names_exists(path, fragment):
     assert re.search(rf"def test_\w*{fragment.strip()}", code)
 
 
+def test_every_test_file_that_the_page_on_tests_names_exists():
+    page = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`(?:tests/[\w/]*)?(test_\w+)(?:\.py)?`", page):
+        assert list((ROOT / "tests").rglob(f"{name}.py")), name
+
+
 def test_every_test_that_proves_a_row_exists():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     proofs = re.findall(r"`(tests/[\w/]+\.py):(test_\w+)`", readme)

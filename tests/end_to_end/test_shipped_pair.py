@@ -21,7 +21,9 @@ def pixels_of(world, job):
 
 
 async def test_a_red_apple_on_a_blue_background_is_one(shipped):
-    job = await shipped.imagine(shipped.alice, "a red apple on a blue background", preset="normal", size="128x128", steps=20)
+    job = await shipped.imagine(
+        shipped.alice, "a red apple on a blue background", preset="normal", size="128x128", steps=20
+    )
     ended = await shipped.ended(job)
     assert ended.state is JobState.DELIVERED
     progress = [body for body in shipped.edits(job.message_id) if "it/s" in str(body)]

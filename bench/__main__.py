@@ -1,5 +1,6 @@
 """Measure speed, memory and quality. `make bench` runs `race` at the settings most people paint with."""
 
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +8,12 @@ from typing import Annotated
 import typer
 
 from bench import equal_quality
+from bench.features import features
 from bench.gpu import PARTS, SIDES, Scale, everything, versions
 from bench.kernels import kernels
 from bench.memory import table
 from bench.mixed_starts import mixed_starts
+from bench.perceptor_files import FILES, perceptor_files
 from bench.pictures import compare_quality, time_picture
 from bench.race import Pace, race, report
 from bench.setting import PROMPT, Setting
@@ -158,6 +161,21 @@ def equal_command(
 def starts_command(prompts: int = 10, seeds: int = 2) -> None:
     """Compare the best of 32 starts with mixtures of the best few, as the perceptor scores what comes of them."""
     _print(mixed_starts(prompts, seeds))
+
+
+@app.command("perceptors")
+def perceptors_command(
+    name: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(FILES)}; may be repeated.")] = None,
+) -> None:
+    """Read perceptors from files of open_clip's formats at their real sizes, and compare them with the networks."""
+    _print(perceptor_files(tuple(name or FILES)))
+
+
+@app.command("features")
+def features_command(preset: Preset = "normal", sheet: Path = Path("docs/features.jpg")) -> None:
+    """Paint the README's sheet of features with the pair that ships."""
+    with tempfile.TemporaryDirectory() as folder:
+        features(Path(folder), preset).save(sheet, quality=88)
 
 
 def _print(rows: Iterable[str]) -> None:

@@ -19,6 +19,9 @@ from torch import Tensor
 Checkpoint = tuple[dict[str, Any], dict[str, Tensor]]
 """What a network is built from: its config and its tensors by name."""
 
+UNREADABLE = (RuntimeError, ValueError, TypeError, LookupError, EOFError, pickle.UnpicklingError)
+"""What `torch.load` raises of a file that is damaged, and what is made of it where it is another's."""
+
 _KINDS = {"taming.models.vqgan.VQModel": "vqgan", "taming.models.vqgan.GumbelVQ": "gumbel"}
 _TRANSFORMER = "taming.models.cond_transformer.Net2NetTransformer"
 _FIRST_STAGE = "first_stage_model."
@@ -47,7 +50,7 @@ def read_vqgan(checkpoint: Path, config: Path) -> Checkpoint:
         with torch.serialization.safe_globals(_PLACEHOLDERS):
             saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(checkpoint))
         tensors: Mapping[str, Tensor] = saved["state_dict"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         raise BadCheckpointError(f"{checkpoint} is not a VQGAN checkpoint; delete it and fetch it again.") from error
     kept = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     return model, {name: tensor for name, tensor in kept.items() if not name.startswith("loss.")}
@@ -67,7 +70,7 @@ def _first_stage(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def read_clip(path: Path) -> Checkpoint:
-    """Read a CLIP model from openai's TorchScript .pt, or from open_clip's .safetensors.
+    """Read a CLIP model from openai's TorchScript .pt, or from open_clip's .safetensors or .bin.
 
     Return what its tensors do not say, and them under openai's names, which are open_clip's too; raise
     `BadCheckpointError`.
@@ -76,6 +79,11 @@ def read_clip(path: Path) -> Checkpoint:
         try:
             return {"gelu": "exact"}, load_file(path)  # open_clip's models of LAION's pictures use the exact function
         except (SafetensorError, OSError) as error:
+            raise BadCheckpointError(f"{path} is not a CLIP model; delete it and fetch it again.") from error
+    if path.suffix == ".bin":  # one of openai's that others trained on, with its function
+        try:
+            return {}, dict(torch.load(path, map_location="cpu", weights_only=True))
+        except UNREADABLE as error:
             raise BadCheckpointError(f"{path} is not a CLIP model; delete it and fetch it again.") from error
     try:
         with warnings.catch_warnings():
@@ -92,7 +100,7 @@ def read_upscaler(path: Path) -> Checkpoint:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         tensors = saved.get("params_ema", saved.get("params"))
         return {}, {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
-    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, TypeError, ValueError) as error:
+    except (*UNREADABLE, AttributeError) as error:
         raise BadCheckpointError(f"{path} is not an upscaler's checkpoint; delete it and fetch it again.") from error
 
 

@@ -12,7 +12,7 @@ from engine.tensors import tensor_of
 
 _REACH = 0.5
 """How far what is painted takes its colours from the picture beside it, as a share of the picture's shorter side."""
-_MIRRORED = 0.125
+_MIRRORED = 1 / 16
 """How far the canvas begins with the mirrored picture, before it is smooth; of the same."""
 _TRIMMED = 2
 """Pixels that are painted anew along a border: a VQGAN's pictures have a faint frame."""

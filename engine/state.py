@@ -1,6 +1,5 @@
 """What a painting saves to be gone on from, read and checked before any of it is used."""
 
-import pickle
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,8 +12,6 @@ from engine.spec import BadSpecError, PaintingSpec
 STATE_VERSION = 2
 _FIRST_NAMES = {"z": "z", "z_orig": "first_z", "ema": "average"}
 """What version 1 called the latents."""
-UNREADABLE = (RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError)
-"""What `torch.load` and `load_state_dict` raise of a file that is damaged, or of another painting or version."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bot.cli.arguments import free_name, names_of
 from bot.cli.unfinished import Unfinished
 from bot.settings import Settings
+from engine.checkpoints import UNREADABLE
 from engine.devices import pick_device
 from engine.memory import out_of_memory
 from engine.models import ModelStore
@@ -24,7 +25,6 @@ from engine.motion import is_frame
 from engine.painting import Iterate, Painting
 from engine.pictures import save_png
 from engine.spec import PaintingSpec
-from engine.state import UNREADABLE
 from engine.timelapse import write_gif, write_timelapse
 
 See = Callable[[Iterate], None]

@@ -22,6 +22,7 @@ from bot.worker.gpu_usage import GpuMonitor
 from bot.worker.inputs import InputFolder
 from bot.worker.orders import Controls, Order
 from bot.worker.picture_check import PictureCheck
+from engine.checkpoints import UNREADABLE
 from engine.memory import out_of_memory
 from engine.models import ModelStore
 from engine.motion import is_frame
@@ -29,7 +30,6 @@ from engine.one_by_one import OneByOne
 from engine.painting import Iterate, LostError, Painting
 from engine.pictures import encode_png, enlarged, mosaic, preview_jpeg
 from engine.spec import PaintingSpec
-from engine.state import UNREADABLE
 from engine.vocabulary import UNKNOWN_WORDS
 
 log = logging.getLogger(__name__)

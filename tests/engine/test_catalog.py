@@ -264,7 +264,7 @@ def test_the_catalogue_is_complete():
     assert generators == [
         "imagenet-16384", "imagenet-1024", "wikiart-16384", "coco", "faceshq", "sflckr", "openimages-8192",
     ]  # fmt: skip
-    assert sum(model.kind == "perceptor" for model in catalogue().values()) == 12
+    assert sum(model.kind == "perceptor" for model in catalogue().values()) == 15
     names = [file.name for model in catalogue().values() for file in model.files]
     assert len(set(names)) == len(names)
     for model in catalogue().values():

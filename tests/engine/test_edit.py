@@ -6,12 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.edit import TOWARDS, DirectionalLoss, Edit
+from engine.edit import TOWARDS, DirectionalLoss, Edit, EmbeddingKept
+from engine.losses import PIXELS, pixels_apart
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
-from engine.spec import Cutouts
+from engine.spec import BadSpecError, Cutouts
 
 EAST, NORTH, UP = torch.eye(3)
 SQUARE_ANGLE = (math.pi / 2) ** 2 / 2
@@ -47,6 +48,18 @@ def test_a_cutout_is_kept_as_far_as_it_may_not_change(box, kept):
     assert changed - away == pytest.approx(kept * SQUARE_ANGLE, abs=1e-4)
 
 
+@pytest.mark.parametrize(("box", "kept"), [(LEFT, 1.0), (MIDDLE, 0.5), (RIGHT, 0.0)])
+def test_an_embedding_is_kept_outside_of_the_mask(box, kept):
+    loss = EmbeddingKept(right_half(), 2.0)
+    assert loss_of(loss, NORTH, UP, box) == pytest.approx(2 * kept * SQUARE_ANGLE, abs=1e-4)
+    assert loss_of(loss, UP, UP, box) == pytest.approx(0, abs=1e-5)
+
+
+def test_pixels_are_held_to_the_original_of_each_picture():
+    pictures = torch.stack([torch.zeros(3, 4, 4), torch.full((3, 4, 4), 0.5)])
+    assert pixels_apart(pictures, torch.zeros(1, 3, 4, 4)).tolist() == pytest.approx([0, PIXELS * 0.25])
+
+
 def test_what_may_not_change_comes_back_at_every_size():
     original, painted = torch.full((1, 3, 8, 16), 0.25), torch.ones(2, 3, 8, 16)
     edit = Edit(original, right_half())
@@ -78,3 +91,26 @@ def test_no_gradient_reaches_what_may_not_change(tiny_models, cpu, files):
     moved = painting.z - painting._z_orig
     assert (moved[..., :columns] == 0).all()
     assert (moved[..., columns:].abs().amax(1) > 0.01).all()
+
+
+@pytest.mark.parametrize("held", ["init_pixels", "init_embedding"])
+def test_an_edit_stays_nearer_to_what_it_is_held_to(tiny_models, cpu, files, held):
+    store = ModelStore(tiny_models, cpu, embedded=tiny_models)
+    small = {"width": 48, "height": 32, "steps": 6, "cutouts": Cutouts(count=8), "init_image": files["init_image"]}
+    spec = spec_from_preset((Prompt(content="a red apple"),), "paper", **small)
+    apart = []
+    for weight in (0, 10):
+        painting = Painting(spec.but(**{held: weight}), store)
+        list(painting)
+        shown, edit = painting._synthesise(painting._codewords()), painting._edit
+        assert edit is not None
+        see = painting._guides[0].perceptor.encode_image
+        views = [torch.nn.functional.interpolate(one, (32, 32)) for one in (shown, edit.original)]
+        by_pixels, by_look = pixels_apart(shown, edit.original), 1 - (see(views[0]) * see(views[1])).sum()
+        apart.append(float(by_pixels if held == "init_pixels" else by_look))
+    assert apart[1] < 0.9 * apart[0]
+
+
+def test_nothing_is_held_where_there_is_no_picture():
+    with pytest.raises(BadSpecError, match="the picture that an edit starts from"):
+        spec_from_preset((Prompt(content="a red apple"),), init_pixels=1)

@@ -1,5 +1,8 @@
 """Perceptors: tokens as clip.tokenize makes them, what lies beyond the context, shapes, precision, gradients."""
 
+import json
+import struct
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from engine import third_party
-from engine.checkpoints import read_safetensors
+from engine.checkpoints import BadCheckpointError, read_clip, read_safetensors
 from engine.devices import pick_device
 from engine.layers import swap
 from engine.models import ModelStore
@@ -149,6 +152,50 @@ def test_open_clips_file_is_read_with_its_own_activation(tmp_path, cpu):
         read = plain.encode_text(tokenise("a cat", 77)[None])
     assert torch.allclose(perceptor.encode_image(pictures), nn.functional.normalize(seen, dim=-1), atol=1e-4)
     assert torch.allclose(perceptor.encode_text(["a cat"]), nn.functional.normalize(read, dim=-1), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ViT-B/16", "ViT-L/14"])
+def test_open_clips_layout_is_read_at_the_real_size(name, tmp_path, cpu):
+    """Every name and shape; the file is one hole, which takes no disk. `bench perceptors` compares the numbers."""
+    embed_dim, resolution, layers, width, patch, text_width = OFFICIAL[name]
+    shape = (embed_dim, resolution, layers, width, patch, 77, 49408, text_width, text_width // 64, 12)
+    with torch.device("meta"):
+        tensors = third_party.CLIP(*shape).state_dict()
+    path, header, end = tmp_path / "open_clip_model.safetensors", {}, 0
+    for tensor_name, tensor in tensors.items():
+        begin, end = end, end + 4 * tensor.numel()
+        header[tensor_name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    written = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(written)) + written)
+        file.truncate(8 + len(written) + end)
+    rest, tensors = read_clip(path)
+    perceptor = build_perceptor(config_of(tensors) | dict(rest), tensors, cpu)
+    assert (perceptor.size, perceptor.dims, perceptor.context) == (224, embed_dim, 77)
+    assert perceptor.clip.visual.blocks[layers - 1].exact
+
+
+def test_a_robust_perceptor_is_read_with_openais_activation(tmp_path, cpu):
+    torch.manual_seed(0)
+    plain = third_party.CLIP(32, 32, 2, 64, 16, 77, 49408, 64, 1, 2).eval()
+    torch.save(plain.state_dict(), tmp_path / "fare2-ViT-L-14.bin")
+    perceptor = ModelStore(tmp_path, cpu).perceptor("fare2-ViT-L/14")
+    pictures = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        seen = plain.encode_image((pictures - perceptor.mean) / perceptor.std)
+    assert torch.allclose(perceptor.encode_image(pictures), nn.functional.normalize(seen, dim=-1), atol=1e-4)
+    assert (tmp_path / "fare2-ViT-L-14.safetensors").exists()
+
+
+@pytest.mark.parametrize("content", [b"no archive", None])
+def test_a_robust_perceptor_that_is_none_is_said(content, tmp_path, cpu):
+    path = tmp_path / "fare2-ViT-L-14.bin"
+    if content is None:
+        torch.save([torch.zeros(1)], path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(BadCheckpointError, match="not a CLIP model"):
+        ModelStore(tmp_path, cpu).perceptor("fare2-ViT-L/14")
 
 
 def test_a_perceptor_of_centred_pictures_has_other_means(tiny_models, cpu, tmp_path):

@@ -45,6 +45,17 @@ async def test_buttons_of_older_and_newer_versions_are_recognised(custom_id):
     assert len(button.item.label or "") <= 80
 
 
+OF_0_1_0 = ("rerun", "vary", "refine", "timelapse", "steer", "stop", "delete")
+
+
+@pytest.mark.parametrize("action", OF_0_1_0)
+async def test_a_button_of_the_first_version_is_the_same_button_still(action):
+    match = JobButton.__discord_ui_compiled_template__.fullmatch(f"job:{action}:abcdefgh")
+    assert match is not None
+    button = await JobButton.from_custom_id(NOTHING, NOTHING, match)
+    assert (button.action, button.item.label, str(button.item.emoji) != "❔") == (action, action.title(), True)
+
+
 @pytest.mark.parametrize("custom_id", ["job:rerun:ABCDEFGH", "job:rerun:abc", "job::abcdefgh", "xjob:rerun:abcdefgh"])
 def test_other_ids_are_none_of_ours(custom_id):
     assert JobButton.__discord_ui_compiled_template__.fullmatch(custom_id) is None

@@ -63,7 +63,7 @@ async def test_a_killed_painting_goes_on_from_its_checkpoint(ledger, tmp_path, p
     assert spec_of(tmp_path / "pictures" / f"{job.id}.png") == job.spec
 
 
-_NAMES = ("looks", "motion", "extend", "steps", "seed", "width", "mask_text")
+_NAMES = ("looks", "motion", "extend", "steps", "seed", "width", "mask", "tile", "init_embedding")
 
 
 def kinds_of(spec: PaintingSpec) -> dict[str, PaintingSpec]:
@@ -72,12 +72,14 @@ def kinds_of(spec: PaintingSpec) -> dict[str, PaintingSpec]:
     plain = spec.but(steps=20, looks=looks)
     blended = tuple(Prompt(kind="image", content=f"inputs/{name}.png") for name in ("a", "b"))
     motion = Motion(seconds=1, fps=10, begin=2, each=2)
-    story = (Prompt(content="a seed", since=0), Prompt(content="a tree", since=0.5, where="inside"))
+    story = (Prompt(content="a seed", since=0), Prompt(content="a tree", since=0.5))
     spot = Prompt(content="a cat", where="inside")
     return {
-        "edit": plain.but(init_image="inputs/a.png", mask="inputs/b.png", prompts=(*blended, spot)),
+        "edit": plain.but(
+            init_image="inputs/a.png", mask="inputs/b.png", prompts=(*blended, spot), init_pixels=1, init_embedding=1
+        ),
         "zoom": extended(plain, "inputs/a.png", ZOOMS["zoom-out"], seed=2, largest_side=512),
-        "animate": spec.but(motion=motion, steps=motion.steps, prompts=story, mask_text="left"),
+        "animate": spec.but(motion=motion, steps=motion.steps, prompts=story, tile=True),
     }
 
 

@@ -70,6 +70,20 @@ async def test_the_same_interaction_twice_is_one_job(open_queue, ask):
     assert len(audience.of(first.id, Rendered)) == 1
 
 
+async def test_a_group_that_a_kill_cut_short_becomes_whole_when_it_is_asked_for_again(open_queue, ask, spec):
+    queue, _ = await open_queue()
+    await queue.change_guild(WHOLE_PROCESS, paused=True)
+    group = [ask(interaction_id=-100 - number, spec=spec.but(seed=number)) for number in range(3)]
+    cut_short = [await queue.submit(group[0]), await queue.submit(group[1], in_group=True)]
+    await queue.close()
+    queue, _ = await open_queue()
+    jobs = await queue.submit_group(group)
+    assert [job.id for job in jobs[:2]] == [job.id for job in cut_short]
+    assert [job.spec.seed for job in jobs] == [0, 1, 2]
+    assert [job.id for job in await queue.submit_group(group)] == [job.id for job in jobs]
+    assert len(await queue.ledger.queued()) == 3
+
+
 async def test_users_take_turns(open_queue, ask, spec):
     queue, audience = await open_queue()
     await queue.change_guild(5, paused=True)

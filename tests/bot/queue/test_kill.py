@@ -63,7 +63,7 @@ async def test_a_killed_painting_goes_on_from_its_checkpoint(ledger, tmp_path, p
     assert spec_of(tmp_path / "pictures" / f"{job.id}.png") == job.spec
 
 
-_NAMES = ("looks", "motion", "extend", "steps", "seed", "width", "mask", "tile", "init_embedding")
+_NAMES = ("looks", "motion", "extend", "steps", "seed", "width", "tile", "init_embedding")
 
 
 def kinds_of(spec: PaintingSpec) -> dict[str, PaintingSpec]:

@@ -189,10 +189,10 @@ class PaintingSpec(_Numbers):
     """How far an edit may leave its picture: below 1 the latent is pulled back to its start."""
 
     init_pixels: float = Field(default=0.0, ge=0, le=10)
-    """How strongly an edit's pixels are held to its picture's (pixray's `init_weight_pix`); 1 is clearly seen."""
+    """How strongly an edit's pixels are held to its picture's (pixray's `init_weight_pix`)."""
     init_embedding: float = Field(default=0.0, ge=0, le=10)
     """How strongly an edit's cutouts shall look to the perceptors like its picture's, each as far as it lies outside of
-    the mask; without one, wholly. 1 is clearly seen."""
+    the mask; without one, wholly."""
 
     learning_rate: float = Field(default=0.15, gt=0, le=10)
     learning_rate_schedule: Literal["constant", "cosine"] = "constant"

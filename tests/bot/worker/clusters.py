@@ -30,7 +30,7 @@ def free_port() -> int:
 def ray_cluster(machines: int, port: int | None = None, **resources: Any) -> Iterator[Cluster]:
     """A head that paints nothing, and machines with one CPU each."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_worker_niceness"] = "0"  # else whatever else runs here goes first
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112, so it is spelled; else whatever else runs here goes first
     head = {
         "gcs_server_port": port or free_port(),
         "num_cpus": 0,

@@ -107,6 +107,15 @@ def test_an_edit_stays_nearer_to_the_pixels_it_is_held_to(tiny_models, cpu, file
     assert apart[1] < 0.9 * apart[0]
 
 
+def test_what_perceptors_see_is_held_too_and_counts_beside_the_prompts(tiny_models, cpu, files):
+    store = ModelStore(tiny_models, cpu, embedded=tiny_models)
+    small = {"width": 48, "height": 32, "steps": 6, "cutouts": Cutouts(count=8), "init_image": files["init_image"]}
+    spec = spec_from_preset((Prompt(content="a red apple"),), "paper", **small)
+    free, held = (next(Painting(spec.but(init_embedding=weight), store)).losses for weight in (0, 10))
+    assert held[0] == free[0]
+    assert held[-1] > free[-1]
+
+
 def test_nothing_is_held_where_there_is_no_picture():
     with pytest.raises(BadSpecError, match="the picture that an edit starts from"):
         spec_from_preset((Prompt(content="a red apple"),), init_pixels=1)

@@ -53,7 +53,7 @@ TINY_PERCEPTOR: Mapping[str, Any] = {
 }
 
 
-LONG = ("test_ray.py", "test_two_painters.py", "test_ray_pool.py", "test_load.py", "test_kill.py")
+LONG = ("test_ray.py", "test_two_painters.py", "test_ray_cluster.py", "test_load.py", "test_kill.py")
 """Files of few tests that take a minute or more."""
 
 

@@ -25,19 +25,48 @@ SCRATCH = ROOT / "mutants"
 TREE = SCRATCH / "tree"
 OUTCOMES, SURVIVORS = SCRATCH / "outcomes.json", SCRATCH / "survivors.diff"
 MUTMUT = """
-import os, sys
-from mutmut.__main__ import cli
+import functools, gc, os, sys
+from mutmut import __main__ as mutmut
+from mutmut.runners.harness import PytestRunner
+from mutmut.state import state
+from mutmut.workers.isolation import ForkRunner
+
+collect = mutmut.collect_or_load_stats
+
+def collect_and_choose(*arguments, **options):
+    collect(*arguments, **options)
+    quick = {test for test, seconds in state().duration_by_test.items() if seconds <= LONGEST}
+    holding = state().tests_by_mangled_function_name
+    holding.update({function: tests & quick or tests for function, tests in holding.items()})
+
+def run_afresh(runner, *, mutant_name, tests, run=PytestRunner.run_tests):
+    gc.unfreeze()
+    for one in gc.get_objects():
+        if isinstance(one, functools._lru_cache_wrapper) and one.__module__.split(".")[0] in PACKAGES:
+            one.cache_clear()
+    return run(runner, mutant_name=mutant_name, tests=tests)
+
+mutmut.collect_or_load_stats = collect_and_choose
+PytestRunner.run_tests = run_afresh
+ForkRunner.run_clean_tests = lambda runner, tests: 0
+ForkRunner.run_forced_fail = lambda runner: 1
 try:
-    cli()
+    mutmut.cli()
 except SystemExit as end:
     sys.stdout.flush()
     os._exit(end.code if isinstance(end.code, int) else 0)
 """
-"""mutmut, which does not wait for the threads of connections that a failed test left open."""
+"""mutmut; it does not wait for the threads of connections that a failed test left open. Of the three runs of all tests
+before the first mistake one is enough, a mistake is not shown to tests that take long where others run it too, and what
+was remembered from that run (`functools.cache`) is forgotten."""
+LONGEST = 8
+"""Seconds."""
 NOTICED = {"killed", "timeout", "segfault", "suspicious"}
 PACKAGES = ("engine", "bot", "cogs")
 _NOT_MOVED = re.compile(r"^(staticmethod|typing\.overload|overload|abstractmethod|abc\.abstractmethod|.*\.setter)$")
 DOCSTRING = m.SimpleStatementLine([m.Expr(m.SimpleString())])
+_UNSEEN = re.compile(r",? *\b(device|memory_format|strict)=[\w.]+|,? *$", re.MULTILINE)
+"""Where and in which order a tensor lies, and that two lists are of a length: what comes of it is the same here."""
 _LITERAL = re.compile(r'"[^"]*"')
 
 
@@ -93,7 +122,7 @@ def main() -> None:
 
 def _modules(path: Path) -> list[Path]:
     files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return [file.relative_to(ROOT) for file in files if not file.name.startswith("__")]
+    return [file.relative_to(ROOT) for file in files if file.name != "__main__.py" and "def " in file.read_text()]
 
 
 def _by_tests(modules: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
@@ -101,7 +130,8 @@ def _by_tests(modules: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
     more = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutants"]
     groups: dict[tuple[str, ...], list[Path]] = {}
     for module in modules:
-        mirrored = Path("tests", module.parent, f"test_{module.name}")
+        name = module.parent.with_suffix(".py") if module.name == "__init__.py" else module
+        mirrored = Path("tests", name.parent, f"test_{name.name}")
         own = [str(mirrored)] if (ROOT / mirrored).exists() else []
         if tests := (*own, *more.get(str(module), ())):
             groups.setdefault(tests, []).append(module)
@@ -113,6 +143,7 @@ def _by_tests(modules: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
 def _copy_tree(modules: Sequence[Path]) -> None:
     """Copy what git knows or would add; in the modules decorated functions become thin."""
     shutil.rmtree(TREE, ignore_errors=True)
+    SCRATCH.mkdir(exist_ok=True)
     SURVIVORS.write_text("")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -197,16 +228,21 @@ def _sample(module: Path, each: int) -> Sample:
     names = [
         get_mutant_name(module, name)
         for name in mutated.mutant_names
-        if not _is_wording(text(f"{name.partition('__mutmut_')[0]}__mutmut_orig"), text(name))
+        if not _is_left_out(text(f"{name.partition('__mutmut_')[0]}__mutmut_orig"), text(name))
     ]
     chosen = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     return Sample(module, chosen[: each or None], len(names))
 
 
-def _is_wording(before: Sequence[str], after: Sequence[str]) -> bool:
-    """Return whether a mistake is in the letters of a sentence (or of SQL, where case is nothing): tests quote few."""
+def _is_left_out(before: Sequence[str], after: Sequence[str]) -> bool:
+    """Return whether no test here should notice a mistake: it is in wording, or is not to be seen."""
     before, after = ([line for line in lines if "__mutmut_" not in line] for lines in (before, after))
     old, new = "\n".join(set(before) - set(after)), "\n".join(set(after) - set(before))
+    return _is_wording(old, new) or _UNSEEN.sub("", old) == _UNSEEN.sub("", new)
+
+
+def _is_wording(old: str, new: str) -> bool:
+    """Return whether a mistake is in the letters of a sentence (or of SQL, where case is nothing): tests quote few."""
     if old.casefold().replace("xx", "") != new.casefold().replace("xx", ""):
         return False
     return any(" " in literal for literal in set(_LITERAL.findall(old)) - set(_LITERAL.findall(new)))
@@ -228,7 +264,15 @@ def _run(tried: Mapping[Path, Sequence[str]], tests: Sequence[str]) -> list[Outc
     (TREE / "pyproject.toml").write_text(configured)
     reset_config()
     ran = subprocess.run(
-        [sys.executable, "-c", MUTMUT, "run", "--max-children", "1", *names],
+        [
+            sys.executable,
+            "-c",
+            f"LONGEST, PACKAGES = {LONGEST}, {PACKAGES}{MUTMUT}",
+            "run",
+            "--max-children",
+            "1",
+            *names,
+        ],
         cwd=TREE,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -238,7 +282,7 @@ def _run(tried: Mapping[Path, Sequence[str]], tests: Sequence[str]) -> list[Outc
     if ran.returncode:
         print(f"{', '.join(tests)}:\n{ran.stdout[-3000:]}\n{ran.stderr[-3000:]}", file=sys.stderr)
         return None
-    outcomes = []
+    outcomes: list[Outcome] = []
     for module, chosen in tried.items():
         data = SourceFileMutationData(path=module)
         data.load()

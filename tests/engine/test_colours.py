@@ -37,3 +37,43 @@ def test_dark_parts_stay_darker_and_light_ones_lighter():
     picture[..., 1, :] = 0.9
     light = rgb_to_grayscale(tint(picture, (0.2, 0.4, 0.8), torch.ones(1, 1, 8, 8)))[0, 0, :, 0]
     assert light[0] < light[2] < light[1]
+
+
+def test_hues_turn_from_red_by_way_of_magenta_to_blue():
+    red, green, blue = turn_hue(flat(0.6, 0.3, 0.3), 1 / 3)[0, :, 0, 0]
+    assert blue > max(red, green) + 0.05
+    red, green, blue = turn_hue(flat(0.6, 0.3, 0.3), -1 / 3)[0, :, 0, 0]
+    assert green > max(red, blue) + 0.05
+
+
+@pytest.mark.parametrize(
+    ("middle", "light", "becomes"),
+    [
+        (0.5, 0.25, (0.1, 0.2, 0.4)),  # half as light: half as much of the colour
+        (0.5, 0.5, (0.2, 0.4, 0.8)),
+        (0.5, 0.75, (0.44, 0.58, 0.86)),  # half way up: 0.3 of the way to white
+        (0.5, 1.0, (0.68, 0.76, 0.92)),  # at the top: 0.6
+        (0.97, 1.0, (0.296, 0.472, 0.824)),  # nothing is paler for a difference that small
+    ],
+)
+def test_a_tint_follows_the_shading(middle, light, becomes):
+    picture = flat(middle, middle, middle)
+    picture[..., 0, 0] = light
+    tinted = tint(picture, (0.2, 0.4, 0.8), torch.ones(1, 1, 8, 8))
+    assert tinted[0, :, 0, 0].tolist() == pytest.approx(becomes, abs=2e-3)
+
+
+def test_a_tint_never_leaves_the_range():
+    dark = flat(0.0, 0.0, 0.0)
+    dark[..., 0, :] = 1.0
+    for colour in ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.5)):
+        tinted = tint(dark, colour, torch.ones(1, 1, 8, 8))
+        assert 0 <= tinted.min() <= tinted.max() <= 1
+
+
+def test_only_what_the_mask_shows_says_what_is_middling():
+    picture, mask = flat(0.2, 0.2, 0.2), torch.zeros(1, 1, 8, 8)
+    picture[..., :2], mask[..., :2] = 0.6, 1
+    assert tint(picture, (0.2, 0.4, 0.8), mask)[0, :, 0, 0].tolist() == pytest.approx([0.2, 0.4, 0.8], abs=1e-3)
+    everywhere = tint(picture, (0.2, 0.4, 0.8), torch.zeros(1, 1, 8, 8))
+    assert everywhere[0, :, 0, 7].tolist() == pytest.approx([0.2, 0.4, 0.8], abs=1e-3), "an empty mask: all of it"

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from bench.kornia_cutouts import KorniaCutter, KorniaParams, kornia_chain
 from engine.cutouts import CutoutParams, Cutter, sampling
-from engine.cutouts.colour import colour_change, recolour
+from engine.cutouts.colour import colour_change, draw_colour, recolour
 from engine.cutouts.geometry import draw_affine, draw_boxes, homography_to_square
 from engine.cutouts.sampling import pool, shifted
 from engine.spec import Augmentations, Cutouts
@@ -290,3 +290,53 @@ def test_no_level_of_the_pyramid_bleeds_into_another(side):
         cut = cutter.cut(picture, cutter.draw(side, side, [rng()]))
         torch.testing.assert_close(cut[..., :8, :], torch.ones_like(cut[..., :8, :]))
         torch.testing.assert_close(cut[..., -8:, :], torch.zeros_like(cut[..., -8:, :]))
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ("brightness", (1.3, 1, 1, 0)),
+        ("contrast", (1, 1.3, 1, 0)),
+        ("saturation", (1, 1, 1.3, 0)),
+        ("hue", (1, 1, 1, 0.3)),
+    ],
+)
+@pytest.mark.parametrize("half", [0.0, 0.5, 1.0])
+def test_jitter_goes_as_far_up_as_down(changed, expected, half):
+    """The numbers from 0 to 1 that are drawn say how far; a half changes nothing."""
+    nothing = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0, "greyscale": 0}
+    numbers = STILL.model_copy(update={**nothing, "jitter": 1.0, changed: 0.3})
+    uniform = torch.tensor([[0.5, half, half, half, half, 0.5]])
+    still = torch.tensor([1.0, 1, 1, 0])
+    factors = still + (2 * half - 1) * (torch.tensor(expected) - still)
+    wanted = colour_change(*factors[:, None])
+    for drawn, one in zip(draw_colour(numbers, uniform), wanted, strict=True):
+        torch.testing.assert_close(drawn, one)
+
+
+@pytest.mark.parametrize(
+    ("chance", "drawn", "happens"), [(0.3, 0.29, True), (0.3, 0.3, False), (0, 0, False), (1, 0.99, True)]
+)
+def test_a_change_of_colours_happens_as_often_as_it_should(chance, drawn, happens):
+    jittered = STILL.model_copy(update={"jitter": chance, "brightness": 0.5, "greyscale": 0})
+    colour, _ = draw_colour(jittered, torch.tensor([[drawn, 1.0, 0.5, 0.5, 0.5, 0.5]]))
+    assert bool((colour - torch.eye(3)).abs().max() > 0.1) is happens
+    greyed = STILL.model_copy(update={"jitter": 0, "greyscale": chance})
+    colour, lift = draw_colour(greyed, torch.tensor([[0.5, 1.0, 1.0, 1.0, 1.0, drawn]]))
+    red = colour[0] @ torch.tensor([1.0, 0, 0])
+    assert bool((red - red.mean()).abs().max() < 1e-5) is happens, "grey"
+    assert lift.tolist() == [0]
+
+
+def test_pooled_cutouts_are_the_whole_picture_half_mean_and_half_maximum():
+    cutter = Cutter(Cutouts(method="pooled", count=2), STILL, 16)
+    picture = torch.rand(1, 3, 96, 128, generator=rng())
+    for one in cutter.cut(picture, cutter.draw(96, 128, [rng()]))[0]:
+        torch.testing.assert_close(one, pool(picture, 16)[0], atol=1e-5, rtol=1e-4)
+
+
+def test_pictures_are_moved_where_they_are():
+    pictures = torch.arange(2 * 3 * 4 * 8).view(2, 3, 4, 8).float()
+    down, across = shifted(pictures, torch.tensor([[0.5, 0.0], [0.25, 0.75]]))
+    assert torch.equal(down, pictures[0].roll(-2, 1))
+    assert torch.equal(across, pictures[1].roll((-1, -6), (1, 2)))

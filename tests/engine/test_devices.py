@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from engine import devices
 from engine.devices import BadDeviceError, Device, pick_device
 from engine.memory import even_chunks
 
@@ -91,3 +92,105 @@ def test_deterministic_paints_equal_pictures(tiny_models, name):
     words = [sys.executable, "-c", DETERMINISTIC, str(tiny_models), name]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
+
+
+GIB = 2**30
+
+
+@pytest.fixture
+def cgroup(monkeypatch, tmp_path):
+    """A container's limits, as files; none at first."""
+    monkeypatch.setattr(devices, "_CGROUP", tmp_path)
+
+    def limit(**files):
+        for name, text in files.items():
+            (tmp_path / name.replace("_", ".")).write_text(text)
+
+    return limit
+
+
+def test_memory_is_what_the_container_may_take(cgroup, cpu):
+    whole = cpu.memory()
+    assert whole == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    cgroup(memory_max="max\n")
+    assert cpu.memory() == whole
+    cgroup(memory_max=f"{10**15}\n")
+    assert cpu.memory() == whole
+    cgroup(memory_max=f"{GIB}\n")
+    assert cpu.memory() == GIB
+    assert cpu.fits(GIB // 80) == 10, "an eighth of it"
+
+
+def test_free_memory_is_what_the_container_has_left(cgroup, cpu):
+    free = cpu.free_memory()
+    cgroup(memory_max=f"{GIB}\n", memory_current=f"{GIB // 4}\n")
+    assert cpu.free_memory() == 3 * GIB // 4 < free
+    cgroup(memory_max="max\n")
+    assert cpu.free_memory() > GIB
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [("max 100000", 8), ("50000 100000", 1), ("250000 100000", 3), ("200000 100000", 2), ("9000000 100000", 8)],
+)
+def test_cores_are_those_of_the_container(cgroup, monkeypatch, quota, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert devices._usable_cores() == 8
+    cgroup(cpu_max=quota)
+    assert devices._usable_cores() == cores
+
+
+@pytest.mark.parametrize(("bytes_each", "fit"), [(1, 625), (25, 25), (624, 1), (625, 1), (10**9, 1), (0, 625)])
+def test_at_least_one_cutout_fits(bytes_each, fit):
+    assert _Small(torch.device("cpu"), torch.float32, "small").fits(bytes_each) == fit
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """What torch says where there are two GPUs."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"A Chip {device.index}")
+    capability = {0: (7, 5), 1: (8, 0)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability[device.index])
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "described"),
+    [
+        ("auto", "auto", "cuda:1 (A Chip 1), bf16"),
+        ("cuda:0", "auto", "cuda:0 (A Chip 0), fp32"),
+        ("cuda:0", "bf16", "cuda:0 (A Chip 0), bf16"),
+        ("cuda:1", "fp32", "cuda:1 (A Chip 1), fp32"),
+    ],
+)
+def test_a_gpu_computes_in_bf16_where_it_multiplies_in_it(two_gpus, name, precision, described):
+    device = pick_device(name, precision)
+    assert (str(device), device.is_cuda, device.records) == (described, True, True)
+
+
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:9"])
+def test_a_gpu_beyond_the_last_is_not_there(two_gpus, name):
+    with pytest.raises(BadDeviceError, match=f"no device '{name}'"):
+        pick_device(name)
+
+
+@pytest.mark.parametrize(("chip", "fast"), [({}, False), ({"amx_bf16": True}, True), ({"avx512_bf16": True}, True)])
+def test_a_cpu_computes_in_bf16_where_it_multiplies_in_it(monkeypatch, chip, fast):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "A Chip", **chip})
+    device = pick_device("cpu")
+    assert str(device) == f"cpu (A Chip), {'bf16' if fast else 'fp32'}"
+    assert not device.records
+    assert device.adam(0.1) == {"lr": 0.1}
+
+
+def test_nothing_becomes_deterministic_unasked(cpu):
+    pick_device("cpu")
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_constant_is_made_once():
+    one = devices.constant((1.0, 2.0), torch.device("cpu"))
+    assert one is devices.constant((1.0, 2.0), torch.device("cpu"))
+    assert (one.tolist(), one.dtype) == ([1, 2], torch.float32)

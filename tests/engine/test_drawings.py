@@ -56,3 +56,24 @@ def test_blur_and_slopes_are_what_their_formulas_say() -> None:
     down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     steepest = (across.square() + down.square()).sqrt().amax(1, keepdim=True)
     torch.testing.assert_close(_slopes(pictures), steepest)
+
+
+DRAWN = {
+    "pixel art": (62.5, 12.5, 12.5, 56.2, 37.5, 37.5, 80.5, 80.5, 80.5, 75.7, 59.2, 59.2, 14.7, 32.9, 32.9),
+    "sketch": (85.3, 84.4, 81.9, 57.3, 56.7, 55.0, 92.4, 91.5, 88.7, 86.0, 85.2, 82.6, 17.4, 17.3, 16.7),
+    "outline": (99.0, 99.0, 99.0, 51.3, 51.3, 51.3, 99.0, 99.0, 99.0, 92.7, 92.7, 92.7, 22.7, 22.7, 22.7),
+    "watercolour": (76.9, 31.8, 31.8, 58.0, 36.9, 36.9, 84.3, 84.3, 84.3, 79.8, 65.3, 65.3, 11.1, 27.2, 27.2),
+    "night": (20.5, 9.8, 20.4, 23.3, 22.0, 39.9, 34.6, 42.0, 72.0, 30.2, 32.1, 56.1, 8.1, 15.9, 25.5),
+}  # fmt: skip
+"""Of each channel: in the disc, on its edge, outside it, its mean and its deviation, in hundredths."""
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_drawings_are_those_that_the_pair_learned_from(disc: torch.Tensor, name: str) -> None:
+    """The networks know these as they were when they were trained: a stronger line is another style to them."""
+    shades = disc * torch.linspace(0.6, 1, 64)
+    drawn = draw_as(name, shades)[0]
+    parts = (drawn[:, 28:36, 28:36], drawn[:, 28:36, 10:14], drawn[:, :6], drawn)
+    seen = [float(value) for part in parts for value in 100 * part.mean((1, 2))]
+    seen += [float(value) for value in 100 * drawn.std((1, 2))]
+    assert seen == pytest.approx(DRAWN[name], abs=0.3), [round(value, 1) for value in seen]

@@ -6,13 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.edit import TOWARDS, DirectionalLoss, Edit, EmbeddingKept
+from engine.edit import TOWARDS, DirectionalLoss, Edit, EmbeddingKept, choose, detail_of, read_edit
 from engine.losses import PIXELS, pixels_apart
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
-from engine.spec import BadSpecError, Cutouts
+from engine.spec import BadSpecError, Cutouts, Extend, PaintingSpec
 
 EAST, NORTH, UP = torch.eye(3)
 SQUARE_ANGLE = (math.pi / 2) ** 2 / 2
@@ -119,3 +119,80 @@ def test_what_perceptors_see_is_held_too_and_counts_beside_the_prompts(tiny_mode
 def test_nothing_is_held_where_there_is_no_picture():
     with pytest.raises(BadSpecError, match="the picture that an edit starts from"):
         spec_from_preset((Prompt(content="a red apple"),), init_pixels=1)
+
+
+@pytest.mark.parametrize(("strength", "kept"), [(0.1, 1.0), (0.7, 1.0), (0.85, 0.5), (0.97, 0.1), (1.0, 0.0)])
+def test_the_freer_an_edit_the_less_of_the_lost_detail_is_kept(tiny_models, cpu, strength, kept):
+    vqgan = ModelStore(tiny_models, cpu, embedded=tiny_models).generator("embedded")
+    pictures = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    z = vqgan.encode(pictures)
+    lost = pictures - vqgan.decode(vqgan.quantise(z)).clamp(0, 1)
+    torch.testing.assert_close(detail_of(pictures, z, vqgan, strength), kept * lost)
+    outside = 5 * torch.randn(1, vqgan.channels, 8, 8, generator=torch.Generator().manual_seed(2))
+    assert detail_of(pictures, outside, vqgan, 0.5).abs().max() <= 1, "what a decoder makes of any latent is a picture"
+
+
+def test_lost_detail_is_added_before_the_original_is_put_back():
+    original, painted, detail = torch.full((1, 3, 8, 16), 0.25), torch.full((2, 3, 8, 16), 0.5), 0.3
+    edit = Edit(original, right_half())
+    pictures = edit.put_back(painted, torch.full((2, 3, 8, 16), detail))
+    assert torch.allclose(pictures[..., 8:], torch.tensor(0.8))
+    assert (pictures[..., :8] == 0.25).all()
+    assert (edit.put_back(painted, torch.ones(2, 3, 8, 16))[..., 8:] == 1).all(), "and stays in range"
+
+
+def test_each_picture_begins_with_the_start_that_scores_lowest():
+    starts = [torch.full((1, 3, 2, 2), value) for value in (0.1, 0.5, 0.9)]
+    seen = []
+
+    def score(pictures):
+        seen.append(float(pictures.mean()))
+        return (pictures.mean((1, 2, 3)) - torch.tensor([0.8, 0.2, 0.5])).abs()
+
+    assert choose(starts, 3, score).mean((1, 2, 3)).tolist() == pytest.approx([0.9, 0.1, 0.5])
+    assert len(seen) == 3
+    assert choose(starts[:1], 2, score).shape == (2, 3, 2, 2)
+    assert len(seen) == 3, "the only one is not judged"
+
+
+@pytest.mark.parametrize(
+    ("changes", "may_change"),
+    [
+        ({}, None),
+        ({"mask_text": "left"}, [1, 1, 0, 0]),
+        ({"mask": "mask"}, [0, 1, 1, 1]),
+        ({"mask_text": "right", "prompts": (Prompt(content="a", where="outside"),)}, None),
+    ],
+)
+def test_what_may_change_is_what_the_spec_says(tiny_models, cpu, files, changes, may_change):
+    vqgan = ModelStore(tiny_models, cpu, embedded=tiny_models).generator("embedded")
+    given = {"prompts": (Prompt(content="a"),), "init_image": files["init_image"], "edit_start": "original", **changes}
+    if "mask" in given:
+        given["mask"] = files["mask"]
+    edit = read_edit(PaintingSpec.checked(**given), vqgan, (32, 48), [], None)
+    assert edit is not None
+    assert torch.equal(edit.starts[0], edit.original)
+    assert edit.original.shape == (1, 3, 32, 48)
+    if may_change is None:
+        assert edit.mask is None
+    else:
+        assert edit.mask is not None
+        middles = edit.mask[0, 0, 16, [5, 20, 28, 42]]
+        assert middles.tolist() == may_change
+    assert (edit.region is not None) is bool(changes)
+    without = PaintingSpec.checked(prompts=(Prompt(content="a"),))
+    assert read_edit(without, vqgan, (32, 48), [], None) is None
+
+
+def test_an_extended_canvas_may_change_where_it_is_new(tiny_models, cpu, files):
+    vqgan = ModelStore(tiny_models, cpu, embedded=tiny_models).generator("embedded")
+    spec = PaintingSpec.checked(
+        prompts=(Prompt(content="a"),), init_image=files["init_image"], extend=Extend(right=1.0), width=96, height=32
+    )
+    edit = read_edit(spec, vqgan, (32, 96), [], None)
+    assert edit is not None
+    assert edit.mask is not None
+    row = edit.mask[0, 0, 16].tolist()
+    assert (row[:46], row[50:]) == ([0] * 46, [1] * 46), "soft over two pixels on either side"
+    assert 0 < row[46] < row[49] < 1
+    assert torch.equal(edit.starts[0], edit.original)

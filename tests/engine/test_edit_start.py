@@ -7,10 +7,9 @@ from PIL import Image, ImageDraw
 
 from engine.edit_start import Matte, blend, recolourings
 from engine.filling import fill_in
-from engine.intent import read_intent
 from engine.models import EMBEDDED, ModelStore
 from engine.painting import Painting
-from engine.presets import edit_area, spec_from_preset
+from engine.presets import spec_from_preset
 from engine.prompts import parse_prompts
 from engine.regions import NothingFoundError, find_named
 from engine.tensors import tensor_of
@@ -139,29 +138,6 @@ def test_the_background_is_all_but_the_things(store):
     assert float(found[..., :20, :].mean()) == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "tint", "weather", "place"),
-    [
-        ("a blue apple", "blue", "", ""),
-        ("a green apple", "green", "", ""),
-        ("a red sky", None, "", "sky"),
-        ("a house at dusk", None, "sunset", ""),
-        ("a dog in the snow", None, "snow", ""),
-        ("a dog", None, "", ""),
-    ],
-)
-def test_sentences_are_understood(store, text, tint, weather, place):
-    intent = read_intent(store.prior("embedded"), text)
-    assert (intent.tint, intent.weather, intent.place) == (tint, weather, place)
-
-
-def test_a_red_and_a_green_apple_are_one_thing(store):
-    red, green = (read_intent(store.prior("embedded"), f"a {colour} apple") for colour in ("red", "green"))
-    assert red.thing is not None
-    assert green.without(red).thing is None
-    assert green.without(red).tint == "green"
-
-
 def test_recolourings_change_nothing_outside_the_mask():
     picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     mask = torch.zeros(1, 1, 16, 16)
@@ -186,12 +162,6 @@ def test_no_rim_of_the_old_ground_is_left():
     thing, white, black = (torch.full((1, 3, 64, 64), value) for value in (0.5, 1.0, 0.0))
     matte = Matte(torch.lerp(white, thing, share), (share > 0.5).float())
     assert torch.allclose(matte.compose(matte.front, black), torch.lerp(black, thing, share), atol=0.05)
-
-
-def test_photographs_are_edited_larger_than_icons():
-    assert edit_area(128, 128, "normal", "embedded") == 128**2
-    assert edit_area(640, 427, "normal", "embedded") == 256**2
-    assert edit_area(640, 427, "normal", "imagenet-16384") == 512**2
 
 
 def test_a_start_is_blended_in_up_to_the_usual_strength():

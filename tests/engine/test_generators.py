@@ -5,7 +5,9 @@ import torch
 
 from engine import generators
 from engine.devices import pick_device
+from engine.generators import build_vqgan
 from engine.models import ModelStore
+from tests.conftest import TINY_GENERATOR
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +146,49 @@ def test_colours_come_back_from_the_shipped_generator(shipped_models):
     pictures = colours[:, :, None, None].expand(2, 3, 64, 64)
     back = generator.decode(generator.quantise(generator.encode(pictures)))
     torch.testing.assert_close(back.mean((2, 3)), colours, atol=0.1, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def gumbel(cpu):
+    config = {**TINY_GENERATOR, "kind": "gumbel", "embed_dim": TINY_GENERATOR["ddconfig"]["z_channels"]}
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return build_vqgan(config, generators.VQGAN(config).state_dict(), cpu)
+
+
+def _logits(gumbel):
+    """Of which each cell is sure, but for two between which it cannot decide."""
+    z = torch.randn(2, TINY_GENERATOR["ddconfig"]["z_channels"], 4, 4, generator=torch.Generator().manual_seed(3))
+    return z, torch.nn.functional.conv2d(z, gumbel.proj.weight, gumbel.proj.bias)
+
+
+def _rngs():
+    return [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+
+
+def test_a_gumbel_quantiser_s_latents_are_the_likeliest_codewords(gumbel):
+    z, logits = _logits(gumbel)
+    codewords = gumbel.codebook[logits.argmax(1)].permute(0, 3, 1, 2)
+    assert torch.equal(gumbel.likeliest(z), codewords)
+    pictures = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(gumbel.encode(pictures), gumbel.likeliest(gumbel.encode_logits(pictures)))
+
+
+def test_codewords_are_drawn_by_their_logits_each_picture_s_from_its_generator(gumbel):
+    """Gumbel's trick: the largest of logits plus noise is drawn by their softmax; the gradient is the mean's."""
+    z, logits = _logits(gumbel)
+    z.requires_grad_()
+    drawn = gumbel.sample_logits(z, _rngs())
+    uniform = torch.cat([torch.rand(logits[:1].shape, generator=rng) for rng in _rngs()])
+    noisy = logits - (-uniform.log()).log()
+    assert torch.equal(drawn, gumbel.codebook[noisy.argmax(1)].permute(0, 3, 1, 2))
+    pull = torch.randn(drawn.shape, generator=torch.Generator().manual_seed(5))
+    (got,) = torch.autograd.grad((drawn * pull).sum(), z)
+    again = z.detach().clone().requires_grad_()
+    shares = (torch.nn.functional.conv2d(again, gumbel.proj.weight, gumbel.proj.bias) - (-uniform.log()).log()).softmax(
+        1
+    )
+    mean = torch.einsum("bnhw,nc->bchw", shares, gumbel.codebook)
+    (wanted,) = torch.autograd.grad((mean * pull).sum(), again)
+    torch.testing.assert_close(got, wanted)
+    assert not torch.equal(gumbel.sample_logits(z, _rngs()[::-1]), drawn)

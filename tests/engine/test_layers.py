@@ -3,9 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine import gpu_norms, third_party
+from engine import gpu_norms, layers, third_party
 from engine.layers import (
     Attention,
     AttentionPool,
@@ -139,3 +140,52 @@ def test_folded_batch_norms():
     fold_batch_norms(theirs)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in theirs.modules())
     torch.testing.assert_close(theirs(x), wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
+
+
+def _reference(x, shift, weight, bias, groups, eps, silu):
+    shifted = x if shift is None else x + shift[:, :, None, None]
+    normed = F.group_norm(shifted, groups, weight, bias, eps)
+    return F.silu(normed) if silu else normed
+
+
+@pytest.mark.parametrize("silu", [True, False])
+@pytest.mark.parametrize("with_shift", [True, False])
+def test_a_fused_norm_hands_its_own_kernels_what_they_need(monkeypatch, silu, with_shift):
+    """On a GPU; here what they do is done by torch."""
+    handed = []
+
+    def forward(x, shift, weight, bias, groups, eps, silu):
+        return _reference(x, shift, weight, bias, groups, eps, silu), torch.zeros(1), torch.ones(1)
+
+    def backward(grad, x, shift, weight, bias, mean, rstd, past, silu):
+        handed.append((mean, rstd))
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (found,) = torch.autograd.grad(_reference(x, shift, weight, bias, 2, 1e-5, silu), x, grad)
+        return found if past is None else found + past
+
+    monkeypatch.setattr(layers, "fused", lambda _: True)
+    monkeypatch.setattr(layers.gpu_norms, "group_norm", forward)
+    monkeypatch.setattr(layers.gpu_norms, "group_norm_backward", backward)
+    rng = torch.Generator().manual_seed(1)
+    norm = nn.GroupNorm(2, 4, eps=1e-5).requires_grad_(False)
+    norm.weight.copy_(torch.rand(4, generator=rng))
+    norm.bias.copy_(torch.rand(4, generator=rng))
+    x = torch.randn(2, 4, 3, 5, generator=rng)
+    shift = torch.randn(2, 4, generator=rng) if with_shift else None
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    module = layers.NormSilu(norm, silu=silu)
+    out, past = module.beside(ours, shift)
+    wanted = _reference(theirs, shift, norm.weight, norm.bias, 2, 1e-5, silu)
+    torch.testing.assert_close(out, wanted)
+    assert torch.equal(past, x)
+    (out.sin().sum() + past.cos().sum()).backward()
+    (wanted.sin().sum() + theirs.cos().sum()).backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    (mean, rstd), *others = handed
+    assert (mean.tolist(), rstd.tolist(), others) == ([0], [1], [])
+    alone = x.clone().requires_grad_()
+    module.beside(alone, shift)[1].sum().backward()
+    assert alone.grad is not None
+    assert torch.equal(alone.grad, torch.ones_like(x)), "only past it"
+    torch.testing.assert_close(module(x, shift), wanted.detach())

@@ -180,3 +180,56 @@ def test_a_look_comes_closer_by_its_gradient(looks):
     (after,) = look_losses(looks, pictures - 5 * pictures.grad)
     assert (after < before).all()
     assert look_losses(Looks(), pictures) == []
+
+
+LOSSES = [
+    total_variation,
+    lambda pictures: palette_loss(pictures, torch.cat([RED, BLUE])),
+    asymmetry,
+    colourfulness,
+    roughness,
+    lambda pictures: edge_loss(pictures, RED[0]),
+    lambda pictures: latent_penalty(pictures, None),
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_each_picture_of_a_batch_has_its_own_loss(loss):
+    pictures = torch.rand(3, 3, 24, 32, generator=torch.Generator().manual_seed(1)) * torch.tensor([1, 0.5, 0.1]).view(
+        3, 1, 1, 1
+    )
+    together = loss(pictures)
+    assert together.shape == (3,)
+    torch.testing.assert_close(together, torch.cat([loss(one[None]) for one in pictures]))
+    assert len(set(together.tolist())) == 3
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("pull", [1.0, -1.0])
+def test_within_the_range_the_clamp_keeps_every_gradient(value, pull):
+    values = torch.tensor([value], requires_grad=True)
+    (clamp_with_grad(values) * pull).sum().backward()
+    assert values.grad is not None
+    assert values.grad.tolist() == [pull]
+
+
+@pytest.mark.parametrize(("weight", "looks"), [(10.0, Looks(palette=("#0000ff",))), (3.0, Looks(edges="#0000ff"))])
+def test_colours_are_read_as_people_write_them(weight, looks):
+    (loss,) = look_losses(looks, plain(0.0, 0.0, 1.0))
+    assert loss.tolist() == [0]
+    (loss,) = look_losses(looks, plain(0.0, 1.0, 1.0))
+    assert loss.tolist() == pytest.approx([weight * (1 if looks.palette else 1 / 3)])
+
+
+@pytest.mark.parametrize(
+    ("looks", "factor", "loss"),
+    [
+        (Looks(symmetry=0.5), 20, asymmetry),
+        (Looks(saturation=0.5), -0.5, colourfulness),
+        (Looks(saturation=-0.5), 0.5, colourfulness),
+        (Looks(smoothness=0.5), 4, roughness),
+    ],
+)
+def test_a_look_weighs_what_it_says(looks, factor, loss):
+    pictures = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(look_losses(looks, pictures)[0], factor * loss(pictures))

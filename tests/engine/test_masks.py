@@ -2,13 +2,26 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
 from engine import masks
-from engine.masks import Spots, feather, find_by_crops, find_region, integral, place, share_inside, to_latent
+from engine.masks import (
+    Spots,
+    feather,
+    find_by_crops,
+    find_region,
+    integral,
+    place,
+    read_region,
+    share_inside,
+    soften,
+    to_latent,
+)
 from engine.perceptors import Perceptor
-from engine.spec import PLACES
+from engine.prompts import Prompt
+from engine.spec import PLACES, PaintingSpec
 
 
 def disc(size=64, radius=20):
@@ -140,3 +153,36 @@ def test_cutouts_count_by_how_much_of_them_lies_inside():
     assert shares(boxes, 32, "inside") == [[2, 0, 1, 1]]
     assert shares(boxes, 32, "outside") == [[0, 2, 1, 1]]
     assert shares(boxes / 2, 16, "inside") == [[2, 0, 1, 1]], "at another size"
+
+
+def test_softening_reaches_as_far_out_as_in():
+    hard = place("left", 16, 32)
+    soft = soften(hard, 2)
+    assert soft.shape == hard.shape
+    assert soft[0, 0, 5].tolist()[12:20] == pytest.approx([1, 1, 0.8, 0.6, 0.4, 0.2, 0, 0], abs=1e-6)
+    assert (soft[..., :13] == 1).all(), "also at the picture's edge"
+
+
+def test_a_drawn_mask_is_read_at_the_paintings_size(tmp_path):
+    drawn = Image.new("L", (16, 8), 0)
+    drawn.paste(255, (0, 0, 4, 8))
+    drawn.save(tmp_path / "mask.png")
+    asked = {"prompts": (Prompt(content="a"),), "init_image": "a.png"}
+    drawn_spec = PaintingSpec.checked(**asked, mask=str(tmp_path / "mask.png"))
+    mask = read_region(drawn_spec, 2, 4, torch.device("cpu"))
+    assert mask[0, 0].tolist() == [[1, 0, 0, 0]] * 2
+    halves = read_region(PaintingSpec.checked(**asked, mask_text="left"), 2, 4, torch.device("cpu"))
+    assert halves[0, 0].tolist() == [[1, 1, 0, 0]] * 2
+
+
+@pytest.mark.parametrize(("share", "sides"), [(0.4, (19, 38)), (0.1, (8, 9)), (3.0, (96, 96))])
+def test_squares_are_between_half_and_all_of_a_share_and_lie_everywhere_inside(share, sides):
+    squares = [
+        square
+        for seed in range(20)
+        for square in masks._draw_squares(torch.Size((96, 200)), share, torch.Generator().manual_seed(seed))
+    ]
+    assert (min(s for _, _, s in squares), max(s for _, _, s in squares)) == pytest.approx(sides, abs=1)
+    assert min(x for x, _, _ in squares) == min(y for _, y, _ in squares) == 0
+    assert max(x + s for x, _, s in squares) == 200
+    assert max(y + s for _, y, s in squares) == 96

@@ -113,3 +113,32 @@ class TestPublishedFiles:
         monkeypatch.setattr(checkpoints.os, "access", lambda *_: False)  # root may write anywhere
         assert ModelStore(folder, cpu).generator("tiny").channels == TINY_GENERATOR["embed_dim"]
         assert sorted(path.name for path in folder.iterdir()) == ["tiny.ckpt", "tiny.yaml"]
+
+
+def test_what_belongs_to_the_pair_is_loaded_once_and_knows_its_words(shipped_models):
+    vocabulary = shipped_models.vocabulary()
+    assert vocabulary is not None
+    prior = shipped_models.prior("embedded")
+    assert prior is shipped_models.prior("embedded")
+    assert prior.vocabulary is vocabulary
+    assert shipped_models.perceptor("embedded").vocabulary is vocabulary
+    assert shipped_models.prior("imagenet-1024") is None
+
+
+def test_an_upscaler_is_loaded_once(store):
+    upscaler = store.upscaler("embedded")
+    assert upscaler is store.upscaler("embedded")
+    assert upscaler._device == store.device.torch_device
+    with pytest.raises(ModelMissingError, match=r"real-esrgan-x4plus"):
+        store.upscaler("imagenet-1024")
+    assert store.vocabulary() is None, "the tiny pair comes without"
+    assert store.perceptor("embedded").finds_by == "colours"
+
+
+def test_a_model_that_is_missing_says_how_to_get_it(store):
+    with pytest.raises(ModelMissingError) as error:
+        store.perceptor("RN50")
+    assert str(error.value).startswith(
+        "The model 'RN50' is not on this machine: run `models fetch RN50`, or put https://"
+    )
+    assert str(error.value).endswith(f" as RN50.pt into {store.folder}.")

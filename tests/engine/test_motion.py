@@ -82,3 +82,9 @@ def test_what_cannot_be_a_film_is_said():
     ):
         with pytest.raises(BadSpecError, match=sentence):
             film(**changes)
+
+
+def test_what_moves_stays_in_range():
+    checks = torch.arange(40)[:, None].add(torch.arange(64)).remainder(2).float().expand(2, 3, 40, 64)
+    turned = moved(checks, Motion(zoom=1.2, turn=40, fps=2))
+    assert 0 <= turned.min() < turned.max() <= 1, "bicubic alone would go beyond"

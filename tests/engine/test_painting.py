@@ -412,3 +412,22 @@ def test_a_step_makes_no_real_gpu_wait(tiny_models, preset):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert iterate.loss > 0
+
+
+@pytest.mark.parametrize(
+    ("upscale", "side", "size"),
+    [(1, 0, (48, 32)), (1, 48, (48, 32)), (1, 96, (96, 64)), (2, 0, (96, 64)), (2, 144, (144, 96))],
+)
+def test_a_finished_picture_is_enlarged_as_far_as_was_asked(store, upscale, side, size):
+    painting = Painting(spec_of(upscale=upscale, steps=1), store)
+    picture = Image.new("RGB", (48, 32), "red")
+    enlarged = painting.enlarged(picture, side)
+    assert enlarged.size == size
+    assert (enlarged is picture) is (size == (48, 32))
+
+
+def test_of_a_published_generator_only_what_is_asked_is_enlarged(store):
+    painting = Painting(spec_of(steps=1), store)
+    painting.spec = painting.spec.but(generator="imagenet-1024")
+    picture = Image.new("RGB", (48, 32))
+    assert painting.enlarged(picture, 96) is picture

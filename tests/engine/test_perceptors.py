@@ -204,3 +204,19 @@ def test_a_perceptor_of_centred_pictures_has_other_means(tiny_models, cpu, tmp_p
     tensors = whole_vocabulary(tensors, config["vocab_size"])
     perceptor = build_perceptor({**config, "centred": True}, tensors, cpu)
     assert perceptor.mean.flatten().tolist() == perceptor.std.flatten().tolist() == [0.5] * 3
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+def test_a_long_list_is_read_as_its_texts_are_one_by_one(perceptor, at_once):
+    texts = ["a red apple", "grey", "lighthouse", "an apple", "a grey apple"]
+    assert torch.allclose(perceptor.encode_list(texts, at_once), perceptor.encode_text(texts), atol=1e-5)
+    assert len(perceptor.encode_list(texts)) == 5
+
+
+def test_texts_are_read_through_what_the_networks_know(shipped_models):
+    perceptor = shipped_models.perceptor("embedded")
+    unknown = next(word for word in ("🍎", "🐶", "🚗") if perceptor.vocabulary.read(word) != word)
+    read = perceptor.vocabulary.read(unknown)
+    for encode in (perceptor.encode_text, perceptor.encode_list):
+        one, other = encode([unknown, read])
+        assert torch.allclose(one, other, atol=1e-5)

@@ -14,8 +14,13 @@ from engine.pictures import (
     SPEC_KEY,
     BadPictureError,
     PictureLimits,
+    encode_png,
     encode_within,
+    enlarged,
+    laid_out,
+    mosaic,
     painted_size,
+    palette_of,
     preview_jpeg,
     read_mask,
     read_picture,
@@ -370,3 +375,50 @@ def test_no_folder_of_anybody_s_lies_in_a_picture(tmp_path):
     posted, _ = encode_within(Image.new("RGB", (8, 8)), 10_000, spec)
     assert b"inputs" not in posted
     assert b"photo.png" in posted
+
+
+def tones(count: int) -> list[Image.Image]:
+    return [Image.new("RGB", (3, 2), (index + 1,) * 3) for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "rows"),
+    [(1, [[1]]), (2, [[1, 2]]), (3, [[1, 2], [3, 0]]), (4, [[1, 2], [3, 4]])],
+)
+def test_pictures_lie_beside_each_other_two_in_a_row(count: int, rows: list[list[int]]) -> None:
+    sheet = mosaic(tones(count))
+    assert sheet.size == (3 * len(rows[0]), 2 * len(rows))
+    for y, row in enumerate(rows):
+        for x, tone in enumerate(row):
+            assert sheet.getpixel((3 * x + 2, 2 * y + 1)) == sheet.getpixel((3 * x, 2 * y)) == (tone,) * 3
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_picture_is_laid_out_in_both_directions(times: int) -> None:
+    picture = left_red_right_blue(size=(4, 2))
+    sheet = laid_out(picture, times)
+    assert sheet.size == (4 * times, 2 * times)
+    assert [sheet.getpixel((x, 2 * times - 1)) for x in range(4 * times)] == [RED, RED, BLUE, BLUE] * times
+
+
+def test_in_a_saved_spec_files_lose_their_folders_and_words_stay(tmp_path: Path) -> None:
+    prompts = (Prompt(content="black and/or white"), Prompt(kind="image", content="/home/me/wanted.png"))
+    saved = PaintingSpec(prompts=prompts, init_image="/home/me/a.png", mask="/home/me/m.png")
+    (tmp_path / "painting.png").write_bytes(encode_png(Image.new("RGB", (64, 64)), saved))
+    found = spec_of(tmp_path / "painting.png")
+    assert [prompt.content for prompt in found.prompts] == ["black and/or white", "wanted.png"]
+    assert (found.init_image, found.mask) == ("a.png", "m.png")
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "larger"),
+    [((64, 32), 64, 1), ((64, 32), 65, 2), ((32, 64), 128, 2), ((64, 32), 0, 1), ((64, 32), 200, 4)],
+)
+def test_a_picture_is_enlarged_by_a_whole_factor(size: tuple[int, int], side: int, larger: int) -> None:
+    assert enlarged(Image.new("RGB", size), side).size == (size[0] * larger, size[1] * larger)
+
+
+def test_the_palette_of_a_picture_is_what_it_is_mostly_of() -> None:
+    picture = left_red_right_blue(size=(64, 64))
+    picture.paste(RED, (0, 0, 48, 64))
+    assert palette_of(picture, 2) == ("#dc1414", "#1414dc")

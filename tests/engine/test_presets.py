@@ -1,7 +1,7 @@
 import pytest
 
 from engine.losses import penalty_weight
-from engine.presets import EMBEDDED, OURS, PRESETS, PUBLISHED, spec_from_preset
+from engine.presets import EMBEDDED, OURS, PRESETS, PUBLISHED, edit_area, spec_from_preset
 from engine.prompts import Prompt
 from engine.spec import Augmentations, BadSpecError, PaintingSpec
 
@@ -156,3 +156,12 @@ def test_the_embedded_generator_has_a_side_of_its_own_where_a_preset_has_none(pr
         PRESETS[preset].get("width", 512),
         PRESETS[preset].get("height", 512),
     )
+
+
+def test_photographs_are_edited_larger_than_icons():
+    assert edit_area(128, 128, "normal", "embedded") == 128**2
+    assert edit_area(640, 427, "normal", "embedded") == 256**2
+    assert edit_area(256, 256, "normal", "embedded") == 256**2
+    assert edit_area(256, 255, "normal", "embedded") == 128**2
+    assert edit_area(640, 427, "normal", "imagenet-16384") == 512**2
+    assert edit_area(64, 64, "draft", "embedded") <= edit_area(64, 64, "normal", "embedded")

@@ -138,3 +138,14 @@ def test_a_style_picks_the_artist_or_the_way_of_drawing(prior: Prior) -> None:
 
     assert said(0) == ({1}, "")
     assert said(1) == ({0, 1}, "sketch")
+
+
+def test_each_known_token_has_its_row_and_all_others_share_one(prior: Prior) -> None:
+    encode, rows = tokenizer().encode, prior.token_rows.tolist()
+    known = [rows.index(token) for token in encode("a red apple")]
+    nothing = SHAPE.tokens + 1
+    for _ in range(2):
+        assert prior.tokenise("a red apple") == known + [nothing] * (SHAPE.context - 3)
+    assert prior.tokenise("apple") == [known[0], known[2]] + [nothing] * (SHAPE.context - 2), "read as “an apple”"
+    assert set(prior.tokenise("a zyzzyva")[1:]) == {SHAPE.tokens, nothing}
+    assert len(prior.tokenise("red apple " * 100)) == SHAPE.context

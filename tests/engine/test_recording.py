@@ -12,7 +12,7 @@ from engine.models import ModelStore
 from engine.painting import Painting
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
-from engine.recording import _stream
+from engine.recording import Recorder, _stream
 from engine.spec import Cutouts
 
 
@@ -187,3 +187,80 @@ def test_a_gpu_paints_the_same_from_its_recording(tiny_models, precision):
     (losses, z), (wanted, wanted_z) = course(6, records=True), course(6, records=False)
     assert losses == pytest.approx(wanted, abs=2e-2)
     assert torch.cosine_similarity(z.flatten(), wanted_z.flatten(), dim=0) > 0.99
+
+
+class NoGraph:
+    """Fail to be recorded."""
+
+    error: BaseException = RuntimeError()
+
+    def register_generator_state(self, rng):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        raise self.error
+
+
+def noise(rng):
+    drawn = torch.rand(2, generator=rng)
+    return drawn, drawn + 1
+
+
+def chained(outer, inner):
+    outer.__context__ = inner
+    return outer
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        chained(RuntimeError("the recording was not ended"), torch.OutOfMemoryError("CUDA out of memory.")),
+    ],
+)
+def test_where_a_recording_does_not_fit_the_same_numbers_are_drawn(tape, monkeypatch, error):
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", NoGraph)
+    monkeypatch.setattr(NoGraph, "error", error)
+    rng, plain = (torch.Generator().manual_seed(5) for _ in range(2))
+    recorder = Recorder([rng])
+    for _ in range(5):
+        first, second = recorder.run(lambda: noise(rng))
+        wanted = torch.rand(2, generator=plain)
+        assert torch.equal(first, wanted)
+        assert torch.equal(second, wanted + 1)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("illegal memory access"), chained(RuntimeError("not ended"), ValueError("a mistake"))]
+)
+def test_what_else_goes_wrong_in_a_recording_is_said(tape, monkeypatch, error):
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", NoGraph)
+    monkeypatch.setattr(NoGraph, "error", error)
+    rng = torch.Generator()
+    recorder = Recorder([rng])
+    for _ in range(2):
+        recorder.run(lambda: noise(rng))
+    with pytest.raises(RuntimeError, match=str(error)):
+        recorder.run(lambda: noise(rng))
+
+
+def test_work_is_run_twice_as_it_is_before_it_is_recorded_and_again_when_forgotten(tape):
+    rng = torch.Generator()
+    recorder, done = Recorder([rng]), []
+
+    def work():
+        done.append(1)
+        return torch.zeros(1), torch.ones(1)
+
+    made = []
+    for _ in range(4):
+        recorder.run(work)
+        made.append(Tape.made)
+    assert (made, len(done)) == ([0, 0, 1, 1], 3), "the last from the recording"
+    recorder.forget()
+    for _ in range(3):
+        recorder.run(work)
+    assert (Tape.made, len(done)) == (2, 6)

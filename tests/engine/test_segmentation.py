@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from engine.segmentation import _majority, fill_holes, find_figure, find_ground_at, main_parts, parts_of
+from engine.segmentation import _horizon, _majority, fill_holes, find_figure, find_ground_at, main_parts, parts_of
 
 SIDE = 96
 
@@ -85,3 +85,29 @@ def test_without_a_horizon_all_of_the_ground_is_sky_and_floor():
     picture = on("plain", (thing, (0.9, 0.1, 0.1)))
     for edge in ("top", "bottom"):
         assert overlap(find_ground_at(picture, thing, edge), 1 - thing) > 0.95
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.2, 0), (0.35, 34), (0.6, 58), (0.9, 86)])
+def test_a_horizon_lies_below_the_clouds(share, found):
+    """What changes in the uppermost third is no horizon."""
+    picture = torch.zeros(1, 3, SIDE, SIDE)
+    picture[..., round(share * SIDE) :, :] = 0.5
+    assert _horizon(picture, torch.ones(1, 1, SIDE, SIDE)) == pytest.approx(found, abs=3)
+
+
+@pytest.mark.parametrize(("change", "wide", "seen", "found"), [
+    (0.5, 1.0, 1.0, True), (0.11, 1.0, 1.0, True), (0.09, 1.0, 1.0, False), (0.5, 0.65, 1.0, True),
+    (0.5, 0.55, 1.0, False), (0.5, 1.0, 0.25, True), (0.5, 1.0, 0.15, False),
+])  # fmt: skip
+def test_a_horizon_is_a_change_of_most_of_the_ground_that_is_seen(change, wide, seen, found):
+    picture, ground = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 1, SIDE, SIDE)
+    picture[..., 60:, : round(wide * SIDE)] = change
+    ground[..., : round(seen * SIDE)] = 1
+    assert (_horizon(picture, ground) > 0) is found
+
+
+def test_small_pictures_have_no_horizon():
+    picture = torch.zeros(1, 3, 7, 32)
+    picture[..., 4:, :] = 1
+    assert _horizon(picture, torch.ones(1, 1, 7, 32)) == 0
+    assert _horizon(torch.zeros(1, 3, SIDE, SIDE), torch.ones(1, 1, SIDE, SIDE)) == 0

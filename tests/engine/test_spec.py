@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from engine.prompts import Prompt
 from engine.spec import (
     LARGEST_SEED,
+    PLACES,
     Augmentations,
     BadSpecError,
     Cutouts,
@@ -125,6 +126,27 @@ def a_spec(**fields: object) -> PaintingSpec:
             {"init_image": "a.png", "mask": "m.png", "mask_text": "sky"},
             "Give either a mask picture or mask words, not both.",
         ),
+        (
+            {"prompts": [{"content": "a", "since": 4}]},
+            "Words for a time of a film, such as @4, are for animations.",
+        ),
+        (
+            {"init_image": "a.png", "init_latent": "z"},
+            "Give either a picture or a latent to start from, not both.",
+        ),
+        (
+            {"extend": {"right": 0.5}},
+            "A canvas is extended around a picture, and all of what is new is painted: no masks, no `from`.",
+        ),
+        (
+            {"prompts": [{"content": "a", "where": "inside"}]},
+            f"Words for inside or outside need a mask: a picture, or --mask with one of {', '.join(PLACES)}.",
+        ),
+        (
+            {"prompts": [{"content": "a", "where": "inside"}], "mask_text": "the sky"},
+            "Where there is no picture yet, --mask is one of left, right, top, bottom, middle.",
+        ),
+        ({"looks": {"edges": "Red"}}, "looks.edges: string should match pattern '^#[0-9a-f]{6}$'."),
         ({"cutouts": {"count": 4, "overview": 5}}, "There cannot be more overview cutouts than cutouts."),
     ],
 )

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import av
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
-from engine.timelapse import write_timelapse
+from engine.timelapse import write_gif, write_timelapse
 
 
 def fading(count: int, size: tuple[int, int] = (64, 48)) -> list[Image.Image]:
@@ -55,3 +55,44 @@ def test_what_cannot_be_filmed_says_so_and_leaves_nothing(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="No film of 3 frames fits"):
         write_timelapse(fading(3), tmp_path / "a.mp4", limit_bytes=100)
     assert list(tmp_path.iterdir()) == []
+
+
+def gif_of(path: Path) -> tuple[Image.Image, list[Image.Image]]:
+    image = Image.open(path)
+    return image, [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
+
+
+def test_a_gif_repeats_its_frames_in_order(tmp_path: Path) -> None:
+    fading(2, (64, 48))[1].save(tmp_path / "last.png")
+    write_gif([*fading(4)[:3], tmp_path / "last.png"], tmp_path / "a.gif", fps=8, limit_bytes=10**6)
+    image, frames = gif_of(tmp_path / "a.gif")
+    assert (image.info["loop"], image.size) == (0, (64, 48))
+    assert 120 <= image.info["duration"] <= 130
+    reds = [frame.getpixel((32, 24))[0] for frame in frames]  # type: ignore[index]
+    assert len(reds) == 4
+    assert all(later < earlier for earlier, later in pairwise(reds))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.gif", "last.png"]
+
+
+def test_a_gif_shrinks_by_a_fifth_until_it_fits(tmp_path: Path) -> None:
+    noise = [Image.merge("RGB", [Image.effect_noise((100, 50), 100)] * 3) for _ in range(3)]
+    write_gif(noise, tmp_path / "a.gif", fps=8, limit_bytes=10**6)
+    whole = (tmp_path / "a.gif").stat().st_size
+    write_gif(noise, tmp_path / "a.gif", fps=8, limit_bytes=whole - 1)
+    assert Image.open(tmp_path / "a.gif").size == (80, 40)
+    assert (tmp_path / "a.gif").stat().st_size < whole
+    with pytest.raises(ValueError, match="No GIF of 3 frames fits in 100 bytes"):
+        write_gif(noise, tmp_path / "b.gif", fps=8, limit_bytes=100)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.gif"], "as it was"
+
+
+@pytest.mark.parametrize(("held", "count"), [((0, 0), 4), ((1, 0), 14), ((0, 1), 14), ((0.5, 2), 29)])
+def test_the_ends_are_held_for_as_long_as_is_said(tmp_path: Path, held: tuple[float, float], count: int) -> None:
+    write_timelapse(fading(4), tmp_path / "a.mp4", fps=10, held=held)
+    _, frames = film_of(tmp_path / "a.mp4")
+    assert len(frames) == count
+
+
+def test_small_frames_are_shown_larger(tmp_path: Path) -> None:
+    write_timelapse(fading(3, (32, 24)), tmp_path / "a.mp4", enlarge_to=100)
+    assert film_of(tmp_path / "a.mp4")[1][0].size == (128, 96)

@@ -1,11 +1,16 @@
 """What buttons, forms and reactions do to a job, and what they refuse."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
+# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
+
 from types import SimpleNamespace
 
 import discord
 import pytest
+from PIL import Image
 
-from bot.chat.actions import Actions
+from bot.chat.actions import _SHOWN_PER_MINUTE, Actions, _numbered
 from bot.chat.delivery import Delivery
 from bot.chat.forms import Answers
 from bot.chat.people import NEEDED
@@ -14,8 +19,10 @@ from bot.jobs import JobState
 from bot.queue.ledger import Ledger
 from bot.refusals import Refusal
 from bot.settings import ReactionSettings
+from bot.worker.events import SPOILER_NOTICE
+from engine.pictures import encode_png
 from engine.prompts import Prompt
-from tests.bot.chat.fake_discord import ALL, CHANNEL, GUILD, MESSAGE, Asked, person, refusal
+from tests.bot.chat.fake_discord import ALL, ANSWER, CHANNEL, GUILD, MESSAGE, Asked, person, refusal
 from tests.bot.conftest import row
 
 ALICE, BOB = 1, 2
@@ -237,3 +244,195 @@ async def test_the_cross_deletes_what_has_ended_and_stops_what_has_not(
     assert now.state is (left or state)
     assert (now.deleted_at is not None) is (left is None)
     assert ("delete" in world.names()) is (left is None)
+
+
+class Pressed(Asked):
+    """An interaction of a button: it may be answered with a form, or deferred."""
+
+    def __init__(self, user_id=ALICE, message=None, **options):
+        super().__init__(user_id, **options)
+        self.forms, self.message = [], message
+
+    async def send_modal(self, form):
+        self.forms.append(form.custom_id)
+
+    async def defer(self, **how):
+        self.deferred = True
+
+
+@pytest.mark.parametrize("action", ["rerun", "vary", "refine", "remix", "edit"])
+async def test_nothing_is_made_where_the_bot_may_not_paint(actions, rendered, action):
+    job = await rendered()
+    asked = Pressed(permissions=discord.Permissions(ALL.value & ~discord.Permissions(attach_files=True).value))
+    with pytest.raises(Refusal, match="attach files here"):
+        await actions.press(asked, action, job.id)
+    assert asked.forms == asked.answers == []
+
+
+@pytest.mark.parametrize(
+    ("action", "state", "form"),
+    [
+        ("steer", JobState.RUNNING, "form:steer:{}"),
+        ("remix", JobState.RENDERED, "form:remix:{}"),
+        ("remix", JobState.FAILED, "form:remix:{}"),
+        ("edit", JobState.RENDERED, "form:edit:{}"),
+    ],
+)
+async def test_a_button_opens_its_form(actions, rendered, action, state, form):
+    job, asked = await rendered(state), Pressed()
+    await actions.press(asked, action, job.id)
+    assert asked.forms == [form.format(job.id)]
+
+
+async def test_a_form_that_would_lead_to_nothing_is_not_opened(actions, queue, rendered):
+    ended, running = await rendered(), await rendered(JobState.RUNNING)
+    await queue.attach_message(running.id, CHANNEL, 900)
+    for action, job, user, why in (
+        ("steer", ended, ALICE, "Only a painting that is under way can be steered"),
+        ("steer", running, BOB, "Only the person who asked"),
+        ("edit", running, ALICE, ""),
+        ("juggle", ended, ALICE, "another version"),
+    ):
+        asked = Pressed(user)
+        with pytest.raises(Exception, match=why):
+            await actions.press(asked, action, job.id)
+        assert asked.forms == []
+
+
+async def test_stopping_is_answered_and_ends_the_job(actions, queue, rendered):
+    job, asked = await rendered(JobState.RUNNING), Pressed()
+    await actions.press(asked, "stop", job.id)
+    assert asked.deferred
+    assert (await row(queue.ledger, job.id)).state is JobState.CANCELLED
+
+
+async def test_deleting_is_answered_before_it_is_done(actions, world, queue, rendered):
+    message = world.get_partial_messageable(CHANNEL).get_partial_message(MESSAGE)
+    job = await rendered()
+    with pytest.raises(Refusal, match="Only the person who asked"):
+        await actions.press(Pressed(BOB, message), "delete", job.id)
+    assert queue.files.picture(job) is not None
+    asked = Pressed(ALICE, message)
+    await actions.press(asked, "delete", job.id)
+    assert asked.deferred
+    assert [arguments["message"] for name, arguments in world.done if name == "delete"] == [MESSAGE]
+    assert queue.files.picture(job) is None
+
+
+async def test_one_of_several_pictures_is_named(actions, queue, ask, rendered, spec):
+    several = spec.but(count=3, seed=10)
+    job, _ = await queue.ledger.add(ask(spec=several))
+    await queue.ledger.claim(job.id)
+    pictures = [encode_png(Image.new("RGB", (32, 32), colour), several) for colour in ("red", "green", "blue")]
+    queue.files.save_result(job, pictures, [b"", b"", b""])
+    await queue.ledger.transition(job.id, JobState.RENDERED, step=6)
+    job = await row(queue.ledger, job.id)
+    for action, index, kind in (("v1", 0, "vary"), ("v3", 2, "vary"), ("u2", 1, "refine")):
+        request = await actions.follow_up(person(ALICE), action, job, -7)
+        assert (request.kind, request.spec.count) == (kind, 1)
+        named = queue.files.latent_of(job, index) if kind == "vary" else queue.files.picture_of(job, index)
+        assert named in (request.spec.init_latent, request.spec.init_image)
+    for action, why in (
+        ("vary", "press V1 to V4"),
+        ("refine", "U1 to U4"),
+        ("v4", "another version"),
+        ("u9", "another"),
+    ):
+        with pytest.raises(Refusal, match=why):
+            await actions.follow_up(person(ALICE), action, job, -7)
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "grown"),
+    [
+        ("zoom-out", "zoom", (1.5, 1.5)),
+        ("zoom-out-far", "zoom", (2, 2)),
+        ("pan-left", "pan", (1.5, 1)),
+        ("pan-down", "pan", (1, 1.5)),
+    ],
+)
+async def test_zooming_out_and_panning_extend_the_canvas(actions, queue, rendered, action, kind, grown):
+    job = await rendered()
+    request = await actions.follow_up(person(ALICE), action, job, -7)
+    assert (request.kind, request.once, request.spec.init_image) == (kind, False, queue.files.picture_of(job))
+    extend = request.spec.extend
+    assert extend is not None
+    assert (1 + extend.left + extend.right, 1 + extend.up + extend.down) == pytest.approx(grown)
+
+
+async def test_a_remix_paints_what_the_form_says(actions, queue, rendered):
+    job = await rendered()
+    asked = Pressed(BOB)
+    answers = Answers({"prompt": "a grey lighthouse", "size": "64x32", "preset": job.spec.preset, "seed": " 41 "})
+    await actions.remix(asked, job.id, answers)
+    (made,) = [one for one in await queue.ledger.queued() if one.parent_id == job.id]
+    assert (made.kind, made.user_id, made.prompt) == ("remix", BOB, "a grey lighthouse")
+    assert (made.spec.width, made.spec.height, made.spec.seed) == (64, 32, 41)
+    await actions.remix(Pressed(BOB), job.id, Answers({**answers.texts, "seed": "  "}))
+    assert (await queue.ledger.queued())[-1].spec.seed != job.spec.seed
+    with pytest.raises(Refusal, match="seed"):
+        await actions.remix(Pressed(BOB), job.id, Answers({**answers.texts, "seed": "seven"}))
+    await queue.change_guild(GUILD, blocked_words=frozenset({"weasel"}))
+    with pytest.raises(Refusal, match="not allowed here"):
+        await actions.remix(Pressed(BOB), job.id, Answers({**answers.texts, "prompt": "a weasel"}))
+
+
+async def test_a_tiled_picture_is_shown_in_private_and_hidden_where_the_picture_is(actions, queue, rendered):
+    plain, hidden = await rendered(), await rendered(notices=(SPOILER_NOTICE,))
+    await queue.attach_message(hidden.id, CHANNEL, 900)
+    for job, spoiler in ((plain, False), (hidden, True)):
+        asked = Pressed(BOB)
+        await actions.press(asked, "tiled", job.id)
+        ((_, how),) = asked.answers
+        assert how["ephemeral"] is True
+        assert how["file"].spoiler is spoiler
+        with Image.open(how["file"].fp) as shown:
+            assert shown.size == (64, 64)
+
+
+async def test_a_job_is_shown_again_a_few_times_a_minute_and_by_the_rules(actions, queue, rendered):
+    job, running = await rendered(), await rendered(JobState.RUNNING)
+    await queue.attach_message(running.id, CHANNEL, 900)
+    with pytest.raises(Refusal, match=r"still being painted: https://discord\.com/channels/5/6/900"):
+        await actions.show(Asked(BOB), running.id)
+    own = Asked(ALICE)
+    await actions.show(own, running.id)
+    assert (await row(queue.ledger, running.id)).message_id == ANSWER, "it goes on there"
+    asked = Asked(BOB)
+    for _ in range(_SHOWN_PER_MINUTE):
+        await actions.show(asked, job.id)
+    assert len(asked.answers) == _SHOWN_PER_MINUTE
+    assert (await row(queue.ledger, job.id)).message_id == MESSAGE, "a copy is only a copy"
+    with pytest.raises(Refusal, match="in a minute"):
+        await actions.show(asked, job.id)
+    await actions.show(Asked(3), job.id)
+    await queue.change_guild(GUILD, blocked_words=frozenset({"apple"}))
+    with pytest.raises(Refusal, match="not allowed here"):
+        await actions.show(Asked(4), job.id)
+    with pytest.raises(Refusal, match="attach files"):
+        await actions.show(
+            Asked(5, discord.Permissions(ALL.value & ~discord.Permissions(attach_files=True).value)), job.id
+        )
+
+
+async def test_a_picture_that_is_not_there_is_not_sent(actions, world, rendered):
+    with pytest.raises(Refusal, match="no picture to send yet"):
+        await actions.send_privately(person(BOB), await rendered(JobState.RUNNING))
+    world.refusals["write"] = [refusal(403)]
+    await actions.send_privately(person(BOB), await rendered())
+    assert world.tried.count("write") == 1
+    assert "write" not in world.names()
+
+
+@pytest.mark.parametrize(
+    ("action", "read"),
+    [
+        ("v1", ("vary", 0)),
+        ("u4", ("refine", 3)),
+        ("vary", ("vary", None)),
+        ("rerun", ("rerun", None)),
+        ("x1", ("x1", None)),
+    ],
+)
+def test_a_number_names_a_picture(action, read):
+    assert _numbered(action) == read

@@ -1,3 +1,7 @@
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
+# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
+
 import dataclasses
 import re
 from types import SimpleNamespace
@@ -7,8 +11,10 @@ import discord
 import pytest
 
 from bot.chat import content
-from bot.chat.components import GroupButton, JobButton, PageButton, layout, note
+from bot.chat.components import GroupButton, JobButton, PageButton, alt_of, layout, note
+from bot.chat.content import ALT_LIMIT
 from bot.chat.forms import Answers, EditForm, RemixForm, SteerForm, form_of
+from bot.options import EDIT_STRENGTH
 from engine.spec import Motion
 from local_discord.components import walk
 from tests.bot.conftest import make_job
@@ -182,3 +188,93 @@ async def test_forms_keep_to_discords_limits(ask, generator):
 def test_other_forms_are_none_of_ours(custom_id):
     assert form_of(sent(custom_id, [])) is None
     assert form_of(sent("form:steer:abcdefgh", [], discord.InteractionType.component)) is None
+
+
+def fields_of(form):
+    return {label["component"]["custom_id"]: label["component"] for label in form.to_dict()["components"]}
+
+
+def chosen(field):
+    return [option["value"] for option in field["options"] if option.get("default")]
+
+
+async def test_a_remix_begins_with_what_was_painted(ask):
+    spec = ask().spec.but(width=96, height=64, seed=7, preset="draft")
+    fields = fields_of(RemixForm("abcdefgh", spec))
+    assert fields["prompt"]["value"] == "a red apple"
+    assert fields["prompt"]["required"] is True
+    assert (chosen(fields["size"]), chosen(fields["preset"])) == (["96x64"], ["draft"])
+    assert fields["size"]["options"][0]["value"] == "96x64"
+    for name in ("size", "preset"):
+        values = [option["value"] for option in fields[name]["options"]]
+        assert len(values) == len(set(values)) > 2
+    assert (fields["seed"]["value"], fields["seed"]["required"]) == ("7", False)
+    wordless = spec.but(prompts=[{"kind": "image", "content": "a.png"}])
+    assert fields_of(RemixForm("abcdefgh", wordless))["prompt"]["required"] is False
+
+
+async def test_steering_begins_with_the_words_so_far_as_far_as_they_fit():
+    assert fields_of(SteerForm("abcdefgh", "a red apple"))["prompt"]["value"] == "a red apple"
+    long = fields_of(SteerForm("abcdefgh", "x" * 5000))["prompt"]
+    assert (len(long["value"]), long["max_length"], long["min_length"]) == (2000, 2000, 1)
+
+
+async def test_an_edit_asks_for_words_and_may_be_told_how_far_and_where():
+    fields = fields_of(EditForm("attached", "abc"))
+    assert list(fields) == ["prompt", "strength", "mask_text", "mask", "towards"]
+    assert [option["value"] for option in fields["strength"]["options"]] == ["0.3", "0.5", f"{EDIT_STRENGTH:g}", "1"]
+    assert chosen(fields["strength"]) == [f"{EDIT_STRENGTH:g}"]
+    assert fields["mask_text"]["required"] is False
+    for name in ("mask", "towards"):
+        assert (fields[name]["required"], fields[name]["min_values"], fields[name]["max_values"]) == (False, 0, 1)
+
+
+async def test_a_pressed_button_reaches_its_handler():
+    called = []
+
+    async def handler(interaction, *what, **how):
+        called.append((*what, *how.values()))
+
+    client = SimpleNamespace(press_button=handler, press_group=handler, turn_page=handler)
+    pressed: Any = SimpleNamespace(client=client)
+    groups = [(GroupButton, f"group:abc123:4{stop}") for stop in ("", ":stop")]
+    for kind, custom_id in [(JobButton, "job:v2:abcdefgh"), *groups, (PageButton, "history:17:3:o")]:
+        match = re.fullmatch(kind.__discord_ui_compiled_template__, custom_id)
+        assert match is not None
+        button = await kind.from_custom_id(pressed, NOTHING, match)
+        assert button.custom_id == custom_id
+        await button.callback(pressed)
+    assert called == [("v2", "abcdefgh"), ("abc123", False), ("abc123", True), (17, 3)]
+    assert GroupButton("abc", 1).item.label == "Paint this"
+    assert GroupButton("abc", 2).item.label == "Paint all 2"
+    assert [PageButton(1, 2, way, disabled=way == "n").item.label for way in "on"] == ["Older", "Newer"]
+    assert [PageButton(1, 2, way, disabled=way == "n").item.disabled for way in "on"] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("buttons", "rows"),
+    [
+        ((), []),
+        (("rerun", "remix", "vary", "refine", "edit"), [5]),
+        (("rerun", "remix", "vary", "refine", "edit", "delete"), [5, 1]),
+        (("v1", "v2", "u1", "u2", "rerun"), [2, 2, 1]),
+        (("rerun", "v1", "v2", "v3", "v4", "u1", "u2", "u3", "u4", "delete"), [1, 4, 4, 1]),
+    ],
+)
+def test_buttons_lie_in_rows_of_five_and_those_of_several_pictures_apart(job, buttons, rows):
+    body = dataclasses.replace(content.finished(job), buttons=buttons)
+    view = layout(body, job.id)
+    found = [one for one in view.walk_children() if isinstance(one, discord.ui.ActionRow)]
+    assert [len(one.children) for one in found] == rows
+
+
+def test_each_of_several_pictures_is_described(job):
+    body = content.finished(job)
+    view = layout(body, job.id, ["a.png", "b.png"])
+    (gallery,) = [one for one in view.walk_children() if isinstance(one, discord.ui.MediaGallery)]
+    assert [item.media.url for item in gallery.items] == ["attachment://a.png", "attachment://b.png"]
+    assert [(item.description or "")[-9:] for item in gallery.items] == [" (1 of 2)", " (2 of 2)"]
+    assert not (alt_of(body, 1, 1) or "").endswith("(1 of 1)")
+    long = dataclasses.replace(body, alt="x" * 5000)
+    assert len(alt_of(long, 4, 4) or "") <= ALT_LIMIT
+    assert alt_of(dataclasses.replace(body, alt=""), 1, 1) is None

@@ -1,5 +1,9 @@
 """Films of a job's frames: how fast, how large, and what is said where there is none."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
+# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
+
 import errno
 
 import av
@@ -8,9 +12,10 @@ from PIL import Image
 
 from bot.full_disk import FULL_DISK
 from bot.queue.files import GONE
-from bot.queue.films import film
+from bot.queue.films import animation, film
 from bot.worker.events import Failed, Rendered
 from engine.pictures import preview_jpeg
+from engine.spec import Motion
 from tests.bot.conftest import make_job
 
 
@@ -91,3 +96,56 @@ def test_the_same_film_is_not_made_twice(job, files, settings, ask):
     other = film(make_job(ask(kind="timelapse", parent_id="parent23"), id="other234"), files, settings, earlier)
     assert isinstance(other, Rendered)
     assert other.step == 3
+
+
+MOTION = Motion(seconds=1, fps=6, begin=1, each=2)
+
+
+@pytest.fixture
+def animated(ask, spec):
+    def make(**motion):
+        moving = MOTION.model_copy(update=motion)
+        return make_job(ask(spec=spec.but(motion=moving.model_dump(), steps=moving.steps)), id="parent23")
+
+    return make
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif"])
+def test_an_animation_becomes_the_film_that_was_asked_for(animated, files, settings, monkeypatch, kind):
+    """At its own rate, its ends not held, within the limit; a GIF is as large as it was painted."""
+    asked = []
+    for name in ("write_gif", "write_timelapse"):
+        writes = lambda frames, path, *rest, name=name, **more: asked.append((name, frames, path, rest, more))  # noqa: E731
+        monkeypatch.setattr(f"bot.queue.films.{name}", writes)
+    keep_frames(files, 3)
+    job = animated(format=kind)
+    path = animation(job, files, settings)
+    assert path == files.animation_path(job)
+    assert path.suffix == f".{kind}"
+    limit = settings.worker.film_megabytes * 2**20
+    rest, more = ((6, limit), {}) if kind == "gif" else ((6, limit, settings.delivery.enlarge_to), {"held": (0.0, 0.0)})
+    assert asked == [("write_gif" if kind == "gif" else "write_timelapse", files.frames("parent23"), path, rest, more)]
+
+
+def test_an_animation_is_made_once(animated, files, settings):
+    job = animated()
+    files.animation_path(job).write_bytes(b"a film")
+    assert animation(job, files, settings) == files.animation_path(job)
+    assert files.animation_path(job).read_bytes() == b"a film"
+
+
+@pytest.mark.parametrize("frames", [0, 2])
+def test_where_no_film_can_be_made_the_last_picture_is_shown(animated, files, settings, frames):
+    job = animated()
+    keep_frames(files, frames)
+    tight = settings.model_copy(update={"worker": settings.worker.model_copy(update={"film_megabytes": 1e-5})})
+    assert animation(job, files, tight) is None, "there is none yet"
+    files.result_path(job).write_bytes(b"a picture")
+    assert animation(job, files, tight) == files.result_path(job)
+
+
+def test_what_does_not_move_has_a_picture_and_no_film(job, files, settings, ask):
+    still = make_job(ask())
+    assert animation(still, files, settings) is None
+    files.result_path(still).write_bytes(b"a picture")
+    assert animation(still, files, settings) == files.result_path(still)

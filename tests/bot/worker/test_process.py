@@ -1,125 +1,230 @@
-"""The painting process: it may die in any way, and the queue and its jobs live on."""
+"""A painter that is a process: what it makes of all that its child says and of its end; what the child does."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
+# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
+
+import asyncio
 import functools
-import os
+import multiprocessing
 import signal
+import sys
+import threading
 
 import pytest
+import torch
 
-from bot.jobs import JobState
-from bot.worker.events import Checkpointed, Failed, Progress, Rendered, Started, Stopped
-from engine.prompts import parse_prompts
-from tests import warm_processes
-from tests.bot.conftest import row, until
-from tests.bot.worker import tiny_child
+from bot.worker import process
+from bot.worker.events import Painted, Started
+from bot.worker.orders import Control
+from bot.worker.painter import Callbacks
+from bot.worker.process import ProcessPainter
+from engine.devices import BadDeviceError, Device
+from engine.models import ModelStore
+from tests.bot.conftest import make_order
+from tests.bot.worker.children import Later, NotedChild
 
-PATIENCE = 200.0
-"""Seconds: each new process imports torch, which takes long where much else runs."""
-
-
-@pytest.fixture
-def spawned(settings, tiny_models, monkeypatch):
-    """Settings under which a process of its own paints."""
-    monkeypatch.setattr("bot.worker.process.main", functools.partial(tiny_child.main, tiny_models, None))
-    return settings.model_copy(update={"worker": settings.worker.model_copy(update={"isolation": "process"})})
+DEVICE = Device(torch.device("cpu"), torch.float32, "A Chip")
 
 
 @pytest.fixture
-def apart(spawned, monkeypatch, painting_processes):
-    """The same, quicker."""
-    warm_processes.use(painting_processes, monkeypatch.setattr)
-    return spawned
+def children(monkeypatch):
+    monkeypatch.setattr(NotedChild, "all", [])
+    monkeypatch.setattr(process, "ChildProcess", NotedChild)
+    return NotedChild.all
 
 
-async def test_a_child_paints_shows_steers_and_stops_like_the_thread(open_queue, spawned, ask, spec):
-    queue, audience = await open_queue(spawned)
-    job = await queue.submit(ask(spec=spec.but(steps=4000)))
-    with_preview = lambda: [e for e in audience.of(job.id, Progress) if e.preview]  # noqa: E731
-    await until(with_preview)
-    queue.want_preview(job.id)
-    await until(lambda: len(with_preview()) == 2)
-    prompts = parse_prompts("a green apple")
-    assert await queue.steer(job.id, prompts)
-    assert await queue.stop(job.id)
-    rendered = await audience.wait(job.id, Rendered, PATIENCE)
-    assert rendered.step < 4000
-    assert rendered.picture.is_file()
-    cancelled = await queue.submit(ask(spec=spec.but(steps=4000)))
-    await audience.wait(cancelled.id, Progress)
-    assert await queue.cancel(cancelled.id)
-    last = await queue.submit(ask(spec=spec.but(steps=4000)))
-    await audience.wait(last.id, Progress)
-    await queue.close()
-    assert audience.of(last.id, Stopped)[0].back_soon
-    assert queue.files.checkpoint_path(last.id).exists()
-    assert not queue.worker_alive
+@pytest.fixture
+def told():
+    return []
 
 
-async def test_a_killed_child_is_replaced_and_the_job_goes_on(open_queue, apart, ask, spec):
-    queue, audience = await open_queue(apart)
-    job = await queue.submit(ask(spec=spec.but(steps=4000)))
-    checkpoint = await audience.wait(job.id, Checkpointed)
-    os.kill(queue.painters[0].pid, signal.SIGKILL)
-    await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
-    assert await queue.stop(job.id)
-    await audience.wait(job.id, Rendered, PATIENCE)
-    first, second = audience.of(job.id, Started)
-    assert first.step == 0
-    assert second.step >= checkpoint.step
-    assert (await row(queue.ledger, job.id)).state is JobState.RENDERED
+@pytest.fixture
+def painter(settings, children, told):
+    names = ("event", "free", "lost")
+    callbacks = Callbacks(*(lambda *what, name=name: told.append((name, *what)) for name in names))
+    return ProcessPainter(settings, callbacks, threads=3)
 
 
-async def test_a_hung_and_then_a_poisoned_child_are_replaced(
-    open_queue, apart, tiny_models, ask, spec, tmp_path, monkeypatch
+async def start(painter, children):
+    starting = asyncio.create_task(painter.start())
+    await asyncio.sleep(0)
+    assert not painter.free, "its child is only starting"
+    children[0].say(DEVICE)
+    await starting
+    return children[0]
+
+
+async def test_it_is_ready_when_its_child_is(painter, children, settings, told):
+    assert (painter.alive, painter.pid) == (False, None)
+    child = await start(painter, children)
+    assert (child.name, child.main, child.arguments) == ("painter", process.main, (settings, 3))
+    assert (painter.device, painter.alive, painter.pid, painter.free) == (DEVICE, True, child.pid, True)
+    assert told == []
+
+
+@pytest.mark.parametrize("error", [BadDeviceError("no such device"), RuntimeError("broken")])
+async def test_what_a_child_cannot_start_for_is_passed_on(painter, children, error):
+    starting = asyncio.create_task(painter.start())
+    await asyncio.sleep(0)
+    children[0].say(error)
+    with pytest.raises(type(error), match=str(error)):
+        await starting
+    assert not painter.free
+
+
+async def test_a_child_that_dies_at_its_start_is_not_started_again(painter, children, monkeypatch):
+    starting = asyncio.create_task(painter.start())
+    await asyncio.sleep(0)
+    later = Later(asyncio.get_running_loop(), monkeypatch)
+    children[0].exit(-9)
+    with pytest.raises(RuntimeError, match="ended with code -9 at its start"):
+        await starting
+    assert later.asked == []
+
+
+async def test_an_order_goes_to_the_child_and_its_events_come_back(painter, children, told, ask):
+    child, order = await start(painter, children), make_order(ask(), attempt=4)
+    painter.paint(order)
+    painter.give_up(order.job_id)
+    assert child.sent == [order, Control(order.job_id, "end", "drop")]
+    child.say((Started(order.job_id, 0, 6), 4))
+    assert not painter.free
+    child.say(None)
+    assert told == [("event", Started(order.job_id, 0, 6), 4), ("free",)]
+    assert (painter.free, painter.jobs) == (True, 1)
+
+
+async def test_a_child_that_dies_loses_its_job_and_is_started_anew(painter, children, told, ask, monkeypatch):
+    first = await start(painter, children)
+    painter.paint(make_order(ask()))
+    later = Later(asyncio.get_running_loop(), monkeypatch)
+    first.exit(-9)
+    assert told == [("lost", "abcdefgh")]
+    assert (painter.alive, painter.free, painter.restarts) == (False, False, 0)
+    assert later.do() == 0.5
+    assert (len(children), painter.restarts) == (2, 1)
+    assert painter.alive
+    assert not painter.free, "it is only starting"
+    children[1].say(DEVICE)
+    assert painter.free
+    assert told[1:] == [("free",)]
+    children[1].exit(1)
+    assert later.do() == 1, "longer after a second early death"
+    children[2].age = 100
+    children[2].exit(1)
+    assert later.do() == 0.5
+
+
+async def test_a_new_child_that_cannot_start_takes_no_orders(painter, children, told, monkeypatch):
+    first = await start(painter, children)
+    later = Later(asyncio.get_running_loop(), monkeypatch)
+    first.exit(1)
+    later.do()
+    children[1].say(BadDeviceError("the card is gone"))
+    assert not painter.free
+    assert told == []
+    children[1].exit(0)
+    later.do()
+    children[2].say(DEVICE)
+    assert painter.free
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_at_the_end_the_child_is_left_its_time_and_not_replaced(
+    painter, children, told, ask, monkeypatch, caplog, ends
 ):
-    monkeypatch.setattr("bot.worker.process.main", functools.partial(tiny_child.main, tiny_models, tmp_path))
-    quick = apart.model_copy(update={"worker": apart.worker.model_copy(update={"hang_seconds": 3.0})})
-    queue, audience = await open_queue(quick)
-    job = await queue.submit(ask(spec=spec.but(steps=60)))
-    await audience.wait(job.id, Rendered, PATIENCE)
-    assert len(audience.of(job.id, Started)) == 3
-    assert (tmp_path / "hang").exists()
-    assert (tmp_path / "device").exists()
+    child = await start(painter, children)
+    painter.paint(make_order(ask()))
+    later = Later(asyncio.get_running_loop(), monkeypatch)
+    child.ends = ends
+    await painter.close(7.5)
+    assert child.sent[1:] == [Control("abcdefgh", "end", "leave"), None]
+    assert child.waited == [7.5]
+    assert ("No end within" in caplog.text) is not ends
+    child.exit(0)
+    assert (later.asked, told, len(children)) == ([], [], 1)
 
 
-async def test_a_child_that_is_stopped_is_killed_and_replaced(open_queue, apart, ask, spec):
-    """It cannot even end itself."""
-    quick = apart.model_copy(update={"worker": apart.worker.model_copy(update={"hang_seconds": 4.0})})
-    queue, audience = await open_queue(quick)
-    job = await queue.submit(ask(spec=spec.but(steps=4000)))
-    await audience.wait(job.id, Checkpointed)
-    os.kill(queue.painters[0].pid, signal.SIGSTOP)
-    await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
-    assert await queue.stop(job.id)
-    await audience.wait(job.id, Rendered, PATIENCE)
+async def test_a_restart_that_was_planned_before_the_end_does_not_come(painter, children, monkeypatch):
+    child = await start(painter, children)
+    later = Later(asyncio.get_running_loop(), monkeypatch)
+    child.exit(1)
+    await painter.close(1)
+    later.do()
+    assert len(children) == 1
 
 
-async def test_a_job_that_kills_every_child_is_given_up(open_queue, apart, ask, spec):
-    changes = {"checkpoint_seconds": 600.0, "attempts": 2}
-    queue, audience = await open_queue(apart.model_copy(update={"worker": apart.worker.model_copy(update=changes)}))
-    job = await queue.submit(ask(spec=spec.but(steps=4000)))
-    for count in (1, 2):
-        await until(lambda count=count: len(audience.of(job.id, Started)) == count, PATIENCE)
-        os.kill(queue.painters[0].pid, signal.SIGKILL)
-    assert "2 times" in (await audience.wait(job.id, Failed, PATIENCE)).sentence
+async def test_one_that_was_never_started_ends(painter):
+    await painter.close(1)
 
 
-async def test_two_painters_take_turns_and_one_that_dies_costs_its_job_one_resume(open_queue, apart, ask, spec):
-    two = {"painters": ("cpu", "cpu"), "checkpoint_seconds": 0.05}
-    queue, audience = await open_queue(apart.model_copy(update={"worker": apart.worker.model_copy(update=two)}))
-    long = spec.but(steps=60)
-    cut, whole, third = [await queue.submit(ask(user_id=user, spec=long)) for user in (1, 2, 3)]
-    await audience.wait(whole.id, Progress, PATIENCE)
-    await audience.wait(cut.id, Checkpointed, PATIENCE)
-    assert {painter.job_id for painter in queue.painters} == {cut.id, whole.id}
-    assert [place.estimate.position for place in await queue.places()] == [0, 0, 1]
-    dying = next(painter for painter in queue.painters if painter.job_id == cut.id)
-    os.kill(dying.pid, signal.SIGKILL)
-    rendered = [await audience.wait(job.id, Rendered, PATIENCE) for job in (cut, whole, third)]
-    assert [len(audience.of(job.id, Started)) for job in (cut, whole, third)] == [2, 1, 1]
-    assert audience.of(cut.id, Started)[1].step > 0
-    first = rendered[0].picture.read_bytes()
-    assert [one.picture.read_bytes() == first for one in rendered] == [True, True, True]
-    assert [one.notices for one in rendered] == [(), (), ()]
-    await until(lambda: dying.restarts == 1, PATIENCE)
-    assert sum(painter.jobs for painter in queue.painters) == 3
+async def test_a_child_that_hangs_is_killed(painter, children, ask):
+    child = await start(painter, children)
+    painter.paint(make_order(ask()))
+    painter._end_hung()
+    assert child.killed
+
+
+@pytest.fixture
+def in_child(monkeypatch, tiny_models):
+    """What only a process of its own may do to itself is undone."""
+    monkeypatch.setattr("bot.worker.thread.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
+    set_up = []
+    monkeypatch.setattr(process.logs, "set_up", set_up.append)
+    left = []
+    monkeypatch.setattr(process.os, "_exit", lambda code: left.append(code) or sys.exit())
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    threads = torch.get_num_threads()
+    ours, end = multiprocessing.Pipe()
+    yield ours, end, set_up
+    ours.close()
+    for receiver in [one for one in threading.enumerate() if "_receive" in one.name]:
+        receiver.join(10)
+    assert left in ([], [1]), "without its parent it ends"
+    for one, handler in before.items():
+        signal.signal(one, handler)
+    torch.set_num_threads(threads)
+
+
+def said(pipe):
+    while pipe.poll():
+        yield pipe.recv()
+
+
+def test_the_child_paints_what_comes_until_none_comes(in_child, settings, ask, monkeypatch):
+    ours, end, set_up = in_child
+    threads = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    order = make_order(ask(), attempt=5)
+    ours.send(order)
+    ours.send(None)
+    process.main(end, settings, 1)
+    device, *events, last = said(ours)
+    assert isinstance(device, Device)
+    assert last is None, "it is free"
+    assert {attempt for _, attempt in events} == {5}
+    assert isinstance(events[0][0], Started)
+    assert isinstance(events[-1][0], Painted)
+    assert set_up == [settings.log]
+    assert threads[0] == 1
+    assert all(signal.getsignal(one) is signal.SIG_IGN for one in (signal.SIGINT, signal.SIGTERM))
+
+
+def test_the_child_says_what_it_cannot_start_for(in_child, settings, monkeypatch):
+    ours, end, _ = in_child
+    worker = settings.worker.model_copy(update={"device": "cuda:9"})
+    process.main(end, settings.model_copy(update={"worker": worker}))
+    (error,) = said(ours)
+    assert isinstance(error, BadDeviceError)
+    assert "cuda:9" in str(error)
+
+
+def test_the_child_ends_with_its_parent(in_child, monkeypatch):
+    ours, end, _ = in_child
+    codes = []
+    monkeypatch.setattr(process.os, "_exit", lambda code: codes.append(code) or sys.exit())
+    ours.close()
+    with pytest.raises(SystemExit):
+        process._receive(end, process.Inbox())
+    assert codes == [1]

@@ -1,78 +1,174 @@
-"""A cluster's painters come and go with its machines; what keeps one from painting is one sentence."""
+"""The painters of a cluster as its driver tells of them: who is ready, who broke down, who is gone for good."""
 
-import os
-import signal
+import asyncio
 import sys
 
 import pytest
+import torch
 
-from bot.settings import ModelSettings
-from bot.worker.events import Checkpointed, Rendered, Started
+from bot.worker import ray_pool
+from bot.worker.events import Started
+from bot.worker.orders import Control
 from bot.worker.pool import PoolCallbacks
-from bot.worker.ray_actor import NodeError, PaintingActor, code_version
+from bot.worker.ray_messages import Emitted, EndHung, Finished, Joined, Left, ToPainter
 from bot.worker.ray_pool import RayPool
-from engine.devices import BadDeviceError
-from tests.bot.conftest import make_order, until
-from tests.bot.worker import tiny_actor
-from tests.bot.worker.clusters import PATIENCE, add_machine, free_port, on_cluster, ray_cluster, with_worker
+from engine.devices import BadDeviceError, Device
+from tests.bot.conftest import make_order
+from tests.bot.worker.children import Later, NotedChild
+
+DEVICE = Device(torch.device("cpu"), torch.float32, "A Chip")
+JOB = "abcdefgh"
 
 
-async def test_painters_come_and_go_with_gpus_and_a_driver_that_dies_is_replaced(
-    open_queue, settings, tiny_models, ask, spec, monkeypatch
-):
-    monkeypatch.setattr("bot.worker.ray_pool.drive", tiny_actor.drive)
-    with ray_cluster(machines=0) as cluster:
-        queue, audience = await open_queue(on_cluster(settings, cluster, tiny_models, painters=None))
-        job = await queue.submit(ask(spec=spec.but(steps=4000)))
-        assert list(queue.painters) == []
-        assert not queue.worker_alive
-        machine = add_machine(cluster, num_gpus=1)
-        await audience.wait(job.id, Checkpointed, PATIENCE)
-        [painter] = queue.painters
-        assert painter.alive
-        assert painter.node
-        os.kill(queue._pool.driver_pid, signal.SIGKILL)
-        await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
-        assert audience.of(job.id, Started)[1].step > 0
-        assert await queue.stop(job.id)
-        await audience.wait(job.id, Rendered, PATIENCE)
-        cluster.remove_node(machine, allow_graceful=False)
-        await until(lambda: not queue.painters, PATIENCE)
-        await queue.close()
+@pytest.fixture
+def children(monkeypatch):
+    monkeypatch.setattr(NotedChild, "all", [])
+    monkeypatch.setattr(ray_pool, "ChildProcess", NotedChild)
+    return NotedChild.all
 
 
-async def test_a_head_that_was_started_again_is_found(open_queue, settings, tiny_models, ask, spec, monkeypatch):
-    monkeypatch.setattr("bot.worker.ray_pool.drive", tiny_actor.drive)
-    port = free_port()
-    with ray_cluster(machines=1, port=port) as cluster:
-        queue, audience = await open_queue(on_cluster(settings, cluster, tiny_models, painters=1))
-        job = await queue.submit(ask(spec=spec.but(steps=4000)))
-        await audience.wait(job.id, Checkpointed, PATIENCE)
-    with ray_cluster(machines=1, port=port):
-        await until(lambda: len(audience.of(job.id, Started)) == 2, PATIENCE)
-        assert audience.of(job.id, Started)[1].step > 0
-        assert await queue.stop(job.id)
-        await audience.wait(job.id, Rendered, PATIENCE)
-        await queue.close()
+@pytest.fixture
+def told():
+    return []
 
 
-async def test_without_ray_one_sentence_says_how_to_get_it(settings, monkeypatch):
+@pytest.fixture
+async def pool(settings, children, told):
+    names = ("event", "free", "job lost", "device lost")
+    callbacks = PoolCallbacks(*(lambda *what, name=name: told.append((name, *what)) for name in names))
+    pool = RayPool(settings, callbacks)
+    assert not pool.has_driver
+    assert pool.driver_pid is None
+    await pool.start()
+    return pool
+
+
+def join(driver, key=1, pid=11):
+    driver.say(Joined(key, DEVICE, f"machine {key}", pid))
+
+
+async def test_painters_are_there_once_the_driver_says_so(pool, children, told, settings):
+    (driver,) = children
+    assert (driver.name, driver.main, driver.arguments) == ("ray", ray_pool.drive, (settings,))
+    assert (pool.has_driver, pool.driver_pid) == (True, driver.pid)
+    assert (pool.painters, pool.alive) == ([], False)
+    join(driver)
+    (painter,) = pool.painters
+    assert (painter.free, painter.device, painter.node, painter.pid) == (True, DEVICE, "machine 1", 11)
+    assert painter.restarts == 0
+    await painter.start()
+    assert told == [("free",)]
+    join(driver, key=2)
+    assert [one.key for one in pool.painters] == [1, 2]
+
+
+async def test_orders_and_controls_go_to_the_actor_and_its_events_come_back(pool, children, told, ask):
+    (driver,) = children
+    join(driver, 1)
+    join(driver, 2)
+    order = make_order(ask(), attempt=4)
+    painter = pool.painters[1]
+    painter.paint(order)
+    pool.give_up(JOB)
+    assert driver.sent == [ToPainter(2, order), ToPainter(2, Control(JOB, "end", "drop"))]
+    driver.say(Emitted(2, Started(JOB, 0, 6), 4))
+    assert pool.job_ids == [JOB]
+    driver.say(Finished(2))
+    assert told[2:] == [("event", Started(JOB, 0, 6), 4), ("free",)]
+    assert (painter.free, painter.jobs, pool.painters[0].jobs) == (True, 1, 0)
+
+
+async def test_an_actor_that_broke_down_loses_its_job_and_comes_back(pool, children, told, ask):
+    (driver,) = children
+    join(driver)
+    (painter,) = pool.painters
+    painter.paint(make_order(ask()))
+    driver.say(Left(1))
+    assert told[1:] == [("job lost", JOB)]
+    assert (pool.painters, painter.alive, painter.free) == ([painter], False, False)
+    join(driver, pid=12)
+    assert (painter.free, painter.pid, painter.restarts) == (True, 12, 1)
+    assert told[2:] == [("free",)]
+
+
+async def test_a_machine_that_leaves_takes_its_painter_with_it(pool, children, told, ask):
+    (driver,) = children
+    join(driver, 1)
+    join(driver, 2)
+    pool.painters[0].paint(make_order(ask()))
+    driver.say(Left(1, for_good=True))
+    assert [painter.key for painter in pool.painters] == [2]
+    assert told[2:] == [("job lost", JOB)]
+    for late in (Emitted(1, Started(JOB, 0, 6), 1), Finished(1), Left(1)):
+        driver.say(late)
+    assert len(told) == 3, "what it still says is of nobody"
+    join(driver, 1)
+    assert [painter.restarts for painter in pool.painters] == [0, 0], "it is another one"
+
+
+async def test_a_silent_actor_is_ended_first_and_then_the_driver(pool, children, ask):
+    (driver,) = children
+    join(driver)
+    (painter,) = pool.painters
+    painter.paint(make_order(ask()))
+    painter._end_hung()
+    assert (driver.sent[-1], driver.killed) == (EndHung(1), False)
+    join(driver)
+    painter._end_hung()
+    assert not driver.killed, "it came back: this is the first time again"
+    painter._end_hung()
+    assert driver.killed
+
+
+async def test_a_driver_that_ended_is_started_again_and_its_painters_are_gone(pool, children, told, ask, monkeypatch):
+    join(children[0], 1)
+    join(children[0], 2)
+    pool.painters[1].paint(make_order(ask()))
+    later = Later(asyncio.get_running_loop(), monkeypatch)
+    children[0].exit(1)
+    assert (pool.painters, pool.alive, told[2:]) == ([], False, [("job lost", JOB)])
+    assert later.do() == 0.5
+    assert len(children) == 2
+    join(children[1], 1)
+    assert pool.painters[0].free
+    children[1].exit(1)
+    assert later.do() == 1, "longer after a second early death"
+
+
+async def test_painters_live_no_longer_than_their_driver(pool, children):
+    join(children[0])
+    assert pool.painters[0].alive
+    children[0].alive = False
+    assert not pool.painters[0].alive
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_at_the_end_jobs_are_left_for_the_next_start(pool, children, ask, monkeypatch, caplog, ends):
+    (driver,) = children
+    join(driver)
+    pool.painters[0].paint(make_order(ask()))
+    driver.ends = ends
+    later = Later(asyncio.get_running_loop(), monkeypatch)
+    await pool.close(7.5)
+    assert driver.sent[1:] == [ToPainter(1, Control(JOB, "end", "leave")), None]
+    assert driver.waited == [7.5]
+    assert ("did not end within" in caplog.text) is not ends
+    driver.exit(0)
+    assert (later.asked, len(children)) == ([], 1)
+
+
+async def test_a_restart_that_was_planned_before_the_end_does_not_come(pool, children, monkeypatch):
+    later = Later(asyncio.get_running_loop(), monkeypatch)
+    children[0].exit(1)
+    await pool.close(1)
+    later.do()
+    assert len(children) == 1
+
+
+async def test_without_ray_one_sentence_says_how_to_get_it(settings, children, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    pool = RayPool(with_worker(settings, isolation="ray"), PoolCallbacks(print, print, print, print))
+    pool = RayPool(settings, PoolCallbacks(print, print, print, print))
     with pytest.raises(BadDeviceError, match=r"pip install \.\[cluster\]"):
         await pool.start()
     await pool.close(1)
-
-
-def test_a_machine_with_other_code_or_without_the_weights_does_not_paint(settings, tmp_path):
-    with pytest.raises(NodeError, match="another version of the program"):
-        PaintingActor().ready(settings, "0123")
-    weights = ModelSettings(folder=tmp_path / "models", generator="imagenet-16384", perceptors=("ViT-B/32",))
-    (tmp_path / "models").write_text("no folder")
-    with pytest.raises(NodeError, match=r"models lacks imagenet-16384\.yaml"):
-        PaintingActor().ready(settings.model_copy(update={"models": weights}), code_version())
-
-
-def test_a_painter_that_was_started_anew_takes_no_order_before_it_is_ready(ask):
-    with pytest.raises(NodeError, match="not ready"):
-        next(PaintingActor().paint(make_order(ask())))
+    assert children == []

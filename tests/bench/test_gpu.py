@@ -1,10 +1,20 @@
 """The one command for a machine lent for minutes: all but its race, which has its own test, on networks of no size."""
 
+import pytest
+
+from bench import stages
 from bench.gpu import PARTS, Scale, everything
 from bench.setting import Setting
 from bench.ways import in_turn, of_gpu
 
 HEADINGS = ("A whole picture", "Stages", "Kernels", "Ways", "Several pictures", "Memory")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """What has a size of its own is small here too."""
+    monkeypatch.setattr("bench.together.SHIPPED", Setting(32, 2, "embedded", "embedded", "draft"))
+    monkeypatch.setitem(stages.MATRIX, "cpu", 64)
 
 
 def test_every_part_measures_something():

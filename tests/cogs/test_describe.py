@@ -17,7 +17,9 @@ async def test_a_picture_is_described_and_its_words_are_painted(world):
     assert (await world.ended(job)).state is JobState.DELIVERED
 
 
-async def test_a_message_is_described_from_its_menu(world):
+async def test_a_message_is_described_from_its_menu(world, monkeypatch):
+    found = {"words": {"things": [["fish", 0.3]]}, "prompt": "a blue fish"}
+    monkeypatch.setattr("cogs.describe.described", lambda *_: found)  # it has its own test above
     message = await world.bob.send(world.channel, "look", ("a.png", png("blue", (64, 64))))
     result = await world.alice.context_menu("Describe this picture", message)
     assert "As a prompt" in words(result)

@@ -1,5 +1,7 @@
 """/describe: words, and the picture that they make."""
 
+import sys
+
 from bot.jobs import JobState
 from tests.simulated import png, words
 
@@ -19,7 +21,7 @@ async def test_a_picture_is_described_and_its_words_are_painted(world):
 
 async def test_a_message_is_described_from_its_menu(world, monkeypatch):
     found = {"words": {"things": [["fish", 0.3]]}, "prompt": "a blue fish"}
-    monkeypatch.setattr("cogs.describe.described", lambda *_: found)  # it has its own test above
+    monkeypatch.setattr(sys.modules["cogs.describe"], "described", lambda *_: found)  # it has its own test above
     message = await world.bob.send(world.channel, "look", ("a.png", png("blue", (64, 64))))
     result = await world.alice.context_menu("Describe this picture", message)
     assert "As a prompt" in words(result)

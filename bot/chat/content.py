@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from bot.escaping import bare, plain
+from bot.flags import with_flags
 from bot.jobs import Job, JobState
+from bot.options import PaintingOptions
+from bot.refusals import Refusal
 from bot.worker.events import HIDING_NOTICES, Progress
-from engine.prompts import format_prompts
+from engine.prompts import BadPromptError, Prompt, format_prompts, parse_prompts
 from engine.spec import PaintingSpec
 
 GREY, BLUE, GREEN, AMBER, RED = 0x6D6F78, 0x5865F2, 0x3BA55D, 0xF0B232, 0xDA373C
@@ -182,9 +185,19 @@ def _title(prompt: str) -> str:
 
 def _other_words(job: Job) -> tuple[str, ...]:
     """Say what is painted where it is not just what was typed: a suffix was added, or words to push away."""
-    if all(prompt.kind != "text" or prompt.content in job.prompt for prompt in job.spec.prompts):
+    painted = tuple(prompt for prompt in job.spec.prompts if prompt.kind != "image")
+    if not painted or painted == _typed(job):
         return ()
-    return (f"-# Paints: {plain(format_prompts(job.spec.prompts), 300)}",)
+    return (f"-# Paints: {plain(format_prompts(painted), 300)}",)
+
+
+def _typed(job: Job) -> tuple[Prompt, ...]:
+    """Read the prompt as it was typed; nothing where another version's grammar was meant."""
+    try:
+        words = with_flags(PaintingOptions(prompt=job.prompt)).prompt
+        return parse_prompts(words, timed=job.spec.motion is not None)
+    except (Refusal, BadPromptError):
+        return ()
 
 
 def _content(job: Job, colour: int, status: str, buttons: tuple[str, ...]) -> MessageContent:

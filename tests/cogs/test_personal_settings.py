@@ -42,15 +42,17 @@ async def test_a_size_that_is_none_is_refused(world):
 async def test_the_suffix_stands_in_the_message(world):
     """And words to push away, which are no part of the prompt either; a prompt that says all is not said twice."""
     await world.bot.queue.change_guild(world.guild_id, paused=True)
-    plain = await world.imagine(world.bob, "a red apple | a blue fish:0.5 --no text")
+    plain = await world.imagine(world.bob, "a red apple | a blue fish:0.5 --no text --seed 5")
     negative = await world.imagine(world.bob, "a red apple", negative="text")
     await world.alice.slash(world.channel, "settings", suffix="on grey")
     suffixed = await world.imagine(world.alice, "a red apple", steps=1)
-    said = [shown(world.message(job.message_id)) for job in (plain, negative, suffixed)]
-    assert ["Paints: " in text for text in said] == [False, True, True]
+    await world.alice.slash(world.channel, "settings", suffix="| apple:0.5")
+    part = await world.imagine(world.alice, "a red apple --seed 5", steps=1)
+    said = [shown(world.message(job.message_id)) for job in (plain, negative, suffixed, part)]
+    assert ["Paints: " in text for text in said] == [False, True, True, True]
     assert "Paints: a red apple \\| text::" in said[1]
     await world.bot.queue.change_guild(world.guild_id, paused=False)
     ended = await world.ended(suffixed)
     assert all("Paints: a red apple, on grey\n" in text for text in (said[2], shown(world.message(ended.message_id))))
-    for job in (plain, negative):
+    for job in (plain, negative, part):
         await world.ended(job)

@@ -1,7 +1,5 @@
 """/describe: words, and the picture that they make."""
 
-import sys
-
 from bot.jobs import JobState
 from tests.simulated import png, words
 
@@ -19,9 +17,7 @@ async def test_a_picture_is_described_and_its_words_are_painted(world):
     assert (await world.ended(job)).state is JobState.DELIVERED
 
 
-async def test_a_message_is_described_from_its_menu(world, monkeypatch):
-    found = {"words": {"things": [["fish", 0.3]]}, "prompt": "a blue fish"}
-    monkeypatch.setattr(sys.modules["cogs.describe"], "described", lambda *_: found)  # it has its own test above
+async def test_a_message_is_described_from_its_menu(world):
     message = await world.bob.send(world.channel, "look", ("a.png", png("blue", (64, 64))))
     result = await world.alice.context_menu("Describe this picture", message)
     assert "As a prompt" in words(result)

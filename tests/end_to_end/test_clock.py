@@ -15,7 +15,7 @@ async def imagine(bots: BotProcesses, channel: Channel, user: str, **options):
     return await bots.discord.slash(bots.discord.user(user), channel, "imagine", prompt="a red apple", **options)
 
 
-@pytest.mark.parametrize("jump", [-DAY, HOUR])
+@pytest.mark.parametrize("jump", [-DAY, -HOUR, HOUR, DAY])
 async def test_turns_and_pictures_do_not_depend_on_the_clock(bots, jump):
     channel = bots.discord.channel("paintings")
     bot = await bots.start(limits__per_user=5)

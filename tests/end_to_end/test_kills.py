@@ -10,7 +10,7 @@ from local_discord.objects import Channel
 from tests.end_to_end.bot_process import BotProcesses, final
 from tests.end_to_end.loopback import Interaction, answer, hold, until
 
-KILLS = int(os.environ.get("RANDOM_KILLS", "12"))
+KILLS = int(os.environ.get("RANDOM_KILLS", "20"))
 
 
 async def imagine(bots: BotProcesses, channel: Channel, user: str = "alice", **options) -> Interaction:

@@ -21,9 +21,7 @@ def pixels_of(world, job):
 
 
 async def test_a_red_apple_on_a_blue_background_is_one(shipped):
-    job = await shipped.imagine(
-        shipped.alice, "a red apple on a blue background", preset="normal", size="128x128", steps=20
-    )
+    job = await shipped.imagine(shipped.alice, "a red apple on a blue background", preset="normal", size="128x128")
     ended = await shipped.ended(job)
     assert ended.state is JobState.DELIVERED
     progress = [body for body in shipped.edits(job.message_id) if "it/s" in str(body)]
@@ -42,7 +40,7 @@ async def test_a_red_apple_on_a_blue_background_is_one(shipped):
 async def test_an_edit_changes_what_its_mask_lets_it(shipped):
     green = png("green", (32, 32))
     picture, mask = ("meadow.png", green), ("mask.png", half_mask())
-    job = await edited(shipped, image=picture, mask=mask, prompt="a red apple", seed=1, steps=8, strength=1.0)
+    job = await edited(shipped, image=picture, mask=mask, prompt="a red apple", seed=1, steps=20, strength=1.0)
     assert job.state is JobState.DELIVERED
     changed = np.abs(pixels_of(shipped, job) - (0, 128, 0))
     assert changed[:, 72:].max() <= 2

@@ -13,7 +13,7 @@ from tests.end_to_end.test_kills import imagine, once_each
 from tests.end_to_end.test_load import fair
 
 PATIENCE = 240.0
-KILLS = int(os.environ.get("TWO_PAINTERS_KILLS", "2"))
+KILLS = int(os.environ.get("TWO_PAINTERS_KILLS", "3"))
 PEOPLE, JOBS = 6, 2
 
 

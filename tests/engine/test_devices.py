@@ -69,9 +69,10 @@ from engine.spec import PaintingSpec
 device = pick_device(sys.argv[2], deterministic=True)
 assert torch.are_deterministic_algorithms_enabled()
 store = ModelStore(Path(sys.argv[1]), device, embedded=Path(sys.argv[1]))
+side = 256 if device.is_cuda else 64  # what a GPU adds up in any order grows with the size
 for method in ("crops", "pooled"):
-    spec = PaintingSpec.from_json('{"prompts":[{"content":"a red apple"}],"width":64,"height":64,"steps":4,'
-        '"cutouts":{"count":8,"method":"%s"},"perceptors":["embedded"]}' % method)
+    spec = PaintingSpec.from_json('{"prompts":[{"content":"a red apple"}],"width":%d,"height":%d,"steps":5,'
+        '"cutouts":{"count":16,"method":"%s"},"perceptors":["embedded"]}' % (side, side, method))
     pictures = []
     for _ in range(2):
         painting = Painting(spec, store)

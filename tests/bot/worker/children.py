@@ -6,6 +6,12 @@
 
 from typing import Any, ClassVar
 
+import torch
+
+from engine.devices import Device
+
+DEVICE = Device(torch.device("cpu"), torch.float32, "A Chip")
+
 
 class NotedChild:
     """Note what a child is told; the test says what it says and how it ends."""

@@ -22,21 +22,7 @@ from bot.worker.process import ProcessPainter
 from engine.devices import BadDeviceError, Device
 from engine.models import ModelStore
 from tests.bot.conftest import make_order
-from tests.bot.worker.children import Later, NotedChild
-
-DEVICE = Device(torch.device("cpu"), torch.float32, "A Chip")
-
-
-@pytest.fixture
-def children(monkeypatch):
-    monkeypatch.setattr(NotedChild, "all", [])
-    monkeypatch.setattr(process, "ChildProcess", NotedChild)
-    return NotedChild.all
-
-
-@pytest.fixture
-def told():
-    return []
+from tests.bot.worker.children import DEVICE, Later
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
 from bot.settings import RaySettings
@@ -18,10 +17,9 @@ from bot.worker.orders import Control
 from bot.worker.ray_actor import UNREAD, code_version
 from bot.worker.ray_driver import Driver, Slot
 from bot.worker.ray_messages import Emitted, EndHung, Finished, Joined, Left, ToPainter
-from engine.devices import Device
 from tests.bot.conftest import make_order, until
+from tests.bot.worker.children import DEVICE
 
-DEVICE = Device(torch.device("cpu"), torch.float32, "A Chip")
 JOB = "abcdefgh"
 DIED = RayActorError()
 AWAY = ActorUnavailableError("away for a moment", None)

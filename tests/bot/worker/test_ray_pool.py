@@ -4,7 +4,6 @@ import asyncio
 import sys
 
 import pytest
-import torch
 
 from bot.worker import ray_pool
 from bot.worker.events import Started
@@ -12,24 +11,11 @@ from bot.worker.orders import Control
 from bot.worker.pool import PoolCallbacks
 from bot.worker.ray_messages import Emitted, EndHung, Finished, Joined, Left, ToPainter
 from bot.worker.ray_pool import RayPool
-from engine.devices import BadDeviceError, Device
+from engine.devices import BadDeviceError
 from tests.bot.conftest import make_order
-from tests.bot.worker.children import Later, NotedChild
+from tests.bot.worker.children import DEVICE, Later
 
-DEVICE = Device(torch.device("cpu"), torch.float32, "A Chip")
 JOB = "abcdefgh"
-
-
-@pytest.fixture
-def children(monkeypatch):
-    monkeypatch.setattr(NotedChild, "all", [])
-    monkeypatch.setattr(ray_pool, "ChildProcess", NotedChild)
-    return NotedChild.all
-
-
-@pytest.fixture
-def told():
-    return []
 
 
 @pytest.fixture

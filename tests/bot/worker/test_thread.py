@@ -12,9 +12,10 @@ from bot.worker import thread
 from bot.worker.events import Painted, Started
 from bot.worker.painter import Callbacks
 from bot.worker.thread import DeviceLostError, ThreadPainter, set_up
-from engine.devices import BadDeviceError, Device
+from engine.devices import BadDeviceError
 from engine.models import ModelStore
 from tests.bot.conftest import make_order, until
+from tests.bot.worker.children import DEVICE
 
 
 async def test_every_callback_is_called_on_the_loop(settings, tiny_models, monkeypatch, ask):
@@ -41,9 +42,6 @@ async def test_models_that_are_not_here_are_named_and_do_not_stop_the_start(sett
     assert "run `models fetch wikiart-16384`" in caplog.text
     assert painter.alive
     await painter.close(5)
-
-
-DEVICE = Device(torch.device("cpu"), torch.float32, "A Chip")
 
 
 class Told:

@@ -1,9 +1,5 @@
 """What buttons, forms and reactions do to a job, and what they refuse."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
-
 from types import SimpleNamespace
 
 import discord

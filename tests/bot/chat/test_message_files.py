@@ -1,8 +1,6 @@
 """The files of a message, wherever Discord puts them, and reading them from a real server."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
+# pyright: reportArgumentType=false
 
 from types import SimpleNamespace
 
@@ -130,7 +128,7 @@ async def serve(monkeypatch):
         runners.append(runner)
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        port = site._server.sockets[0].getsockname()[1]
+        port = site._server.sockets[0].getsockname()[1]  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
         return server, ShownFile("a.png", f"http://127.0.0.1:{port}/a.png", None, None, False)
 
     yield start

@@ -1,8 +1,6 @@
 """What was posted of a job is found again, by its buttons, its file or its words, and nothing else is taken for it."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
+# pyright: reportArgumentType=false
 
 import time
 from types import SimpleNamespace

@@ -1,9 +1,5 @@
 """Starting jobs, with painters that note what they are handed: whose turn, with what, and again after what."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
-
 import asyncio
 import sqlite3
 
@@ -29,8 +25,8 @@ class Noted(Painter):
         super().__init__(callbacks)
         self.name, self.sent, self.here, self.closed = name, [], True, []
 
-    chip = property(lambda self: self.name)
-    alive = property(lambda self: self.here)
+    chip = property(lambda self: self.name)  # pyright: ignore[reportIncompatibleMethodOverride]
+    alive = property(lambda self: self.here)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     async def start(self):
         pass
@@ -76,7 +72,7 @@ async def make(settings, files, ledger, preferences, tasks, monkeypatch):
         monkeypatch.setattr(module, "make_pool", make_pool)
         writer = EventWriter(ledger, files, published.append, tasks.spawn)
         dispatcher = Dispatcher(chosen, files, ledger, preferences, writer, tasks, print)
-        dispatcher.published = published
+        dispatcher.published = published  # pyright: ignore[reportAttributeAccessIssue]
         return dispatcher
 
     return new

@@ -1,9 +1,5 @@
 """Films of a job's frames: how fast, how large, and what is said where there is none."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
-
 import errno
 
 import av
@@ -121,6 +117,7 @@ def test_an_animation_becomes_the_film_that_was_asked_for(animated, files, setti
     job = animated(format=kind)
     path = animation(job, files, settings)
     assert path == files.animation_path(job)
+    assert path is not None
     assert path.suffix == f".{kind}"
     limit = settings.worker.film_megabytes * 2**20
     rest, more = ((6, limit), {}) if kind == "gif" else ((6, limit, settings.delivery.enlarge_to), {"held": (0.0, 0.0)})

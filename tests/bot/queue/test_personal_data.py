@@ -1,9 +1,5 @@
 """What is kept of people: counted, shared between those who sent the same file, and gone when it is deleted."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
-
 import pytest
 
 from bot.jobs import JobState

@@ -1,9 +1,5 @@
 """A child process at the other end of a pipe: nothing that it says is lost, and its end is told after it."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
-
 import asyncio
 import os
 import signal

@@ -1,9 +1,5 @@
 """Describing in a process of its own: what it is handed, what it hands back, and what is said where it fails."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
-
 import io
 import json
 import subprocess

@@ -1,9 +1,5 @@
 """An order's inputs as files: each content under a path that the engine can open, and gone at the end."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
-
 from pathlib import Path
 
 import pytest
@@ -32,7 +28,7 @@ def test_everything_that_a_spec_names_becomes_a_file(spec, temporary):
             b"mask",
             b"wanted",
         )
-        assert {Path(name).suffix for name in (found.init_image, found.mask)} == {".png"}
+        assert {Path(name).suffix for name in (found.init_image, found.mask) if name} == {".png"}
         assert found.prompts[0] == prompts[0], "words stay words, whatever files are called"
         assert found.prompts[1].weight == 0.5
         latent = spec.but(init_latent="z.safetensors")

@@ -1,9 +1,5 @@
 """What a painter is handed: orders in their order, controls for the order before them."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
-
 import threading
 
 from bot.worker.orders import Control, Inbox, Steer

@@ -1,9 +1,5 @@
 """What a painter is to the queue, wherever it paints: which orders and controls it passes on, and what it tells."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
-
 import asyncio
 import logging
 import threading

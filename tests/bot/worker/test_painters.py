@@ -1,8 +1,6 @@
 """Which painters there are."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
+# pyright: reportAttributeAccessIssue=false
 
 import pytest
 
@@ -66,7 +64,7 @@ def test_each_painter_has_its_device_and_share_of_the_processor(settings, monkey
     (thread,) = make_pool(settings, callbacks).painters
     thread._callbacks.on_lost("job")
     thread._callbacks.on_free()
-    thread._callbacks.on_event(1, 2)
+    thread._callbacks.on_event(1, 2)  # pyright: ignore[reportArgumentType]
     assert told == [("j", "job"), ("d", "job"), ("f",), ("e", 1, 2)], "only a new process can go on with a lost device"
 
 

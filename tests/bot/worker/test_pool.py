@@ -1,8 +1,6 @@
 """Several painters as one: a job goes to whichever is free, what is asked of it to the one that paints it."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
+# pyright: reportArgumentType=false
 
 import asyncio
 from types import SimpleNamespace
@@ -37,7 +35,7 @@ class Noted:
 )
 def test_a_painter_is_chosen_that_is_free_and_of_the_wanted_chip_if_there_is_one(painters, chip, chosen):
     found = PainterPool(painters).free(chip)
-    assert (found and found.name) == chosen
+    assert (found and found.name) == chosen  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_its_jobs_are_those_of_its_painters():
@@ -57,7 +55,7 @@ def test_what_is_asked_of_a_job_reaches_every_painter(asked):
     pool = PainterPool([Noted("a", "first"), Noted("b", "second")])
     name, *rest = asked
     getattr(pool, name)("second", *rest)
-    assert [painter.asked for painter in pool.painters] == [[(name, "second", *rest)]] * 2
+    assert [painter.asked for painter in pool.painters] == [[(name, "second", *rest)]] * 2  # pyright: ignore[reportAttributeAccessIssue]
 
 
 async def test_painters_start_and_end_together():

@@ -1,9 +1,5 @@
 """A painter that is a process: what it makes of all that its child says and of its end; what the child does."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
-
 import asyncio
 import functools
 import multiprocessing

@@ -1,9 +1,5 @@
 """A painter as an actor: its device once, orders in, events out; what keeps a machine from painting is one sentence."""
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportIndexIssue=false
-# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false, reportAbstractUsage=false
-
 import functools
 import os
 import socket

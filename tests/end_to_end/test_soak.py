@@ -32,7 +32,8 @@ async def test_steady_work(tmp_path):
         assert all(request.final is not None for request in pictures)
         await bots.delivered(len(pictures))
         assert len(bots.states()) == len(pictures)
-        # In MiB. The heap is as large as what once went on at the same time; a job that kept its activations has 50.
+        # In MiB. Over five minutes and 93 requests it was seen to rise by two blocks of 61, and to fall again: the heap
+        # holds what goes on at the same time, and painting goes on beside enlarging. A job's activations are 50.
         assert course.growth() < 150, "nothing is kept of a job that has ended"
         assert course.open_files[-1][1] <= course.open_files[len(course.open_files) // 2][1] + 4
         await bot.end()

@@ -280,10 +280,15 @@ def talk(at: Session) -> None:
 def be_a_friend(at: Session) -> None:
     at.person.be("a friend")
     at.answered("/queue", "The queue")
-    if (message := at.running()) is not None:
-        before = at.person.press(message.id, "Stop")
-        assert at.person.comes("", before).ephemeral, "it is not theirs to stop"
-    at.person.be("you")
+    try:
+        message = at.running()
+        if message is not None and (before := _press_unless_ended(at, message, "Stop")) is not None:
+            ended = lambda: not any("Stop" in label for label in _now(at, message).buttons)  # noqa: E731
+            at.person.until(lambda: at.person.there("", before) or ended(), "an answer, or the painting's end")
+            answer = at.person.there("", before)
+            assert answer is None or answer.ephemeral, "it is not theirs to stop"
+    finally:
+        at.person.be("you")
 
 
 def reload(at: Session) -> None:

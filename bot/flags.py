@@ -15,6 +15,7 @@ _DASHES = r"(?<![\w‒–—―-])(?:--|[‒–—―]{1,2})"
 _FLAG = re.compile(rf"{_DASHES}([A-Za-z][\w-]*)(?=[\s=]|$)")
 _RATIO = re.compile(r"(\d{1,4})[:x×/](\d{1,4})")
 _MOST_RATIO = 8
+_MOST_INIT_WEIGHT = 10
 
 
 def with_flags(options: PaintingOptions) -> PaintingOptions:
@@ -104,6 +105,18 @@ def _strength(options: PaintingOptions, value: str) -> PaintingOptions:
     return dataclasses.replace(options, edit=dataclasses.replace(options.edit, strength=strength))
 
 
+def _init_loss(name: str) -> Callable[[PaintingOptions, str], PaintingOptions]:
+    def read(options: PaintingOptions, value: str) -> PaintingOptions:
+        weight = _number(name, value, float)
+        if options.edit is None:
+            raise Refusal(f"--{name} holds an edit to its picture: it needs a picture to edit.")
+        if not 0 <= weight <= _MOST_INIT_WEIGHT:
+            raise _bad(name, value, f"a weight from 0 to {_MOST_INIT_WEIGHT}")
+        return dataclasses.replace(options, fields={**options.fields, name.replace("-", "_"): weight})
+
+    return read
+
+
 def _palette(options: PaintingOptions, value: str) -> PaintingOptions:
     return _with_look(options, "palette", value, palette=read_colours(value))
 
@@ -162,6 +175,8 @@ _READERS: dict[str, Callable[[PaintingOptions, str], PaintingOptions]] = {
     "preset": _text("preset"),
     "iw": _weight,
     "strength": _strength,
+    "init-pixels": _init_loss("init-pixels"),
+    "init-embedding": _init_loss("init-embedding"),
     "palette": _palette,
     "symmetry": _look("symmetry"),
     "saturation": _look("saturation"),
@@ -181,6 +196,8 @@ _EXAMPLES = {
     "preset": "fine",
     "iw": "0.5",
     "strength": "0.7",
+    "init-pixels": "1",
+    "init-embedding": "1",
     "palette": "red,skyblue,#ffcc00",
     "symmetry": "1",
     "saturation": "1",

@@ -24,7 +24,7 @@ _HELP = (
     "-# what is where: `a beach --inside a ball --outside the sea --mask left`, or with a mask picture",
     "-# several at once: `a {red, green} {cat, dog}` asks first, and paints four",
     "-# `--tile` goes on seamlessly beside itself; the button 🧩 shows it 2 × 2",
-    "**/edit** changes a picture · `image:` a file `prompt: a house in winter`",
+    "**/edit** changes a picture · `image:` a file `prompt: a house in winter` · nearer to it: `--init-pixels 1`",
     "-# or right-click a message with a picture · Apps · Edit this picture",
     "**/blend** makes one picture of two to four · `weights: 2 1` `prompt:` words, if you like",
     "**/animate** paints a film · `a seed @0 | a tree @4` `zoom: 1.1` `turn: 10` · MP4 or GIF",

@@ -84,6 +84,10 @@ def test_pictures_and_edits_have_flags_of_their_own():
     picture = Prompt(kind="image", content="a.png")
     assert spec_of("a cat --iw 0.5", image_prompts=(picture,)).prompts[1].weight == 0.5
     assert spec_of("a cat --strength 0.3", edit=EditOptions(picture="a.png")).strength == 0.3
+    held = spec_of("a cat --init-pixels 2 --init-embedding 0.5", edit=EditOptions(picture="a.png"))
+    assert (held.init_pixels, held.init_embedding, held.prompts[0].content) == (2, 0.5, "a cat")
+    with pytest.raises(Refusal, match="--init-pixels takes a weight from 0 to 10, not 11"):
+        spec_of("a cat --init-pixels 11", edit=EditOptions(picture="a.png"))
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,8 @@ def test_pictures_and_edits_have_flags_of_their_own():
         ("a cat --seed 1.5", "--seed takes a whole number"),
         ("a cat --iw 1", "add one to paint towards"),
         ("a cat --strength 1", "it needs a picture to edit"),
+        ("a cat --init-pixels 1", "it needs a picture to edit"),
+        ("a cat --init-embedding", "Write a value after --init-embedding, such as 1."),
         ("a cat --size 8x8", "Each side is from 32 to 4096 pixels"),
     ],
 )

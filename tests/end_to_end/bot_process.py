@@ -125,8 +125,8 @@ class BotProcesses:
         self.data = folder / "data"
         self._fork_server = fork_server
         self.started: list[Bot] = []
-        self.settings: dict[str, object] = {}
-        """What every bot is started with, as `start` takes it."""
+        self.settings: dict[str, object] = json.loads(os.environ.get("BOT_SETTINGS", "{}"))
+        """What every bot is started with, as `start` takes it; `BOT_SETTINGS` is the same as JSON, for a whole run."""
         self.set_clock(0.0)
 
     def set_clock(self, seconds: float) -> None:

@@ -1,20 +1,19 @@
-"""Whatever people type, block, send, fill in or look for, the loop is never away for longer than `LONGEST`.
+"""Whatever people type, block, send, fill in or look for, the loop is never away for longer than `loop_watch.LONGEST`.
 
 What is tried is drawn at random from pieces that are hard on somebody: the words' automaton, Unicode's normal forms,
 the language of prompts, numbers, decoders, forms. `FUZZ_SEED=7 pytest tests/end_to_end/test_loop_fuzz.py` tries others.
 """
 
-import contextlib
 import gc
 import os
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from local_discord.permissions import Permission
 from tests.bot.chat.test_hostile_images import READ, REFUSED
-from tests.end_to_end.loop_watch import LONGEST, watched
+from tests.end_to_end.loop_watch import free
 from tests.end_to_end.test_loop_lag import picture
 from tests.simulated import ENDLESS, Result, World, quick_settings, words
 
@@ -82,13 +81,6 @@ async def paused(world: World) -> World:
     return world
 
 
-@contextlib.asynccontextmanager
-async def free(what: object) -> AsyncIterator[None]:
-    async with watched() as watch:
-        yield
-    assert max(watch.away) < LONGEST, f"{max(watch.away):.3f} s away on {what!r:.500}"
-
-
 def texts(count: int, longest: int) -> Iterator[str]:
     """Make texts of a few pieces, some of them again and again, half of them as long as may be."""
     rng = random.Random(SEED)
@@ -101,15 +93,11 @@ def texts(count: int, longest: int) -> Iterator[str]:
 
 
 async def test_no_prompt_does(paused: World):
-    taken = 0
+    taken, ask = 0, paused.alice.slash
     for text in texts(25, 2000):
-        async with free(text):
-            result = await paused.alice.slash(
-                paused.channel, "imagine", prompt=text, negative=text[:500], size=text[:20]
-            )
+        result = await free(ask, paused.channel, "imagine", prompt=text, negative=text[:500], size=text[:20])
         taken += not result.ephemeral
-        async with free(text):
-            result = await paused.alice.slash(paused.channel, "imagine", prompt=text)
+        result = await free(ask, paused.channel, "imagine", prompt=text)
         taken += not result.ephemeral
     assert 12 <= taken < 50, "some can be painted and some cannot"
 
@@ -117,13 +105,10 @@ async def test_no_prompt_does(paused: World):
 async def test_no_list_of_words_does(paused: World):
     admin = paused.person("admin", paused.role("admin", int(Permission.MANAGE_GUILD)))
     hard = [text.strip() for text in texts(195, 100)]
-    async with free(hard):
-        await paused.bot.queue.change_guild(paused.guild_id, blocked_words=frozenset(hard))
+    await free(paused.bot.queue.change_guild, paused.guild_id, blocked_words=frozenset(hard))
     for word in texts(8, 100):
-        async with free(word):
-            await paused.alice.slash(paused.channel, "imagine", prompt=(word * 2000)[:2000])
-        async with free(word):
-            await admin.slash(paused.channel, "admin block word", word=f"{word[:90]} il1")
+        await free(paused.alice.slash, paused.channel, "imagine", prompt=(word * 2000)[:2000])
+        await free(admin.slash, paused.channel, "admin block word", word=f"{word[:90]} il1")
 
 
 async def test_no_upload_does(paused: World):
@@ -138,8 +123,8 @@ async def test_no_upload_does(paused: World):
     files += [("noise", rng.randbytes(2**20)), ("large", picture(1600, 1200))]
     answers: list[Result] = []
     for name, content in files:
-        async with free(name):
-            answers.append(await paused.bob.slash(paused.channel, "edit", image=("a.png", content), prompt="a hill"))
+        upload = (f"{name}.png", content)
+        answers.append(await free(paused.bob.slash, paused.channel, "edit", image=upload, prompt="a hill"))
     assert any(answer.ephemeral for answer in answers)
     assert not answers[-1].ephemeral, words(answers[-1])
 
@@ -148,16 +133,22 @@ async def test_no_form_does(world: World):
     done = await world.ended(await world.imagine(world.alice, steps=2))
     running = await world.imagine(world.alice, steps=ENDLESS)
     await world.until(lambda: world.message(running.message_id).attachments)
+
+    async def steer(text: str) -> None:
+        form = await world.alice.click(world.message(running.message_id), label="Steer")
+        await world.alice.submit(form, prompt=text)
+
+    async def edit(text: str) -> None:
+        form = await world.bob.context_menu("Edit this picture", world.message(done.message_id))
+        await world.bob.submit(form, prompt=text)
+
+    async def remix(text: str) -> None:
+        form = await world.alice.click(world.message(done.message_id), label="Remix")
+        await world.alice.submit(form, prompt=text, seed=text[:10])
+
     for text in texts(6, 2000):
-        async with free(text):
-            form = await world.alice.click(world.message(running.message_id), label="Steer")
-            await world.alice.submit(form, prompt=text)
-        async with free(text):
-            form = await world.bob.context_menu("Edit this picture", world.message(done.message_id))
-            await world.bob.submit(form, prompt=text)
-        async with free(text):
-            form = await world.alice.click(world.message(done.message_id), label="Remix")
-            await world.alice.submit(form, prompt=text, seed=text[:10])
+        for fill_in in (steer, edit, remix):
+            await free(fill_in, text)
     await world.alice.click(world.message(running.message_id), label="Stop")
 
 
@@ -166,5 +157,4 @@ async def test_no_autocomplete_does(paused: World):
         await paused.imagine(paused.alice)
     for text in texts(20, 1000):
         for command, option in (("imagine", "size"), ("imagine", "model"), ("cancel", "job"), ("show", "job")):
-            async with free((command, text)):
-                await paused.alice.autocomplete(paused.channel, command, option, text)
+            await free(paused.alice.autocomplete, paused.channel, command, option, text)

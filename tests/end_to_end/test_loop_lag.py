@@ -87,8 +87,18 @@ async def in_a_thread_with_the_interpreter_held() -> None:
 
 @pytest.mark.parametrize("hold_up", [on_the_loop, asleep, in_a_thread_with_the_interpreter_held])
 async def test_whatever_holds_up_the_loop_is_seen(hold_up: Callable[[], Awaitable[None]]):
-    with pytest.raises(AssertionError, match="away for"):
-        await free(hold_up)
+    """Not each time on a busy machine: what waits for a core is taken off for the loop and for who holds it up."""
+    seen: list[float] = []
+    while max(seen, default=0.0) <= LONGEST:
+        assert len(seen) < 20, f"not seen: {seen}"
+        async with watched() as watch:
+            await hold_up()
+        seen.append(max(watch.away))
+
+
+async def test_what_holds_up_the_loop_each_time_is_refused():
+    with pytest.raises(AssertionError, match="each time: asleep"):
+        await free(asleep)
 
 
 async def test_the_loop_is_looked_at_every_few_milliseconds():

@@ -1,5 +1,6 @@
 """What more than one room's tests need."""
 
+import gc
 import json
 import os
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from engine.upscaler import RRDBNet
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+gc.disable()
 
 TINY_GENERATOR: Mapping[str, Any] = {
     "kind": "vqgan",
@@ -55,6 +57,12 @@ TINY_PERCEPTOR: Mapping[str, Any] = {
 
 LONG = ("test_ray.py", "test_two_painters.py", "test_ray_cluster.py", "test_load.py", "test_kill.py")
 """Files of few tests that take a minute or more."""
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of garbage collection, which is off while it is imported: it all stays."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,8 +1,11 @@
 """The one command for a machine lent for minutes: all but its race, which has its own test, on networks of no size."""
 
-import pytest
+import functools
 
-from bench import stages
+import pytest
+import torch
+
+from bench import memory, stages
 from bench.gpu import PARTS, Scale, everything
 from bench.setting import Setting
 from bench.ways import in_turn, of_gpu
@@ -15,6 +18,9 @@ def small(monkeypatch):
     """What has a size of its own is small here too."""
     monkeypatch.setattr("bench.together.SHIPPED", Setting(32, 2, "embedded", "embedded", "draft"))
     monkeypatch.setitem(stages.MATRIX, "cpu", 64)
+    count = memory.count
+    once = functools.cache(lambda setting, like: count(setting, like, torch.float32))
+    monkeypatch.setattr("bench.memory.count", lambda setting, like, *_: once(setting, like))  # of six in the table
 
 
 def test_every_part_measures_something():
@@ -34,7 +40,7 @@ def test_a_part_that_fails_says_so_and_the_rest_goes_on(monkeypatch):
 
     for name in ("race", "stages", "kernels", "ways", "both_pairs"):
         monkeypatch.setattr(f"bench.gpu.{name}", broken)
-    scale = Scale(Setting(32, 2, "tiny", "tiny"), picture=1)
+    scale = Scale(Setting(32, 2, "tiny", "tiny"), picture=1, parts=PARTS[:-1])
     text = "\n".join(everything(scale, peers=[]))
     assert text.count("failed: RuntimeError: no such kernel") == 5
     assert "| launched, next picture |" in text

@@ -1,4 +1,4 @@
-"""Run a queue in a process of its own: `-m tests.bot.paint_until_killed DATA MODELS [MEGABYTES]`; print the events.
+"""Run a queue in a process of its own: `main` with the arguments DATA MODELS [MEGABYTES]; print the events.
 
 It kills itself at the first checkpoint of the job that KILL_AT_CHECKPOINT_OF names. With MEGABYTES the process may
 take that much more than it has at its start, and no more.
@@ -41,7 +41,7 @@ def told(event: Event) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def main(data: Path, models: Path, megabytes: int | None) -> None:
+async def paint(data: Path, models: Path, megabytes: int | None) -> None:
     bot.worker.thread.ModelStore = functools.partial(ModelStore, embedded=models)  # type: ignore[misc]
     settings = Settings(
         worker=WorkerSettings(device="cpu", precision="fp32", checkpoint_seconds=0.2, frames=4, attempts=20),
@@ -59,4 +59,5 @@ async def main(data: Path, models: Path, megabytes: int | None) -> None:
     await queue.close()
 
 
-asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None))
+def main() -> None:
+    asyncio.run(paint(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None))

@@ -29,13 +29,11 @@ import bot.queue.event_writer
 import bot.worker.runner
 import bot.worker.thread
 from bot.chat.client import PaintingBot
-from engine.devices import pick_device
 from engine.models import ModelStore
 from engine.painting import Iterate, Painting
 from engine.presets import EMBEDDED
 from engine.spec import Cutouts
-from engine.third_party import tokenizer
-from tests import warm_processes
+from tests import loaded_pair, warm_processes  # noqa: F401, the networks are loaded once
 from tests.end_to_end.loopback import HurriedAsyncio
 
 SMALL = {
@@ -59,19 +57,16 @@ def main() -> None:
     http.asyncio = HurriedAsyncio()  # type: ignore[assignment]
     http.HTTPClient.__init__ = shorter_rate_limits(http.HTTPClient.__init__)  # type: ignore[method-assign]
     PaintingBot.before_identify_hook = at_once  # type: ignore[method-assign]  # the library's takes 5 s
-    store = ModelStore(Path("nothing is fetched"), pick_device("cpu", "fp32"))
-    for load in (store.generator, store.perceptor, store.prior):
-        load("embedded")
-    tokenizer()
-    painters = warm_processes.start()
+    painters = functools.cache(lambda: warm_processes.start("tests.loaded_pair"))  # few bots want any
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children: they are killed from outside
     for line in sys.stdin:
         order = json.loads(line)
+        server = painters() if order["environment"].get("PAINTER__WORKER__ISOLATION") == "process" else None
         child = os.fork()
         if child == 0:
-            if order["environment"].get("PAINTER__WORKER__ISOLATION") == "process":
-                warm_processes.inherit(painters)  # what their children write to the log is not read
-            live(order, store)
+            if server is not None:
+                warm_processes.inherit(server)  # what their children write to the log is not read
+            live(order)
         print(child, flush=True)
 
 
@@ -100,8 +95,8 @@ class LosesDevice(Painting):
         return super().__next__()
 
 
-def live(order: dict[str, Any], store: ModelStore) -> None:
-    """Be the bot that was ordered, and end with it; `store` is for a worker that is to find its networks loaded."""
+def live(order: dict[str, Any]) -> None:
+    """Be the bot that was ordered, and end with it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     os.environ.update(order["environment"])
@@ -110,8 +105,9 @@ def live(order: dict[str, Any], store: ModelStore) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    others = functools.partial(ModelStore, embedded=Path(order["models"]))
-    bot.worker.thread.ModelStore = others if order["models"] else lambda *_: store  # type: ignore[misc,assignment]
+    if order["models"]:
+        others = functools.partial(ModelStore, embedded=Path(order["models"]))
+        bot.worker.thread.ModelStore = others  # type: ignore[misc]
     bot.worker.runner.Painting = LosesDevice  # type: ignore[misc]
     wrong_clock.follow(Path("clock"))
     sys.argv = ["bot", "run"]

@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,6 +9,7 @@ import torch
 from engine import devices
 from engine.devices import BadDeviceError, Device, pick_device
 from engine.memory import even_chunks
+from tests.warm_processes import run
 
 
 def test_cpu_in_either_precision():
@@ -90,9 +89,7 @@ for method in ("crops", "pooled"):
     ],
 )
 def test_deterministic_paints_equal_pictures(tiny_models, name):
-    words = [sys.executable, "-c", DETERMINISTIC, str(tiny_models), name]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "True"]
+    assert run(DETERMINISTIC, tiny_models, name).split() == ["True", "True"]
 
 
 GIB = 2**30

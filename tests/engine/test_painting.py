@@ -2,8 +2,6 @@
 
 import gc
 import itertools
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 from engine.spec import BadSpecError, Cutouts, PaintingSpec, PerceptorChoice
 from engine.start import fit
+from tests.warm_processes import run
 
 APPLE = (Prompt(content="a red apple"),)
 
@@ -115,10 +114,7 @@ def test_a_new_process_goes_on_bit_exactly(store, tiny_models, tmp_path, changes
     torch.save(half.state_dict(), tmp_path / "state.pt")
     (tmp_path / "spec.json").write_text(spec.to_json())
     arguments = [tmp_path / "spec.json", tiny_models, tmp_path / "state.pt", tmp_path / "picture.png"]
-    done = subprocess.run(
-        [sys.executable, "-c", RESUME, *map(str, arguments)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == str(losses[3:])
+    assert run(RESUME, *arguments).strip() == str(losses[3:])
     assert Image.open(tmp_path / "picture.png").tobytes() == whole.picture().tobytes()
 
 

@@ -1,8 +1,5 @@
 """The command line, run in this process or as one of its own, with the tiny networks."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from PIL import Image, ImageChops
@@ -10,6 +7,7 @@ from typer.testing import CliRunner, Result
 
 from bot.cli.commands import app
 from engine.pictures import read_picture
+from tests.warm_processes import Program
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,11 +49,5 @@ def picture(folder: Path, colour: str = "red") -> Path:
     return path
 
 
-def start(tiny_models: Path, *words: str, before: str = "") -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", before + WITH_TINY_MODELS, str(tiny_models), *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+def start(tiny_models: Path, *words: str, before: str = "") -> Program:
+    return Program(before + WITH_TINY_MODELS, tiny_models, *words)

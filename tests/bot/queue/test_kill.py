@@ -4,9 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -15,6 +12,9 @@ from bot.jobs import ZOOMS, JobState, extended
 from engine.pictures import spec_of
 from engine.prompts import Prompt
 from engine.spec import Looks, Motion, PaintingSpec
+from tests.warm_processes import Program
+
+PAINT = "from tests.bot.paint_until_killed import main; main()"
 
 
 @pytest.fixture
@@ -23,11 +23,8 @@ def paint(tmp_path, tiny_models):
     running = []
 
     def start(until=""):
-        env = {**os.environ, "KILL_AT_CHECKPOINT_OF": until}
-        command = [sys.executable, "-m", "tests.bot.paint_until_killed", str(tmp_path), str(tiny_models)]
-        running.append(
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3], env=env)
-        )
+        environment = {**os.environ, "KILL_AT_CHECKPOINT_OF": until}
+        running.append(Program(PAINT, tmp_path, tiny_models, environment=environment))
         return running[-1]
 
     yield start

@@ -1,19 +1,11 @@
 """Painters that are processes, and what stands for their children."""
 
-from multiprocessing.forkserver import ForkServer
 from typing import Any
 
 import pytest
 
 from bot.worker import process, ray_pool
-from tests import warm_processes
 from tests.bot.worker.children import NotedChild
-
-
-@pytest.fixture(scope="session")
-def painting_processes() -> ForkServer:
-    """What painting processes are forked from, for `tests.warm_processes.use`."""
-    return warm_processes.start()
 
 
 @pytest.fixture

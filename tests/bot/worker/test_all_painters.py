@@ -34,12 +34,12 @@ def cluster():
 
 
 @pytest.fixture(params=KINDS)
-def make(request, settings, tiny_models, monkeypatch, painting_processes):
+def make(request, settings, tiny_models, monkeypatch):
     """Make painters of one kind, one after the other; `received` holds what each sends."""
     monkeypatch.setattr("bot.worker.thread.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
     monkeypatch.setattr("bot.worker.process.main", functools.partial(tiny_child.main, tiny_models, None))
     monkeypatch.setattr("bot.worker.ray_pool.drive", tiny_actor.drive)
-    warm_processes.use(painting_processes, monkeypatch.setattr)
+    warm_processes.use(warm_processes.server(), monkeypatch.setattr)
     if request.param == "ray":
         settings = on_cluster(settings, request.getfixturevalue("cluster"), tiny_models, painters=1)
 

@@ -1,10 +1,7 @@
 """Memory that really runs out: the process may take only so much, and asks for more."""
 
 import io
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -16,6 +13,8 @@ from bot.worker.runner import JobRunner
 from engine.models import ModelStore
 from engine.pictures import spec_of
 from tests.bot.conftest import make_order, row
+from tests.bot.queue.test_kill import PAINT
+from tests.warm_processes import Program
 
 MEGABYTES, NEXT_TO_NOTHING = 250, 20
 """More than the process needs, and less than the picture does; less than any picture does."""
@@ -26,15 +25,13 @@ def paint(tmp_path, tiny_models):
     """Let a process paint what the ledger holds, with so many megabytes more than it has at the start."""
 
     def start(*megabytes):
-        command = [sys.executable, "-m", "tests.bot.paint_until_killed", tmp_path, tiny_models, *map(str, megabytes)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
+        return Program(PAINT, tmp_path, tiny_models, *megabytes)
 
     return start
 
 
 def lines(process):
     with process:
-        assert process.stdout is not None
         return [line.split() for line in process.stdout]
 
 
@@ -66,7 +63,6 @@ async def test_what_does_not_fit_at_any_size_is_a_plain_sentence(ledger, paint, 
 async def test_a_restart_in_the_middle_goes_on_at_the_smaller_size(ledger, tmp_path, paint, ask, spec):
     job, _ = await ledger.add(ask(spec=spec.but(width=512, height=512, steps=400)))
     process = paint(MEGABYTES)
-    assert process.stdout is not None
     seen = []
     for line in process.stdout:
         seen.append(line.split())

@@ -25,9 +25,9 @@ def spawned(settings, tiny_models, monkeypatch):
 
 
 @pytest.fixture
-def apart(spawned, monkeypatch, painting_processes):
+def apart(spawned, monkeypatch):
     """The same, quicker."""
-    warm_processes.use(painting_processes, monkeypatch.setattr)
+    warm_processes.use(warm_processes.server(), monkeypatch.setattr)
     return spawned
 
 

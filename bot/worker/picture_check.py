@@ -52,11 +52,10 @@ class PictureCheck:
             return False
         perceptor = self._models.perceptor(spec.perceptors[0].name)
         shares = concept_shares(perceptor, picture, self._settings.concepts)
-        concept = max(shares, key=shares.__getitem__)
-        if sum(shares.values()) < self._settings.picture_threshold:
-            return False
-        log.debug("A picture looks most like %r (%.0f %%)", concept, 100 * shares[concept])
-        return True
+        hidden = sum(shares.values()) >= self._settings.picture_threshold
+        if hidden:
+            log.debug("A picture is kept back for what it looks like: %s", shares)
+        return hidden
 
     def notices(self, pictures: Sequence[Image.Image], spec: PaintingSpec) -> tuple[str, ...]:
         """Return what is to be said under finished pictures; raise `RefusedPictureError` where one may not be shown."""

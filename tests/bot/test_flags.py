@@ -33,6 +33,14 @@ def spec_of(prompt: str, **options):
         ("a cat --SEED 5", "a cat", {"seed": 5}),
         ("a well-known cat — at night", "a well-known cat — at night", {}),
         ("a cat –sleeping", "a cat –sleeping", {}),
+        ("a cat --ar 16/2 --count 4", "a cat", {"width": 368, "height": 48, "count": 4}),
+        ("a cat --ar 1:8", "a cat", {"width": 48, "height": 368}),
+        ("a cat --count 1", "a cat", {"count": 1}),
+        ("a cat--seed 5", "a cat--seed 5", {}),
+        ("a cat ― at night ――seed 5", "a cat ― at night", {"seed": 5}),
+        ("a cat --seed  5  on grass", "a cat on grass", {"seed": 5}),
+        ("a cat --seed\t5", "a cat", {"seed": 5}),
+        ("a cat --tile --seed 5 --seed 6", "a cat", {"tile": True, "seed": 6}),
     ],
 )
 def test_flags_are_obeyed(prompt, words, expected):
@@ -83,11 +91,27 @@ def test_no_takes_the_words_up_to_the_next_flag():
 def test_pictures_and_edits_have_flags_of_their_own():
     picture = Prompt(kind="image", content="a.png")
     assert spec_of("a cat --iw 0.5", image_prompts=(picture,)).prompts[1].weight == 0.5
-    assert spec_of("a cat --strength 0.3", edit=EditOptions(picture="a.png")).strength == 0.3
+    for written, strength in (("0.3", 0.3), ("0,3", 0.3), ("1", 1.0), ("1e-3", 1e-3)):
+        assert spec_of(f"a cat --strength {written}", edit=EditOptions(picture="a.png")).strength == strength
+    both = spec_of("a cat --iw -0.5", image_prompts=(picture, picture.model_copy(update={"content": "b.png"})))
+    assert [prompt.weight for prompt in both.prompts] == [1.0, -0.5, -0.5]
     held = spec_of("a cat --init-pixels 2 --init-embedding 0.5", edit=EditOptions(picture="a.png"))
     assert (held.init_pixels, held.init_embedding, held.prompts[0].content) == (2, 0.5, "a cat")
     with pytest.raises(Refusal, match="--init-pixels takes a weight from 0 to 10, not 11"):
         spec_of("a cat --init-pixels 11", edit=EditOptions(picture="a.png"))
+
+
+@pytest.mark.parametrize("strength", ["0", "1.01", "-1"])
+def test_an_edit_goes_as_far_as_its_picture_allows(strength):
+    with pytest.raises(Refusal, match="--strength takes more than 0 and at most 1, not"):
+        spec_of(f"a cat --strength {strength}", edit=EditOptions(picture="a.png"))
+
+
+def test_a_ratio_wins_over_the_size_of_an_option_and_a_size_over_the_ratio_before_it():
+    assert with_flags(PaintingOptions(prompt="a cat --ar 3:2", size="64x64")).size is None
+    both = with_flags(PaintingOptions(prompt="a cat --ar 3:2 --size 64x64"))
+    assert (both.size, both.ratio) == ("64x64", (3, 2))
+    assert spec_of("a cat --ar 3:2 --size 64x96").width == 64
 
 
 @pytest.mark.parametrize(
@@ -106,6 +130,18 @@ def test_pictures_and_edits_have_flags_of_their_own():
         ("a cat --palette " + ",".join(["red"] * 17), "--palette takes at most 16 colours"),
         ("a cat --seed many", "--seed takes a whole number, not many."),
         ("a cat --seed 1.5", "--seed takes a whole number"),
+        ("a cat --seed 1000000000000", "--seed takes a whole number"),
+        ("a cat --symmetry inf", "--symmetry takes a number, not inf."),
+        ("a cat --symmetry nan", "--symmetry takes a number, not nan."),
+        ("a cat --symmetry -1", "--symmetry takes a weight from 0 to 10, not -1."),
+        ("a cat --ar 9:1", "one at most 8 times the other, not 9:1."),
+        ("a cat --ar 1:0", "--ar takes"),
+        ("a cat --ar 16:9:1", "--ar takes"),
+        ("a cat --count 0", "--count takes 1 to 4, not 0."),
+        ("a cat --count 5", "--count takes 1 to 4, not 5."),
+        ("a cat --edges mauvish", "“mauvish” is no colour that I know"),
+        ("a cat --seed " + "9" * 50, "--seed takes a whole number, not " + "9" * 39 + "…."),
+        ("a cat --" + "x" * 40, "I do not know --" + "x" * 29 + "…; I know --no, --inside, --outside, --ar, "),
         ("a cat --iw 1", "add one to paint towards"),
         ("a cat --strength 1", "it needs a picture to edit"),
         ("a cat --init-pixels 1", "it needs a picture to edit"),

@@ -4,19 +4,23 @@ import pytest
 
 from bot.jobs import (
     VARIATION,
+    ZOOMS,
     JobState,
     cost_key,
+    extended,
+    grown,
     new_job_id,
     reaction_key,
     refine,
     rerun,
     smaller,
+    still,
     vary,
     without_content,
     words_of,
 )
 from engine.prompts import Prompt
-from engine.spec import PaintingSpec
+from engine.spec import Extend, Motion, PaintingSpec
 from tests.bot.conftest import make_job
 
 
@@ -42,6 +46,8 @@ def test_a_reaction_has_a_key_of_its_own_that_sqlite_can_hold():
 def test_paintings_alike_cost_alike(spec):
     assert cost_key(spec) == cost_key(spec.but(seed=9, steps=99)) == "embedded 32x32 embedded 2"
     assert cost_key(spec) != cost_key(spec.but(width=64))
+    assert cost_key(spec.but(count=4)) == "embedded 32x32x4 embedded 8"
+    assert cost_key(spec.but(height=48, perceptors=("RN50", "ViT-B/32"))) == "embedded 32x48 RN50+ViT-B/32 2"
 
 
 def test_a_rerun_changes_the_seed_alone(spec):
@@ -155,3 +161,87 @@ def test_a_job_is_finished_when_nothing_is_left_to_paint(ask, state, finished):
 
 def test_starts_count_against_a_job_until_they_saved_something(ask):
     assert make_job(ask(), attempts=3, forgiven=1).crashes == 2
+
+
+@pytest.fixture
+def moving(spec) -> PaintingSpec:
+    motion = Motion(seconds=1, fps=4, begin=8, each=3)
+    prompts = (Prompt(content="a cat"), Prompt(content="a dog", since=0.5))
+    return spec.but(motion=motion, steps=motion.steps, prompts=prompts)
+
+
+def test_the_picture_of_an_animation_is_what_was_painted_before_its_first_frame(spec, moving):
+    assert still(spec) is spec
+    one = still(moving)
+    assert (one.motion, one.steps, one.seed) == (None, 8, moving.seed)
+    assert [(prompt.content, prompt.since) for prompt in one.prompts] == [("a cat", None), ("a dog", None)]
+
+
+def test_the_children_of_an_animation_are_pictures(moving):
+    varied = vary(moving, 8, "l", "p")
+    refined = refine(moving, "p.png", largest_side=1024, most_steps=2000)
+    further = extended(moving, "p.png", ZOOMS["pan-left"], 8, 1024)
+    assert [child.motion for child in (varied, refined, further)] == [None] * 3
+    assert [child.steps for child in (varied, refined, further)] == [4, 12, 8]
+
+
+def test_what_lies_around_a_picture_is_painted_anew_from_it_alone(edited):
+    parent = edited.but(
+        prompts=(Prompt(content="a cat", where="inside"),),
+        tile=True,
+        start="pixels",
+        candidates=4,
+        coarse=0.5,
+        width=128,
+        height=64,
+    )
+    child = extended(parent, "pictures/b.png", Extend(left=0.25, up=0.5), 9, 1024)
+    assert (child.init_image, child.extend, child.seed) == ("pictures/b.png", Extend(left=0.25, up=0.5), 9)
+    assert (child.width, child.height) == (160, 96)
+    assert [prompt.where for prompt in child.prompts] == ["everywhere"]
+    assert (child.mask, child.mask_text, child.edit_from, child.tile, child.init_noise) == (None, None, None, False, 0)
+    assert (child.start, child.candidates, child.coarse, child.edit_start) == ("noise", 1, 0.0, "original")
+    assert child.strength == 0.8
+    varied = extended(
+        vary(parent.but(init_image=None, mask=None, edit_from=None, prompts=(Prompt(content="a"),)), 8, "l", "p"),
+        "b.png",
+        ZOOMS["zoom-out"],
+        9,
+        1024,
+    )
+    assert (varied.init_latent, varied.init_image) == (None, "b.png")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "extend", "largest", "canvas"),
+    [
+        (128, 64, Extend(left=0.25), 1024, (160, 64)),
+        (128, 64, Extend(right=0.25), 1024, (160, 64)),
+        (128, 64, Extend(up=0.5), 1024, (128, 96)),
+        (128, 64, Extend(down=0.5), 1024, (128, 96)),
+        (128, 64, ZOOMS["zoom-out-far"], 1024, (256, 128)),
+        (128, 64, ZOOMS["zoom-out-far"], 256, (256, 128)),
+        (128, 64, ZOOMS["zoom-out-far"], 128, (128, 64)),
+        (64, 128, ZOOMS["zoom-out-far"], 128, (64, 128)),
+        (100, 64, Extend(left=0.5), 1024, (144, 64)),  # whole cells, rounded down
+        (512, 32, Extend(left=1.0), 512, (512, 32)),  # no side below 32
+        (32, 512, Extend(up=1.0), 512, (32, 512)),
+    ],
+)
+def test_a_canvas_grows_as_far_as_the_largest_side_allows(width, height, extend, largest, canvas):
+    assert grown(width, height, extend, largest) == canvas
+
+
+def test_zooms_add_on_all_sides_and_pans_on_one():
+    sides = {name: (one.left, one.up, one.right, one.down) for name, one in ZOOMS.items()}
+    assert sides["zoom-out"] == (0.25,) * 4
+    assert sides["zoom-out-far"] == (0.5,) * 4
+    assert [sides[f"pan-{where}"] for where in ("left", "up", "right", "down")] == [
+        tuple(0.5 if side == chosen else 0.0 for side in range(4)) for chosen in range(4)
+    ]
+
+
+def test_a_request_says_who_asks_and_where(ask):
+    requester = ask(user_id=3, role_ids=(50,), parent_channel_id=9).requester
+    assert (requester.user_id, requester.guild_id, requester.channel_id) == (3, 5, 6)
+    assert (requester.role_ids, requester.parent_channel_id) == ((50,), 9)

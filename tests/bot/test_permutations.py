@@ -18,6 +18,9 @@ from bot.refusals import Refusal
         )),
         ("a {red, red} cat", ("a red cat",)),
         ("a {red cat", ("a {red cat",)),
+        ("a  {cat}", ("a  {cat}",)),  # no choice: it stays as it is
+        ("a  {red,  green}\tcat ", ("a red cat", "a green cat")),
+        ("{a, b, a}", ("a", "b")),
     ],
 )  # fmt: skip
 def test_every_choice_is_made(prompt, made):
@@ -27,3 +30,13 @@ def test_every_choice_is_made(prompt, made):
 def test_too_many_are_refused():
     with pytest.raises(Refusal, match=f"makes 27 paintings; at most {MOST}"):
         permutations("{a, b, c} {d, e, f} {g, h, i}")
+
+
+@pytest.mark.parametrize(("last", "made"), [("{a, b}", 24), ("{a, b, c}", None)])
+def test_as_many_as_is_said_are_made(last, made):
+    prompt = f"{{a, b, c}} {{a, b}} {{a, b}} {last}"
+    if made is None:
+        with pytest.raises(Refusal, match="makes 36 paintings"):
+            permutations(prompt)
+    else:
+        assert len(permutations(prompt)) == made

@@ -13,37 +13,9 @@ from bot.queue.event_writer import EventWriter
 from bot.queue.files import GONE_BEFORE
 from bot.queue.preferences import WHOLE_PROCESS, Preferences
 from bot.worker.events import Failed, Rendered, Started
-from bot.worker.painter import Painter
 from bot.worker.pool import PainterPool
 from tests.bot.conftest import row, until
-
-
-class Noted(Painter):
-    """A painter that paints nothing and notes its orders; its chip is its name."""
-
-    def __init__(self, callbacks, name="one"):
-        super().__init__(callbacks)
-        self.name, self.sent, self.here, self.closed = name, [], True, []
-
-    chip = property(lambda self: self.name)  # pyright: ignore[reportIncompatibleMethodOverride]
-    alive = property(lambda self: self.here)  # pyright: ignore[reportIncompatibleMethodOverride]
-
-    async def start(self):
-        pass
-
-    async def close(self, seconds):
-        self.closed.append(seconds)
-
-    def _send(self, message):
-        self.sent.append(message)
-
-    @property
-    def orders(self):
-        return [(one.job_id, one.attempt) for one in self.sent if hasattr(one, "attempt")]
-
-    @property
-    def ends(self):
-        return [one.value for one in self.sent if getattr(one, "name", "") == "end"]
+from tests.bot.queue.noted_painter import NotedPainter
 
 
 @pytest.fixture
@@ -67,7 +39,7 @@ async def make(settings, files, ledger, preferences, tasks, monkeypatch):
         published = []
 
         def make_pool(settings, callbacks):
-            return PainterPool([Noted(callbacks.of_painters(), name) for name in names or ("one",)])
+            return PainterPool([NotedPainter(callbacks.of_painters(), name) for name in names or ("one",)])
 
         monkeypatch.setattr(module, "make_pool", make_pool)
         writer = EventWriter(ledger, files, published.append, tasks.spawn)

@@ -1,8 +1,10 @@
 """A child process at the other end of a pipe: nothing that it says is lost, and its end is told after it."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
+import threading
 
 import pytest
 
@@ -50,6 +52,14 @@ async def test_messages_go_both_ways_in_order_and_none_is_the_end(parent):
     await parent.until_heard("exit 0")
     assert parent.heard == ["hello", ("heard", "a"), ("heard", len(big)), ("heard", "b"), "bye", "exit 0"]
     parent.child.send("to nobody")
+
+
+async def test_neither_it_nor_what_serves_it_holds_up_the_end_of_this_process(parent):
+    serving = [one for one in threading.enumerate() if one.name.startswith("light")]
+    assert {one.name for one in serving} == {"light sender", "light listener"}
+    mine = [one for one in multiprocessing.active_children() if one.pid == parent.child.pid]
+    assert [one.name for one in mine] == ["light"]
+    assert all(one.daemon for one in (*serving, *mine))
 
 
 async def test_how_it_ended_is_told_after_all_that_it_said(parent):

@@ -17,21 +17,29 @@ class NVMLError(Exception):
 
 @pytest.fixture
 def library(monkeypatch):
-    """The functions of pynvml that are used, for one GPU, which is asked for by its identity."""
+    """The functions of pynvml that are used, for one of two GPUs, which is asked for by its identity."""
+    begun = []
+
+    def of_identity(identity):
+        if not begun:
+            raise NVMLError
+        return {"GPU-1234": "the second"}[identity]
+
     fake = SimpleNamespace(
         NVMLError=NVMLError,
-        nvmlInit=lambda: None,
-        nvmlDeviceGetHandleByUUID=lambda identity: {"GPU-1234": "the second"}[identity],
-        nvmlDeviceGetUtilizationRates=lambda handle: SimpleNamespace(gpu=73),
-        nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(used=5 * 2**30),
+        nvmlInit=lambda: begun.append(True),
+        nvmlDeviceGetHandleByUUID=of_identity,
+        nvmlDeviceGetUtilizationRates=lambda handle: {"the second": SimpleNamespace(gpu=73)}[handle],
+        nvmlDeviceGetMemoryInfo=lambda handle: {"the second": SimpleNamespace(used=5 * 2**30)}[handle],
     )
     monkeypatch.setitem(sys.modules, "pynvml", fake)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="1234"))
+    properties = {torch.device("cuda", 1): SimpleNamespace(uuid="1234")}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties.__getitem__)
     return fake
 
 
 def gpu() -> Device:
-    return Device(torch.device("cuda", 0), torch.float32, "a GPU")
+    return Device(torch.device("cuda", 1), torch.float32, "a GPU")
 
 
 def test_load_and_memory_are_reported(library):
@@ -45,7 +53,9 @@ def test_a_cpu_has_neither_and_a_driver_that_does_not_answer_stops_nothing(libra
     def lost(handle):
         raise NVMLError
 
-    library.nvmlDeviceGetUtilizationRates = lost
-    assert monitor.usage() is None
+    with monkeypatch.context() as busy:
+        busy.setattr(library, "nvmlDeviceGetUtilizationRates", lost)
+        assert monitor.usage() is None
+    assert monitor.usage() is not None, "it is asked again"
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert GpuMonitor(gpu()).usage() is None

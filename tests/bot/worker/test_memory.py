@@ -10,7 +10,9 @@ from bot.jobs import JobState, smaller
 from bot.worker.events import Checkpoint, Painted, Shrunk, Started
 from bot.worker.orders import Controls
 from bot.worker.runner import JobRunner
+from engine.devices import Device
 from engine.models import ModelStore
+from engine.painting import Painting
 from engine.pictures import spec_of
 from tests.bot.conftest import make_order, row
 from tests.bot.queue.test_kill import PAINT
@@ -96,6 +98,33 @@ def test_no_memory_for_the_watch_is_no_memory(settings, tiny_models, cpu, ask, s
     JobRunner(settings.worker, models, lambda event, _: events.append(event)).paint(order, Controls())
     ends = [type(event) for event in events if isinstance(event, Started | Shrunk | Painted)]
     assert ends == [Started, Shrunk, Started, Painted]
+
+
+class NeedsRoom(Painting):
+    """Run out of memory above so many pixels a side."""
+
+    most = 64
+
+    def __next__(self):
+        if self.spec.width > self.most:
+            raise MemoryError
+        return super().__next__()
+
+
+def test_memory_that_runs_out_again_and_again_is_said_once(settings, tiny_models, cpu, ask, spec, monkeypatch, caplog):
+    monkeypatch.setattr("bot.worker.runner.Painting", NeedsRoom)
+    given = []
+    monkeypatch.setattr(Device, "give_back", given.append)
+    models, events = ModelStore(settings.models.folder, cpu, embedded=tiny_models), []
+    order = make_order(ask(spec=spec.but(width=128, height=128)), notices=("first",))
+    JobRunner(settings.worker, models, lambda event, _: events.append(event)).paint(order, Controls())
+    said = [("first", f"Memory ran short: painted at {side} × {side} instead of 128 × 128.") for side in (96, 64)]
+    shrunk = [Shrunk(order.job_id, side, side, notices) for side, notices in zip((96, 64), said, strict=True)]
+    assert [event for event in events if isinstance(event, Shrunk)] == shrunk
+    assert events[-1].notices == said[-1]
+    assert len(given) == 2
+    assert "no memory for 128 × 128 pixels (MemoryError)" in caplog.text
+    assert [event.step for event in events if isinstance(event, Started)] == [0, 0, 0]
 
 
 def test_a_checkpoint_of_the_larger_size_does_not_break_the_smaller_one(settings, tiny_models, cpu, ask, spec):

@@ -9,7 +9,7 @@ from PIL import Image
 from bot.settings import ModerationSettings, Settings, load_settings
 from bot.worker.events import SPOILER_NOTICE, Failed, Frame, Painted, Progress
 from bot.worker.orders import Controls
-from bot.worker.picture_check import REFUSED, PictureCheck, concept_shares
+from bot.worker.picture_check import REFUSED, PictureCheck, RefusedPictureError, concept_shares
 from bot.worker.runner import JobRunner
 from engine.models import ModelStore
 from tests.bot.conftest import make_order
@@ -59,7 +59,7 @@ def test_shares_are_clips_zero_shot_probabilities(models):
 def test_the_share_of_all_concepts_decides(models, spec):
     perceptor = models.perceptor("embedded")
     share = sum(concept_shares(perceptor, noise(), CONCEPTS).values())
-    for threshold, hidden in ((share * 0.99, True), (min(1.0, share * 1.01), False)):
+    for threshold, hidden in ((share * 0.99, True), (share, True), (min(1.0, share * 1.01), False)):
         settings = ModerationSettings(pictures="spoiler", concepts=CONCEPTS, picture_threshold=threshold)
         assert PictureCheck(settings, models).hides(noise(), spec) is hidden
 
@@ -69,6 +69,27 @@ def test_nothing_is_looked_at_unless_asked_for(spec, tmp_path, cpu, pictures, th
     settings = ModerationSettings(pictures=pictures, concepts=concepts, picture_threshold=threshold)
     no_models = ModelStore(tmp_path, cpu, embedded=tmp_path)
     assert PictureCheck(settings, no_models).notices([noise()], spec) == ()
+
+
+def test_a_picture_is_judged_by_the_perceptor_that_paints_it_first(models, spec, monkeypatch):
+    asked = []
+    monkeypatch.setattr(models, "perceptor", lambda name, real=models.perceptor: asked.append(name) or real(name))
+    settings = ModerationSettings(pictures="spoiler", concepts=CONCEPTS, picture_threshold=ALL)
+    assert PictureCheck(settings, models).hides(noise(), spec)
+    assert asked == [spec.perceptors[0].name]
+
+
+def test_one_picture_of_several_decides_for_all(models, spec, monkeypatch):
+    pictures = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    for sort, said in (("spoiler", (SPOILER_NOTICE,)), ("refuse", None)):
+        check = PictureCheck(ModerationSettings(pictures=sort), models)
+        monkeypatch.setattr(check, "hides", lambda picture, of: picture is pictures[1] and of is spec)
+        assert check.notices(pictures[:1], spec) == ()
+        if said is not None:
+            assert check.notices(pictures, spec) == said
+            continue
+        with pytest.raises(RefusedPictureError, match="not shown here"):
+            check.notices(pictures, spec)
 
 
 def test_it_is_off_by_default_and_the_shipped_config_says_the_same():

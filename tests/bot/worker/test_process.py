@@ -162,6 +162,7 @@ def in_child(monkeypatch, tiny_models):
     yield ours, end, set_up
     ours.close()
     for receiver in [one for one in threading.enumerate() if "_receive" in one.name]:
+        assert receiver.daemon, "a child can end while its parent says nothing"
         receiver.join(10)
     assert left in ([], [1]), "without its parent it ends"
     for one, handler in before.items():

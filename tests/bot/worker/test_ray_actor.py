@@ -19,10 +19,12 @@ from tests.bot.conftest import make_order
 
 
 @pytest.fixture
-def actor(tiny_models, monkeypatch):
+def actor(tiny_models, settings, monkeypatch):
     monkeypatch.setattr("bot.worker.thread.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
-    monkeypatch.setattr(ray_actor.logs, "set_up", lambda _: None)
-    return PaintingActor()
+    logged = []
+    monkeypatch.setattr(ray_actor.logs, "set_up", logged.append)
+    yield PaintingActor()
+    assert logged in ([], [settings.log], [settings.log] * 2)
 
 
 def test_it_paints_one_order_after_the_other(actor, settings, ask):
@@ -49,6 +51,7 @@ def test_its_device_is_set_up_once_however_often_it_is_asked(actor, settings, mo
     before = len(threads())
     assert actor.ready(settings, code_version()) is actor.ready(settings, code_version())
     assert len(threads()) == before + 1
+    assert all(thread.daemon for thread in threads()), "the process of an actor can end"
 
 
 def test_after_a_problem_it_is_tried_again(actor, settings):

@@ -1,9 +1,6 @@
 """The driver of a cluster, with what stands for Ray and its actors: who is served, what is passed on, who is ended."""
 
 import asyncio
-import logging
-import os
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,92 +16,12 @@ from bot.worker.ray_driver import Driver, Slot
 from bot.worker.ray_messages import Emitted, EndHung, Finished, Joined, Left, ToPainter
 from tests.bot.conftest import make_order, until
 from tests.bot.worker.children import DEVICE
+from tests.bot.worker.noted_actors import Actor, Method
 
 JOB = "abcdefgh"
 DIED = RayActorError()
 AWAY = ActorUnavailableError("away for a moment", None)
 BROKEN = RayTaskError("ready", "a trace", ValueError("no weights here\nand more"))
-
-
-class Method:
-    def __init__(self, call, **options):
-        self._call, self.given = call, options
-
-    def options(self, **options):
-        return Method(self._call, **options)
-
-    def remote(self, *arguments):
-        return self._call(*arguments, **self.given)
-
-
-class Actor:
-    """An actor that answers, says what the test lets it say, or raises what `trouble` holds next."""
-
-    def __init__(self):
-        self.controls, self.readied, self.orders, self.options = [], [], [], []
-        self.trouble = {"here": [], "ready": [], "paint": []}
-        self.silent = False
-        self.says = asyncio.Queue()
-        self.here = Method(lambda: asyncio.ensure_future(self._here()))
-        self.ready = Method(lambda *what: asyncio.ensure_future(self._ready(*what)))
-        self.control = Method(self.controls.append)
-        self.paint = Method(self._paint)
-
-    def _fail(self, where):
-        if self.trouble[where] and (error := self.trouble[where].pop(0)):
-            raise error
-
-    async def _here(self):
-        self._fail("here")
-        while self.silent:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        return "machine", 11
-
-    async def _ready(self, *what):
-        self.readied.append(what)
-        self._fail("ready")
-        return DEVICE
-
-    async def _paint(self, order, **options):
-        self.orders.append(order)
-        self.options.append(options)
-        while (said := await self.says.get()) != "end":
-            yield self._said(said)
-
-    async def _said(self, said):
-        if isinstance(said, Exception):
-            raise said
-        return said
-
-
-class Cluster:
-    """What there is of Ray."""
-
-    def __init__(self, monkeypatch):
-        self.gpus, self.own, self.killed, self.actors = 0, "own", [], []
-        monkeypatch.setattr(ray_driver.ray, "nodes", self.nodes)
-        monkeypatch.setattr(ray_driver.ray, "kill", lambda actor, **how: self.killed.append((actor, how)))
-        context = SimpleNamespace(get_node_id=lambda: "own")
-        monkeypatch.setattr(ray_driver.ray, "get_runtime_context", lambda: context)
-        for name, seconds in (("_AGAIN_SECONDS", 0.0), ("_LOOK_SECONDS", 0.01), ("_PING_SECONDS", 0.02)):
-            monkeypatch.setattr(ray_driver, name, seconds)
-
-    def nodes(self):
-        own = {"Alive": True, "NodeID": self.own, "Resources": {"CPU": 2.0, "GPU": float(self.gpus)}}
-        return [own, {"Alive": False, "NodeID": "gone", "Resources": {"GPU": 8.0}}]
-
-    def remote(self):
-        self.actors.append(Actor())
-        return self.actors[-1]
-
-
-@pytest.fixture
-async def cluster(monkeypatch):
-    yield Cluster(monkeypatch)
-    while others := asyncio.all_tasks() - {asyncio.current_task()}:
-        for task in others:  # until all have noticed: a `wait_for` that is just done does not pass it on
-            task.cancel()
-        await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -299,74 +216,3 @@ async def test_no_control_goes_to_an_actor_that_is_not_up():
     assert slot.actor.controls == []
     slot.control(Control(JOB, "end", "drop"))
     assert len(slot.actor.controls) == 1
-
-
-class Left1(BaseException):
-    pass
-
-
-@pytest.mark.parametrize("trouble", ["another cluster", "no answer"])
-async def test_a_driver_whose_cluster_is_gone_ends(cluster, monkeypatch, trouble):
-    def leave(code):
-        raise Left1(code)
-
-    def no_answer():
-        raise ConnectionError("the head is away")
-
-    monkeypatch.setattr(ray_driver.os, "_exit", leave)
-    cluster.own = "other" if trouble == "another cluster" else "own"
-    if trouble == "no answer":
-        monkeypatch.setattr(ray_driver.ray, "nodes", no_answer)
-    with pytest.raises(Left1) as left:
-        await ray_driver._gpus("own")
-    assert left.value.args == (1,)
-
-
-async def test_gpus_are_counted_on_machines_that_live(cluster):
-    cluster.gpus = 3
-    assert await ray_driver._gpus("own") == 3
-
-
-@pytest.mark.parametrize(
-    ("settings", "address", "special"),
-    [
-        (RaySettings(), "local", {"include_dashboard": False, "num_cpus": max(os.cpu_count() or 1, 1)}),
-        (RaySettings(painters=99), "local", {"include_dashboard": False, "num_cpus": 99}),
-        (RaySettings(address="10.0.0.1:6379"), "10.0.0.1:6379", {}),
-    ],
-)
-def test_a_cluster_is_joined_or_one_of_this_machine_started(monkeypatch, settings, address, special):
-    asked = []
-    monkeypatch.setattr(ray_driver.ray, "init", lambda *where, **how: asked.append((where, how)))
-    monkeypatch.setenv("PYTHONPATH", "elsewhere")
-    ray_driver.connect(settings)
-    (((where,), how),) = asked
-    assert where == address
-    root, *rest = how.pop("runtime_env")["env_vars"]["PYTHONPATH"].split(os.pathsep)
-    assert Path(root, "bot", "worker", "ray_driver.py").is_file()
-    assert rest == ["elsewhere"]
-    how.pop("object_store_memory", None)
-    assert how == {"log_to_driver": False, "logging_level": logging.ERROR, **special}
-
-
-async def test_what_the_bot_says_reaches_the_driver_and_its_end_is_the_drivers(monkeypatch):
-    heard = []
-
-    def leave(code):
-        raise Left1(code)
-
-    messages = iter([EndHung(1), None])
-
-    def receive():
-        try:
-            return next(messages)
-        except StopIteration:
-            raise EOFError from None
-
-    monkeypatch.setattr(ray_driver.os, "_exit", leave)
-    driver: Any = SimpleNamespace(take=heard.append)
-    pipe: Any = SimpleNamespace(recv=receive)
-    with pytest.raises(Left1):
-        await asyncio.to_thread(ray_driver._receive, pipe, asyncio.get_running_loop(), driver)
-    await asyncio.sleep(0)
-    assert heard == [EndHung(1), None]

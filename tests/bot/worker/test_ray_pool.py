@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import pytest
 
@@ -158,3 +159,11 @@ async def test_without_ray_one_sentence_says_how_to_get_it(settings, children, m
         await pool.start()
     await pool.close(1)
     assert children == []
+
+
+def test_only_the_child_loads_ray(settings, monkeypatch):
+    done = []
+    monkeypatch.setattr("bot.worker.ray_driver.main", lambda *arguments: done.append(arguments))
+    pipe: Any = "a pipe"
+    ray_pool.drive(pipe, settings)
+    assert done == [("a pipe", settings)]

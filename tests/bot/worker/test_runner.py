@@ -8,16 +8,27 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load
 
 from bot.full_disk import FULL_DISK
-from bot.worker.events import Checkpoint, Failed, Frame, Painted, Progress, Started, Stopped
+from bot.worker.events import (
+    Checkpoint,
+    Failed,
+    Frame,
+    GpuUsage,
+    Painted,
+    Progress,
+    Started,
+    Stopped,
+)
 from bot.worker.orders import Controls, Steer
 from bot.worker.runner import JobRunner
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.pictures import BadPictureError, spec_of
 from engine.prompts import Prompt, parse_prompts
+from engine.spec import Motion
 from engine.vocabulary import UNKNOWN_WORDS
 from tests.bot.conftest import make_order
 from tests.simulated import png
@@ -265,6 +276,96 @@ def test_previews_come_when_they_are_asked_for_and_not_before_there_is_something
 def test_as_many_frames_are_kept_as_are_set_and_the_last_picture(paint, ask, settings, frames, steps):
     worker = settings.worker.model_copy(update={"frames": frames})
     assert [event.step for event in of(Frame, paint(make_order(ask()), worker=worker))] == steps
+
+
+def side(jpeg):
+    """The longer side of a picture, in pixels."""
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        return max(picture.size)
+
+
+@pytest.mark.parametrize(
+    ("width", "enlarge_to", "preview_side", "previewed", "kept"),
+    [
+        (32, 0, 768, 32, 32),
+        (32, 96, 768, 96, 32),
+        (32, 100, 768, 128, 32),  # by a whole factor
+        (32, 512, 64, 64, 32),
+        (544, 0, 768, 544, 512),  # what frames are good for
+        (544, 512, 300, 300, 512),
+    ],
+)
+def test_previews_and_frames_are_as_large_as_they_are_shown(
+    settings, tiny_models, cpu, ask, spec, width, enlarge_to, preview_side, previewed, kept
+):
+    models = ModelStore(settings.models.folder, cpu, embedded=tiny_models)
+    worker = settings.worker.model_copy(update={"preview_side": preview_side, "first_preview_step": 1, "frames": 1})
+    events = []
+    runner = JobRunner(worker, models, lambda event, _: events.append(event), enlarge_to=enlarge_to)
+    runner.paint(make_order(ask(spec=spec.but(width=width, steps=1))), Controls())
+    assert [side(event.preview) for event in of(Progress, events)] == [previewed]
+    assert [side(frame.jpeg) for frame in of(Frame, events)] == [kept, kept]
+
+
+def test_the_frames_of_an_animation_are_those_of_its_film_and_no_last_one(paint, ask, spec):
+    motion = Motion(seconds=1, fps=3, begin=2, each=2)
+    moving = spec.but(motion=motion.model_dump(), steps=motion.steps)
+    events = paint(make_order(ask(spec=moving)))
+    assert [frame.step for frame in of(Frame, events)] == [2, 4, 6]
+    assert events[-1].step == motion.steps == 6
+
+
+@pytest.fixture
+def timers(settings, tiny_models, cpu, monkeypatch):
+    """Paint with a limit of seconds for each step; return how its timer was set and called off."""
+    set_to = []
+    monkeypatch.setattr(
+        "bot.worker.runner.faulthandler",
+        SimpleNamespace(
+            dump_traceback_later=lambda seconds, **how: set_to.append((seconds, how)),
+            cancel_dump_traceback_later=lambda: set_to.append("off"),
+        ),
+    )
+
+    def paint(order, hang_seconds):
+        worker = settings.worker.model_copy(update={"hang_seconds": hang_seconds})
+        models = ModelStore(settings.models.folder, cpu, embedded=tiny_models)
+        JobRunner(worker, models, lambda event, _: None).paint(order, Controls())
+        return set_to
+
+    return paint
+
+
+def test_a_process_that_hangs_is_ended_by_a_timer_that_each_step_puts_off(timers, ask):
+    began = (45.0, {"exit": True, "file": 2})
+    assert timers(make_order(ask()), 45.0) == [began] * 7 + ["off"]
+
+
+def test_where_no_time_is_set_nothing_is_ended(timers, ask):
+    assert timers(make_order(ask()), 0.0) == ["off"]
+
+
+def test_the_timer_is_called_off_when_a_painting_fails(timers, ask, monkeypatch):
+    monkeypatch.setattr("bot.worker.runner.Painting", fails_with(ValueError("no")))
+    assert timers(make_order(ask()), 45.0)[1:] == ["off"]
+
+
+def test_what_is_painted_says_how_busy_the_gpu_is_and_how_far_it_is_from_the_words(
+    settings, tiny_models, cpu, ask, spec
+):
+    models = ModelStore(settings.models.folder, cpu, embedded=tiny_models)
+    events = []
+    runner = JobRunner(settings.worker, models, lambda event, _: events.append(event))
+    usages = iter([GpuUsage(0.5, 1), GpuUsage(0.75, 2)])
+    runner.gpu = SimpleNamespace(usage=lambda: next(usages))  # pyright: ignore[reportAttributeAccessIssue]
+    order = make_order(ask(spec=spec.but(steps=2)))
+    runner.paint(order, Controls())
+    iterates = list(Painting(order.spec, models))
+    emitted = of(Progress, events)
+    assert [event.gpu for event in emitted] == [GpuUsage(0.5, 1), GpuUsage(0.75, 2)][: len(emitted)]
+    losses = {iterate.step: iterate.loss for iterate in iterates}
+    assert emitted[0].loss == pytest.approx(losses[emitted[0].step])
+    assert emitted[0].steps == 2
 
 
 def test_a_lost_painting_goes_on_at_half_the_pace_of_learning(paint, ask, spec, often, monkeypatch):

@@ -88,6 +88,7 @@ async def test_it_works_off_one_order_after_the_other(settings, ask, monkeypatch
     painter = ThreadPainter(settings, told.callbacks)
     assert not painter.alive
     await painter.start()
+    assert [one.daemon for one in threading.enumerate() if one.name == "painter"] == [True], "a process can end"
     for attempt in (1, 2):
         painter.paint(make_order(ask(), attempt=attempt))
         await until(lambda: painter.free)

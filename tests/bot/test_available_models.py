@@ -2,9 +2,19 @@
 
 import pytest
 
-from bot.available_models import PERCEPTOR, generators, perceptors, usual_generator, usual_pair
+from bot.available_models import (
+    PERCEPTOR,
+    generators,
+    is_here,
+    pair,
+    perceptors,
+    require_generator,
+    usual_generator,
+    usual_pair,
+)
 from bot.options import PaintingOptions, configured_defaults, painting_spec
 from bot.queue.preferences import GuildSettings, UserSettings, defaults_for
+from bot.refusals import Refusal
 from bot.settings import ModelSettings
 from engine.catalog import find
 
@@ -64,3 +74,29 @@ def test_what_people_may_not_choose_is_not_chosen_for_them(models):
 def test_the_embedded_perceptor_is_no_match_for_a_published_generator(models):
     named = models.model_copy(update={"perceptors": ("embedded",)})
     assert perceptors("coco", models) == perceptors("coco", named) == ("ViT-B/32",)
+
+
+def test_a_network_is_here_where_all_of_its_files_are(models):
+    assert [is_here(name, models) for name in ("embedded", "imagenet-16384", "no-such")] == [True, False, False]
+    lay_down(models, "imagenet-16384")
+    assert is_here("imagenet-16384", models)
+
+
+def test_a_model_that_is_not_here_or_not_for_everybody_is_refused_and_the_others_named(models):
+    lay_down(models, "imagenet-16384")
+    for name in ("embedded", "imagenet-16384"):
+        require_generator(name, models)
+    with pytest.raises(Refusal) as refusal:
+        require_generator("*" * 60, models)
+    assert str(refusal.value) == (
+        "The model '" + r"\*" * 49 + "…' is not available here; there is embedded, imagenet-16384."
+    )
+    only = models.model_copy(update={"allowed": ("imagenet-16384",)})
+    require_generator("imagenet-16384", only)
+    with pytest.raises(Refusal, match=r"there is imagenet-16384\.$"):
+        require_generator("embedded", only)
+
+
+def test_a_pair_is_named_by_one_name_where_both_have_it(models):
+    assert pair("embedded", models) == "embedded"
+    assert pair("coco", models) == "coco, seen by ViT-B/32"

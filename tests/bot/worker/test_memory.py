@@ -114,7 +114,11 @@ class NeedsRoom(Painting):
 def test_memory_that_runs_out_again_and_again_is_said_once(settings, tiny_models, cpu, ask, spec, monkeypatch, caplog):
     monkeypatch.setattr("bot.worker.runner.Painting", NeedsRoom)
     given = []
-    monkeypatch.setattr(Device, "give_back", given.append)
+
+    def give_back(device):
+        given.append(device)
+
+    monkeypatch.setattr(Device, "give_back", give_back)
     models, events = ModelStore(settings.models.folder, cpu, embedded=tiny_models), []
     order = make_order(ask(spec=spec.but(width=128, height=128)), notices=("first",))
     JobRunner(settings.worker, models, lambda event, _: events.append(event)).paint(order, Controls())

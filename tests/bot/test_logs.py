@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import threading
+import warnings
 
 import pytest
 
@@ -129,6 +130,73 @@ def test_debug_is_for_our_own_lines_only(started):
     assert [line["logger"] for line in lines(stream)] == ["bot.queue.ledger", "cogs.imagine"]
 
 
+@pytest.mark.parametrize(
+    ("level", "ours", "theirs"),
+    [
+        ("debug", ["debug", "info", "warning", "error"], ["info", "warning", "error"]),
+        ("info", ["info", "warning", "error"], ["info", "warning", "error"]),
+        ("warning", ["warning", "error"], ["warning", "error"]),
+        ("error", ["error"], ["error"]),
+    ],
+)
+def test_a_level_holds_for_all_and_below_info_for_us_alone(started, level, ours, theirs):
+    stream = started(level=level)
+    for name, expected in (("bot.queue", ours), ("cogs.edit", ours), ("engine.models", ours), ("aiohttp", theirs)):
+        for one in ("debug", "info", "warning", "error"):
+            getattr(logging.getLogger(name), one)("a line")
+        assert [line["level"] for line in lines(stream) if line["logger"] == name] == expected
+
+
+def test_a_line_for_machines_says_when_in_utc_and_only_what_there_is(started):
+    stream = started()
+    record = logging.LogRecord("bot.queue", logging.INFO, "a.py", 1, "Wörter %d", (3,), None)
+    record.created, record.msecs = 86_400.0 + 3_661.0, 7.0
+    (handler,) = logging.getLogger().handlers
+    handler.handle(record)
+    assert json.loads(stream.getvalue()) == {
+        "time": "1970-01-02T01:01:01.007Z", "level": "info", "logger": "bot.queue", "message": "Wörter 3"
+    }  # fmt: skip
+    assert "Wörter" in stream.getvalue(), "as it is written"
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [(logging.INFO, "INFO   "), (logging.WARNING, "\033[33mWARNING\033[0m"), (logging.ERROR, "\033[31mERROR  \033[0m")],
+)
+def test_on_a_terminal_what_matters_is_coloured(started, level, shown):
+    terminal = started(Terminal())
+    logging.getLogger("bot.queue").log(level, "a line")
+    assert re.fullmatch(
+        r"\033\[2m\d\d:\d\d:\d\d\033\[0m (?P<level>.*) \033\[2mbot.queue\033\[0m a line\n", terminal.getvalue()
+    )
+    assert shown in terminal.getvalue()
+
+
+def test_warnings_of_python_are_lines_like_others(started):
+    stream = started()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old", stacklevel=1)
+    assert [line["logger"] for line in lines(stream)] == ["py.warnings"]
+
+
+def test_an_empty_secret_hides_nothing(started):
+    stream = started(secrets=("",))
+    logging.getLogger("bot").info("a line")
+    assert lines(stream)[0]["message"] == "a line"
+
+
+def test_lines_inside_of_another_job_are_of_that_one(started):
+    stream = started()
+    log = logging.getLogger("bot")
+    with logs.of_job("outer"):
+        with logs.of_job("inner"):
+            log.info("1")
+        log.info("2")
+    log.info("3")
+    assert [line.get("job") for line in lines(stream)] == ["inner", "outer", None]
+
+
 def test_a_line_cannot_be_forged(started):
     log = logging.getLogger("bot")
     for look in ("human", "json"):
@@ -147,7 +215,18 @@ def test_the_end_of_a_job_names_its_costs_and_not_its_prompt(ask):
     assert sentence == (
         "Job abcdefgh ended rendered: imagine 32x32 on embedded for user 1, waited 2.5 s, painted 6 steps in 9.0 s"
     )
-    assert (extra["costs"]["waited_seconds"], extra["costs"]["total_seconds"]) == (2.5, 12.5)
+    assert extra["costs"] == {
+        "state": "rendered",
+        "kind": "imagine",
+        "user": 1,
+        "guild": 5,
+        "size": "32x32",
+        "generator": "embedded",
+        "steps": 6,
+        "waited_seconds": 2.5,
+        "seconds": 9.0,
+        "total_seconds": 12.5,
+    }
     queued = make_job(ask(), state=JobState.CANCELLED, finished_at=4.0)
     assert logs.end_of(queued)[0].endswith(
         "ended cancelled: imagine 32x32 on embedded for user 1, waited 3.0 s, at step 0"

@@ -99,6 +99,28 @@ def test_a_wrong_variable_is_named_in_one_line(monkeypatch, name, value, expecte
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("text", "line"), [("worker: {}\n\tx", 2), ("\tx", 1), ("a: b\n\nc: @", 3)])
+def test_where_a_file_is_no_yaml_the_line_is_named(tmp_path, text, line):
+    assert complaint(tmp_path, text).endswith(f"config.yaml: expected YAML, which ends near line {line}.")
+
+
+def test_what_is_no_text_is_named(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadSettingsError, match=r"config\.yaml: expected a readable text file\."):
+        load_settings(path)
+
+
+def test_variables_of_others_are_nobodys_business_and_case_is_nothing(monkeypatch):
+    monkeypatch.setenv("PAINT__WROKER__DEVICE", "cpu")
+    monkeypatch.setenv("MY_PAINTER__WROKER", "cpu")
+    monkeypatch.setenv("painter__worker__device", "cuda:3")
+    assert load_settings(None).worker.device == "cuda:3"
+    monkeypatch.setenv("painter__wroker__device", "cpu")
+    with pytest.raises(BadSettingsError, match="there is no section 'wroker'; there are discord, limits, worker, ray"):
+        load_settings(None)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(BadSettingsError, match=r"nowhere\.yaml"):
         load_settings(tmp_path / "nowhere.yaml")
@@ -162,3 +184,13 @@ def test_quotes_around_the_token_are_taken_off(quoted, tmp_path):
     file.write_text(quoted)
     assert require_token({"DISCORD_TOKEN": quoted}).get_secret_value() == "abc.def"
     assert require_token({"DISCORD_TOKEN_FILE": str(file)}).get_secret_value() == "abc.def"
+
+
+@pytest.mark.parametrize("kept", ['"', "\"abc'", 'abc"', "'abc\""])
+def test_what_are_no_quotes_around_the_token_stays(kept):
+    assert require_token({"DISCORD_TOKEN": kept}).get_secret_value() == kept
+
+
+@pytest.mark.parametrize("nothing", [{"DISCORD_TOKEN": " "}, {"DISCORD_TOKEN": '""'}, {"DISCORD_TOKEN_FILE": " "}])
+def test_a_token_that_says_nothing_is_none(nothing):
+    assert read_token(nothing) is None

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from bot.cli.commands import app
 from bot.jobs import JobState
 from bot.queue import backup as backup_module
-from bot.queue.backup import BackupError, backup, restore
+from bot.queue.backup import BackupError, Copied, backup, restore
 from bot.queue.files import KINDS, Files, StorageError
 from bot.queue.ledger import Ledger
 from bot.settings import StorageSettings
@@ -116,6 +116,66 @@ def test_files_of_all_kinds_come_along_and_nothing_half_written(data, tmp_path):
     assert str(copied) == "1 jobs, 5 files, 0.0 MB"
     names = {str(path.relative_to(tmp_path / "copy")) for path in (tmp_path / "copy").rglob("*") if path.is_file()}
     assert names == {"ledger.sqlite3", *(f"{kind}/file" for kind in KINDS)}
+
+
+@pytest.mark.parametrize(
+    ("copied", "said"),
+    [(Copied(1, 5, 0), "1 jobs, 5 files, 0.0 MB"), (Copied(2, 3, 1_260_000), "2 jobs, 3 files, 1.3 MB")],
+)
+def test_how_much_was_copied_is_said_in_megabytes(copied, said):
+    assert str(copied) == said
+
+
+def test_what_lies_deeper_and_a_destination_whose_parents_are_not_there(data, tmp_path):
+    (data / "frames" / "abcdefgh").mkdir()
+    (data / "frames" / "abcdefgh" / "000001.jpg").write_bytes(b"a frame")
+    destination = tmp_path / "far" / "away" / "copy"
+    assert backup(data, destination) == Copied(1, 6, 5 * len(b"content") + len(b"a frame"))
+    assert (destination / "frames" / "abcdefgh" / "000001.jpg").read_bytes() == b"a frame"
+    assert restore(destination, tmp_path / "new") == Copied(1, 6, 5 * len(b"content") + len(b"a frame"))
+    assert (tmp_path / "new" / "frames" / "abcdefgh" / "000001.jpg").read_bytes() == b"a frame"
+
+
+def test_what_is_deleted_meanwhile_is_missing_and_the_rest_is_there(data, tmp_path, monkeypatch):
+    copy = shutil.copy2
+
+    def deleted(source, target):
+        if "latents" in source.parts:
+            source.unlink()
+        return copy(source, target)
+
+    monkeypatch.setattr(backup_module.shutil, "copy2", deleted)
+    assert backup(data, tmp_path / "copy") == Copied(1, 4, 4 * len(b"content"))
+    assert not (tmp_path / "copy" / "latents" / "file").exists()
+
+
+def test_a_copied_ledger_is_one_file(data, tmp_path):
+    backup(data, tmp_path / "copy")
+    assert [path.name for path in (tmp_path / "copy").glob("ledger*")] == ["ledger.sqlite3"]
+    with contextlib.closing(sqlite3.connect(tmp_path / "copy" / "ledger.sqlite3")) as ledger:
+        assert ledger.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_an_attempt_to_restore_that_was_interrupted_does_not_stop_the_next(data, tmp_path):
+    backup(data, tmp_path / "copy")
+    target = Files(tmp_path / "new")
+    target.prepare()
+    part = target.ledger.with_name("ledger.sqlite3.part")
+    part.write_bytes(b"half of one")
+    assert restore(tmp_path / "copy", target.folder).jobs == 1
+    assert not part.exists()
+    assert target.ledger.is_file()
+
+
+def test_a_damaged_backup_is_not_taken_back(data, tmp_path):
+    backup(data, tmp_path / "copy")
+    ledger = Files(tmp_path / "copy").ledger
+    content = bytearray(ledger.read_bytes())
+    content[100:4096] = os.urandom(3996)
+    ledger.write_bytes(content)
+    with pytest.raises(BackupError, match=r"could not be taken back \("):
+        restore(tmp_path / "copy", tmp_path / "new")
+    assert not Files(tmp_path / "new").ledger.exists()
 
 
 def test_an_existing_folder_is_left_alone(data, tmp_path):

@@ -5,9 +5,11 @@ import sqlite3
 
 import pytest
 
-from bot.jobs import COMES_FROM, TERMINAL, JobState
+from bot.jobs import COMES_FROM, TERMINAL, JobState, cost_key
 from bot.queue.database import LedgerError
 from bot.queue.ledger import Ledger
+from bot.queue.limits import Limits
+from bot.refusals import Refusal
 from engine.prompts import parse_prompts
 from tests.bot.conftest import row
 
@@ -274,3 +276,141 @@ async def test_what_two_people_sent_stays_until_both_have_deleted_it(ledger, ask
     assert await data.uploaded(1) == (0, 100)
     assert await data.release(["inputs/a.png"], 2) == ("inputs/a.png",)
     assert await data.uploaded(2) == (0, 0)
+
+
+async def test_once_is_asked_of_each_picture_of_several(ledger, ask, spec):
+    parent, _ = await ledger.add(ask())
+    press = {"kind": "vary", "parent_id": parent.id, "once": True}
+    starts = [{"init_image": "pictures/a.png"}, {"init_image": "pictures/b.png"}, {"init_latent": "latents/a.st"}, {}]
+    jobs = [(await ledger.add(ask(spec=spec.but(**start), **press)))[0] for start in starts]
+    assert len({job.id for job in jobs}) == 4
+    for start, job in zip(starts, jobs, strict=True):
+        assert await ledger.add(ask(spec=spec.but(**start), **press)) == (job, False)
+    assert (await ledger.add(ask(kind="refine", parent_id=parent.id, once=True)))[1]
+    assert (await ledger.add(ask(kind="vary", once=True)))[1]
+
+
+async def test_each_state_has_its_moment(ledger, ask):
+    now = 10.0
+    ledger._clock = lambda: now
+    jobs = {}
+    for end in (JobState.DELIVERED, JobState.CANCELLED, JobState.FAILED):
+        job, _ = await ledger.add(ask())
+        for number, state in enumerate(PATHS[end]):
+            now = 20.0 + 10 * number
+            assert await ledger.transition(job.id, state)
+        jobs[end] = await row(ledger, job.id)
+        now = 10.0
+    moments = {end: (job.created_at, job.started_at, job.finished_at, job.delivered_at) for end, job in jobs.items()}
+    assert moments == {
+        JobState.DELIVERED: (10.0, 20.0, 30.0, 40.0),
+        JobState.CANCELLED: (10.0, None, 20.0, None),
+        JobState.FAILED: (10.0, None, 20.0, None),
+    }
+    now = 50.0
+    for job in jobs.values():
+        await ledger.mark_announced(job.id)
+    assert [(await row(ledger, job.id)).delivered_at for job in jobs.values()] == [40.0, 50.0, 50.0]
+
+
+async def test_what_is_noted_of_an_end_stays_where_nothing_else_is_said(ledger, ask):
+    job, _ = await ledger.add(ask(notices=("first",)))
+    await ledger.claim(job.id)
+    await ledger.note_progress(job.id, 3, 1)
+    await ledger.transition(job.id, JobState.RENDERED)
+    now = await row(ledger, job.id)
+    assert (now.step, now.seconds, now.notices, now.error) == (3, None, ("first",), None)
+
+
+async def test_a_result_and_a_device_are_noted_of_what_is_being_painted_by_its_latest_start(ledger, ask):
+    job, _ = await ledger.add(ask())
+    await ledger.note_device(job.id, "too early", ("no",))
+    await ledger.note_result(job.id, 6, 2.5, ("no",), 0)
+    assert await row(ledger, job.id) == job
+    await ledger.claim(job.id)
+    await ledger.note_device(job.id, "a chip", ("on another device",))
+    await ledger.note_start(job.id)
+    await ledger.note_result(job.id, 6, 2.5, ("late",), 1)
+    now = await row(ledger, job.id)
+    assert (now.device, now.notices, now.step, now.seconds) == ("a chip", ("on another device",), 0, None)
+    await ledger.note_result(job.id, 6, 2.5, ("done",), 2)
+    now = await row(ledger, job.id)
+    assert (now.state, now.notices, now.step, now.seconds) == (JobState.RUNNING, ("done",), 6, 2.5)
+
+
+async def test_a_smaller_size_begins_anew_at_another_cost(ledger, ask, spec):
+    job, _ = await ledger.add(ask(spec=spec.but(width=128, height=96)))
+    await ledger.claim(job.id)
+    await ledger.note_progress(job.id, 3, 1)
+    await ledger.note_smaller(job.id, 96, 64, ("Memory ran short.",), 1)
+    now = await row(ledger, job.id)
+    assert (now.spec, now.step, now.notices) == (spec.but(width=96, height=64), 0, ("Memory ran short.",))
+    ((key,),) = await ledger.database.read("SELECT cost_key FROM jobs WHERE id = ?", (job.id,))
+    assert key == cost_key(now.spec)
+
+
+async def test_requests_count_for_a_day(ledger, ask):
+    now = 1e6
+    ledger._clock = lambda: now
+    for at in (1e6, 1e6 + 86_400, 1e6 + 86_401):
+        now = at
+        await ledger.add(ask())
+    rows = await ledger.database.read("SELECT user_id, at FROM asked ORDER BY at")
+    assert [tuple(one) for one in rows] == [(1, 1e6 + 86_400), (1, 1e6 + 86_401)]
+
+
+async def test_a_day_ago_to_the_second_is_today(ledger, ask):
+    now = 1e6
+    ledger._clock = lambda: now
+    await ledger.add(ask())
+    now += 86_400
+    await ledger.add(ask())
+    assert len(await ledger.database.read("SELECT * FROM asked")) == 2
+
+
+async def test_whoever_is_served_again_goes_to_the_end(ledger, ask):
+    jobs = [(await ledger.add(ask(user_id=user)))[0] for user in (1, 2, 1)]
+    for job in jobs:
+        assert await ledger.claim(job.id)
+    assert await ledger.served() == {1: 3, 2: 2}
+    assert not await ledger.claim(jobs[0].id)
+    assert await ledger.served() == {1: 3, 2: 2}
+
+
+async def test_a_message_shows_the_job_that_it_was_first_said_to_show(ledger, ask):
+    first, second = [(await ledger.add(ask()))[0] for _ in range(2)]
+    await ledger.attach_message(first.id, 6, 100)
+    await ledger.attach_message(second.id, 6, 100)
+    assert (await ledger.by_message(100)).id == first.id
+
+
+async def test_a_limit_refuses_a_new_job_and_none_that_is_there(ledger, ask):
+    limits = Limits(per_user=1, per_guild=9, total=9, cooldown_seconds=0.0, per_day=None)
+    request = ask()
+    job, _ = await ledger.add(request, limits)
+    assert await ledger.add(request, limits) == (job, False)
+    with pytest.raises(Refusal, match="1 of 1 painting under way"):
+        await ledger.add(ask(), limits)
+    guild = Limits(per_user=9, per_guild=1, total=9, cooldown_seconds=0.0, per_day=None)
+    with pytest.raises(Refusal, match="This server has 1 of 1"):
+        await ledger.add(ask(user_id=2), guild)
+    assert (await ledger.add(ask(user_id=2, guild_id=None), guild))[1]
+
+
+async def test_specs_are_looked_through_once_by_each_version(ledger, ask):
+    spoil = "UPDATE jobs SET spec = '{\"version\": 2}' WHERE id = ?"
+    for state in (JobState.FAILED, JobState.QUEUED):
+        job, _ = await ledger.add(ask())
+        await ledger.database.write(spoil, (job.id,))
+        await ledger.fail_unreadable()
+        rows = await ledger.database.read("SELECT state FROM jobs WHERE id = ?", (job.id,))
+        assert rows[0][0] == state
+    await ledger.database.write("UPDATE notes SET value = 'older' WHERE name = 'specs'")
+    await ledger.fail_unreadable()
+    assert (await ledger.counts())[JobState.FAILED] == 2
+
+
+async def test_the_latest_step_times_are_kept_and_the_last_said_holds(ledger):
+    for seconds in (1.0, 2.0):
+        await ledger.note_step_time("embedded 32x32 embedded 2", seconds)
+    assert await ledger.step_times() == {"embedded 32x32 embedded 2": 2.0}

@@ -185,31 +185,22 @@ def test_the_children_of_an_animation_are_pictures(moving):
     assert [child.steps for child in (varied, refined, further)] == [4, 12, 8]
 
 
-def test_what_lies_around_a_picture_is_painted_anew_from_it_alone(edited):
-    parent = edited.but(
-        prompts=(Prompt(content="a cat", where="inside"),),
-        tile=True,
-        start="pixels",
-        candidates=4,
-        coarse=0.5,
-        width=128,
-        height=64,
-    )
-    child = extended(parent, "pictures/b.png", Extend(left=0.25, up=0.5), 9, 1024)
-    assert (child.init_image, child.extend, child.seed) == ("pictures/b.png", Extend(left=0.25, up=0.5), 9)
+def test_what_lies_around_a_picture_is_painted_anew_from_it_alone(spec, edited):
+    begun = {"start": "pixels", "candidates": 4, "coarse": 0.5, "width": 128, "height": 64}
+    inside = (Prompt(content="a cat", where="inside"),)
+    child = extended(edited.but(**begun, prompts=inside), "b.png", Extend(left=0.25, up=0.5), 9, 1024)
+    assert (child.init_image, child.extend, child.seed) == ("b.png", Extend(left=0.25, up=0.5), 9)
     assert (child.width, child.height) == (160, 96)
     assert [prompt.where for prompt in child.prompts] == ["everywhere"]
-    assert (child.mask, child.mask_text, child.edit_from, child.tile, child.init_noise) == (None, None, None, False, 0)
+    assert (child.mask, child.edit_from) == (None, None)
     assert (child.start, child.candidates, child.coarse, child.edit_start) == ("noise", 1, 0.0, "original")
     assert child.strength == 0.8
-    varied = extended(
-        vary(parent.but(init_image=None, mask=None, edit_from=None, prompts=(Prompt(content="a"),)), 8, "l", "p"),
-        "b.png",
-        ZOOMS["zoom-out"],
-        9,
-        1024,
+    in_words = edited.but(mask=None, mask_text="the sky", edit_start="search")
+    assert extended(in_words, "b.png", ZOOMS["zoom-out"], 9, 1024) == extended(
+        in_words.but(mask_text=None, edit_start="original"), "b.png", ZOOMS["zoom-out"], 9, 1024
     )
-    assert (varied.init_latent, varied.init_image) == (None, "b.png")
+    varied = extended(vary(spec.but(tile=True), 8, "l", "p"), "b.png", ZOOMS["zoom-out"], 9, 1024)
+    assert (varied.init_latent, varied.init_noise, varied.init_image, varied.tile) == (None, 0.0, "b.png", False)
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def test_a_suffix_is_added_to_the_words_and_not_to_pictures():
 
 def test_what_is_said_reaches_the_spec():
     looks = Looks(symmetry=1)
-    said = {"steps": 7, "start": "noise", "mask_text": "left", "tile": True, "looks": looks, "count": 3}
+    said = {"steps": 7, "start": "noise", "mask_text": "left", "looks": looks, "count": 3}
     spec = asked(prompt="a cat --inside a hat", negative="text, frame", **said)
     assert {name: getattr(spec, name) for name in said} == said
     assert [(prompt.content, prompt.where, prompt.weight < 0) for prompt in spec.prompts] == [
@@ -199,6 +199,7 @@ def test_what_is_said_reaches_the_spec():
         ("text", "everywhere", True),
         ("frame", "everywhere", True),
     ]
+    assert [asked(tile=tile).tile for tile in (True, False)] == [True, False]
     masked = asked(prompt="a cat --inside a hat", mask="inputs/m.png")
     assert (masked.mask, masked.mask_text) == ("inputs/m.png", None)
     assert asked(fields={"ema_decay": 0.5}, steps=7).ema_decay == 0.5

@@ -1,7 +1,5 @@
 """What the queue does with jobs but for painting them: taking them, ending and deleting them, saying where they are."""
 
-import asyncio
-
 import pytest
 
 from bot.jobs import JobState
@@ -119,6 +117,7 @@ async def test_only_a_start_that_ended_in_a_lost_device_counts_against_its_job(n
     await stage.queue.close()
     again = new()
     await again.queue.start()
+    await again.painted(job)
     assert (await row(again.queue.ledger, job.id)).crashes == (2 if lost else 1)
 
 
@@ -141,6 +140,7 @@ async def test_one_subscriber_that_fails_does_not_keep_the_news_from_the_others(
 
 
 async def test_a_request_is_started_at_once_and_logged_once(stage, queue, ask, caplog):
+    caplog.set_level("INFO", "bot")
     request = ask(user_id=3)
     job = await queue.submit(request)
     await stage.painted(job)
@@ -189,7 +189,7 @@ async def test_a_guild_that_is_no_longer_paused_is_painted_for(stage, queue, ask
     own = await queue.change_guild(5, paused=True, per_user=2)
     assert (own.paused, own.per_user) == (True, 2)
     job = await queue.submit(ask())
-    await asyncio.sleep(0)
+    await until(lambda: not queue._dispatcher._scheduling)
     assert stage.painter.orders == []
     await queue.change_guild(5, paused=False)
     await stage.painted(job)

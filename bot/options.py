@@ -230,8 +230,9 @@ def options_of(spec: PaintingSpec) -> PaintingOptions:
     nothing_said = Defaults(preset=spec.preset, generator=spec.generator)
     try:
         built = painting_spec(options, nothing_said, ModelSettings())
-    except BadPromptError:  # prompts that the prompt language cannot say
-        built = painting_spec(replace(options, prompt="a picture"), nothing_said, ModelSettings())
+    except BadPromptError:  # prompts that the prompt language cannot say stand in the fields
+        options = replace(options, prompt="a picture")
+        built = painting_spec(options, nothing_said, ModelSettings())
     wanted, got = spec.model_dump(), built.model_dump()
     return replace(options, fields={name: value for name, value in wanted.items() if value != got[name]})
 

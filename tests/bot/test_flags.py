@@ -93,8 +93,8 @@ def test_pictures_and_edits_have_flags_of_their_own():
     assert spec_of("a cat --iw 0.5", image_prompts=(picture,)).prompts[1].weight == 0.5
     for written, strength in (("0.3", 0.3), ("0,3", 0.3), ("1", 1.0), ("1e-3", 1e-3)):
         assert spec_of(f"a cat --strength {written}", edit=EditOptions(picture="a.png")).strength == strength
-    both = spec_of("a cat --iw -0.5", image_prompts=(picture, picture.model_copy(update={"content": "b.png"})))
-    assert [prompt.weight for prompt in both.prompts] == [1.0, -0.5, -0.5]
+    both = spec_of("a cat --iw 0.25", image_prompts=(picture, picture.model_copy(update={"content": "b.png"})))
+    assert [prompt.weight for prompt in both.prompts] == [1.0, 0.25, 0.25]
     held = spec_of("a cat --init-pixels 2 --init-embedding 0.5", edit=EditOptions(picture="a.png"))
     assert (held.init_pixels, held.init_embedding, held.prompts[0].content) == (2, 0.5, "a cat")
     with pytest.raises(Refusal, match="--init-pixels takes a weight from 0 to 10, not 11"):

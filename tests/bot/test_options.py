@@ -195,9 +195,9 @@ def test_what_is_said_reaches_the_spec():
     assert {name: getattr(spec, name) for name in said} == said
     assert [(prompt.content, prompt.where, prompt.weight < 0) for prompt in spec.prompts] == [
         ("a cat", "everywhere", False),
-        ("a hat", "inside", False),
         ("text", "everywhere", True),
         ("frame", "everywhere", True),
+        ("a hat", "inside", False),
     ]
     assert [asked(tile=tile).tile for tile in (True, False)] == [True, False]
     masked = asked(prompt="a cat --inside a hat", mask="inputs/m.png")

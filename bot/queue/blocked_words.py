@@ -7,7 +7,7 @@ and Gonnet 1992), so no word and no text makes it go back.
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,8 +26,8 @@ _STANDS_FOR = {
 _LOOK_ALIKES = str.maketrans(
     "авекмнорстухіјѕԁɡαβεικνορτυχƒøłđıß", "abekmhopctyxijsdgabeiknoptuxfoldis"
 )  # Cyrillic, Greek, Latin
-_BETWEEN = " ._*-"
-_TOKEN = re.compile(r"[^\W_]+|[ ._*\-]+|[\W_]")
+_TOKEN = re.compile(r"[^\W_]+|[\s._*\-]+|[\W_]")
+_BETWEEN = re.compile(r"[\s._*\-]+")
 
 
 def blocked_word(text: str, words: Iterable[str]) -> str | None:
@@ -38,9 +38,8 @@ def blocked_word(text: str, words: Iterable[str]) -> str | None:
     """
     automaton = _automaton(frozenset(words))
     plain = plain_text(text)
-    joined = _joined(plain)
-    found = automaton.find(plain)
-    return automaton.find(joined) if found is None and joined != plain else found
+    found = map(automaton.find, dict.fromkeys((plain, *_joined(plain))))
+    return next((word for word in found if word is not None), None)
 
 
 def plain_text(text: str) -> str:
@@ -50,15 +49,19 @@ def plain_text(text: str) -> str:
     return visible.translate(_LOOK_ALIKES)
 
 
-def _joined(plain: str) -> str:
-    """Write single letters with only spaces, dots, lines or stars between them as one word."""
+def _joined(plain: str) -> Iterator[str]:
+    """Write single letters with only spaces, dots, lines or stars between them as one word.
+
+    The first or the last of them may be a word of its own, as in `a w o r d`: so each is also left apart.
+    """
     tokens = ["", *_TOKEN.findall(plain), ""]
     single = [len(token) == 1 and token.isalnum() for token in tokens]
-    return "".join(
-        token
-        for place, token in enumerate(tokens)
-        if not (token[:1] in _BETWEEN and token and single[place - 1] and single[place + 1])
-    )
+    pairs = [place for place in range(1, len(tokens) - 1) if single[place - 1] and single[place + 1]]
+    gaps = {place for place in pairs if _BETWEEN.fullmatch(tokens[place])}
+    first = {place for place in gaps if place - 2 not in gaps}
+    last = {place for place in gaps if place + 2 not in gaps}
+    for left_out in (gaps, gaps - first, gaps - last, gaps - first - last):
+        yield "".join(["" if place in left_out else token for place, token in enumerate(tokens)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def bare(text: str, limit: int = 0) -> str:
     for letter in unicodedata.normalize("NFC", text):
         category = unicodedata.category(letter)
         marks = marks + 1 if category in {"Mn", "Me"} and letter not in _JOINERS else 0
-        if letter.isspace() or category in {"Cc", "Zl", "Zp"}:
+        if letter.isspace() or category == "Cc":
             kept.append(" ")
         elif letter in _REVERSING or category in {"Cs", "Co", "Cn"} or marks > _MOST_MARKS:
             continue

@@ -280,8 +280,8 @@ def _read_yaml(path: Path | None) -> dict[str, Any]:
         raise BadSettingsError(f"{path}: expected a readable text file.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f" near line {mark.line + 1}" if mark else ""
-        raise BadSettingsError(f"{path}: expected YAML, which ends{where}.") from None
+        where = f", which ends near line {mark.line + 1}" if mark else ""
+        raise BadSettingsError(f"{path}: expected YAML{where}.") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -104,6 +104,10 @@ def test_where_a_file_is_no_yaml_the_line_is_named(tmp_path, text, line):
     assert complaint(tmp_path, text).endswith(f"config.yaml: expected YAML, which ends near line {line}.")
 
 
+def test_where_the_parser_names_no_line_none_is_named(tmp_path):
+    assert complaint(tmp_path, "a: \x01").endswith("config.yaml: expected YAML.")
+
+
 def test_what_is_no_text_is_named(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_bytes(b"\xff\xfe\x00")

@@ -136,6 +136,11 @@ def test_what_lies_deeper_and_a_destination_whose_parents_are_not_there(data, tm
     assert (tmp_path / "new" / "frames" / "abcdefgh" / "000001.jpg").read_bytes() == b"a frame"
 
 
+def test_it_is_put_together_beside_its_destination_and_not_where_there_may_be_no_room(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    assert backup(data, tmp_path / "copy").jobs == 1
+
+
 def test_what_is_deleted_meanwhile_is_missing_and_the_rest_is_there(data, tmp_path, monkeypatch):
     copy = shutil.copy2
 

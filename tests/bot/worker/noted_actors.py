@@ -24,7 +24,7 @@ class Actor:
     def __init__(self):
         self.controls, self.readied, self.orders, self.options = [], [], [], []
         self.trouble = {"here": [], "ready": [], "paint": []}
-        self.silent = False
+        self.silent, self.asked = False, 0
         self.says = asyncio.Queue()
         self.here = Method(lambda: asyncio.ensure_future(self._here()))
         self.ready = Method(lambda *what: asyncio.ensure_future(self._ready(*what)))
@@ -36,6 +36,7 @@ class Actor:
             raise error
 
     async def _here(self):
+        self.asked += 1
         self._fail("here")
         while self.silent:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -130,5 +130,8 @@ def test_a_version_is_that_of_all_code_that_paints(monkeypatch, tmp_path):
     second = version()
     assert second != first
     (tmp_path / "engine/deep/a.py").rename(tmp_path / "engine/deep/b.py")
-    assert version() not in (first, second)
+    third = version()
+    assert third not in (first, second)
+    (tmp_path / "bot/worker/ray_actor.py").write_text("one = 2")
+    assert version() != third
     code_version.cache_clear()

@@ -3,6 +3,8 @@
 import io
 from dataclasses import replace
 
+import pytest
+import torch
 from PIL import Image
 
 from bot.jobs import smaller
@@ -35,14 +37,25 @@ class NeedsRoom(Painting):
     """Run out of memory above so many pixels a side."""
 
     most = 64
+    error: BaseException
 
     def __next__(self):
         if self.spec.width > self.most:
-            raise MemoryError
+            raise self.error
         return super().__next__()
 
 
-def test_memory_that_runs_out_again_and_again_is_said_once(settings, tiny_models, cpu, ask, spec, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (MemoryError(), "(MemoryError)"),
+        (torch.OutOfMemoryError("CUDA out of memory.\nAnd much more"), "(CUDA out of memory.)"),
+    ],
+)
+def test_memory_that_runs_out_again_and_again_is_said_once(
+    settings, tiny_models, cpu, ask, spec, monkeypatch, caplog, error, logged
+):
+    monkeypatch.setattr(NeedsRoom, "error", error, raising=False)
     monkeypatch.setattr("bot.worker.runner.Painting", NeedsRoom)
     given = []
 
@@ -58,7 +71,7 @@ def test_memory_that_runs_out_again_and_again_is_said_once(settings, tiny_models
     assert [event for event in events if isinstance(event, Shrunk)] == shrunk
     assert events[-1].notices == said[-1]
     assert len(given) == 2
-    assert "no memory for 128 × 128 pixels (MemoryError)" in caplog.text
+    assert f"no memory for 128 × 128 pixels {logged}" in caplog.text
     assert [event.step for event in events if isinstance(event, Started)] == [0, 0, 0]
 
 

@@ -77,6 +77,7 @@ def test_where_nothing_else_is_on_the_path_of_modules_no_empty_folder_is(monkeyp
     assert os.pathsep not in how["runtime_env"]["env_vars"]["PYTHONPATH"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_a_driver_joins_the_cluster_serves_and_leaves_when_the_bot_says_no_more(cluster, settings, monkeypatch):
     done, codes = [], []
     monkeypatch.setattr(ray_driver, "connect", done.append)

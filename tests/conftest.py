@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -23,6 +24,8 @@ from engine.upscaler import RRDBNet
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 gc.disable()
+settings.register_profile("any machine", deadline=None)  # no test depends on how busy it is
+settings.load_profile("any machine")
 
 TINY_GENERATOR: Mapping[str, Any] = {
     "kind": "vqgan",

@@ -62,7 +62,7 @@ def test_tokens_of_a_known_text():
     assert tokenise("a diagram", 6).tolist() == [49406, 320, 22697, 49407, 0, 0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=60), st.integers(3, 20))
 def test_tokens_as_clip_makes_them(text, context):
     tokens = [49406, *third_party.tokenizer().encode(text), 49407]
@@ -94,7 +94,7 @@ def test_one_endless_word_loses_its_tail(perceptor):
     assert 0 < cut.count("猫") < 60
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.text(max_size=120))
 def test_cut_off_never_fails(perceptor, text):
     fits = len(third_party.tokenizer().encode(text)) <= perceptor.context - 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
@@ -30,32 +30,9 @@ from engine.pictures import (
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt, parse_prompts
 from engine.spec import PaintingSpec
+from tests.engine.sample_pictures import BLUE, RED, file_of, left_red_right_blue, near, spec
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\.")
-
-RED, BLUE = (220, 20, 20), (20, 20, 220)
-
-
-def spec(text: str = "ein Leuchtturm, größer::2 --no Nebel") -> PaintingSpec:
-    return PaintingSpec(prompts=parse_prompts(text))
-
-
-def left_red_right_blue(mode: str = "RGB", size: tuple[int, int] = (64, 32)) -> Image.Image:
-    image = Image.new("RGB", size, RED)
-    image.paste(BLUE, (size[0] // 2, 0, *size))
-    return image.convert(mode)
-
-
-def file_of(image: Image.Image, name: str = "PNG", **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, name, **options)
-    return file.getvalue()
-
-
-def near(image: Image.Image, xy: tuple[int, int], colour: tuple[int, ...], tolerance: int = 12) -> bool:
-    pixel = image.getpixel(xy)
-    assert isinstance(pixel, tuple)
-    return max(abs(a - b) for a, b in zip(pixel, colour, strict=True)) <= tolerance
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -278,7 +255,6 @@ WHOLE = [
 ]
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(WHOLE),
     st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=8),

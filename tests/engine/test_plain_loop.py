@@ -3,22 +3,18 @@
 Only the random numbers are shared: the starting latent, and what each step's generator draws.
 """
 
-import json
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from bench.kornia_cutouts import use_kornia
-from engine.generators import VQGAN
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 from engine.spec import Cutouts
-from tests.conftest import TINY_GENERATOR
 from tests.engine.plain import DirectionalLoop, MseLoop, NerdyrodentLoop, PaperLoop
 
 APPLE = (Prompt(content="a red apple"),)
@@ -63,25 +59,6 @@ def test_mse_tracks_a_plain_loop_from_stair_to_stair(tiny_models, cpu, photo, fr
         for _ in range(4):
             assert next(ours).loss == pytest.approx(plain.step(), rel=2e-3, abs=2e-4)
     torch.testing.assert_close(ours.z, plain.z, atol=1e-2, rtol=1e-2)
-
-
-@pytest.fixture(scope="module")
-def gumbel_models(tiny_models, tmp_path_factory):
-    """The tiny pair, its generator with a Gumbel quantiser."""
-    folder = tmp_path_factory.mktemp("gumbel")
-    config = {**TINY_GENERATOR, "kind": "gumbel", "embed_dim": 32}
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        tensors = VQGAN(config).state_dict()
-    tensors["proj.weight"] *= 40  # so that logits differ by more than their noise
-    names = {"embedding.weight": "quantize.embed.weight", "proj.weight": "quantize.proj.weight"}
-    tensors = {{**names, "proj.bias": "quantize.proj.bias"}.get(name, name): t for name, t in tensors.items()}
-    metadata = {"config": json.dumps(config)}
-    save_file({n: t.contiguous() for n, t in tensors.items()}, folder / "embedded-generator.safetensors", metadata)
-    perceptor = "embedded-perceptor.safetensors"
-    (folder / perceptor).write_bytes((tiny_models / perceptor).read_bytes())
-    assert load_file(folder / perceptor)
-    return folder
 
 
 def test_a_directional_edit_tracks_a_plain_loop(gumbel_models, cpu, photo, tmp_path):

@@ -1,15 +1,17 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
 from engine.priors import Prior, load_prior, memory_file
 from engine.priors.choices import choose_conditions
 from engine.priors.shape import PriorShape
-from engine.priors.transformer import Conditions, to_codes, to_patches
+from engine.priors.transformer import Block, Conditions, to_codes, to_patches
 from engine.third_party import tokenizer
 
 WORDS = "a red apple two dogs cat on blue"
@@ -149,3 +151,79 @@ def test_each_known_token_has_its_row_and_all_others_share_one(prior: Prior) -> 
     assert prior.tokenise("apple") == [known[0], known[2]] + [nothing] * (SHAPE.context - 2), "read as “an apple”"
     assert set(prior.tokenise("a zyzzyva")[1:]) == {SHAPE.tokens, nothing}
     assert len(prior.tokenise("red apple " * 100)) == SHAPE.context
+
+
+def test_a_shape_is_read_from_a_file_s_words() -> None:
+    assert PriorShape.of({**json.loads(json.dumps(asdict(SHAPE))), "kind": "prior"}) == SHAPE
+
+
+def test_a_block_is_attention_and_a_perceptron_between_norms_that_follow_the_conditions() -> None:
+    torch.manual_seed(3)
+    block, x, modulation = Block(16, 2), torch.randn(3, 5, 16), torch.randn(3, 1, 96)
+    block.shifts.data.normal_()
+    shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + block.shifts).split(16, -1)
+    h = F.layer_norm(x, (16,)) * (1 + scale1) + shift1
+    q, k, v = (one.view(3, 5, 2, 8).transpose(1, 2) for one in block.qkv(h).split(16, -1))
+    mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(3, 5, 16)
+    expected = x + (1 + gate1) * block.out(mixed)
+    h = F.layer_norm(expected, (16,)) * (1 + scale2) + shift2
+    expected = expected + (1 + gate2) * block.down(block.up(h).relu())
+    torch.testing.assert_close(block(x, modulation), expected)
+
+
+def test_predicted_latents_become_the_nearest_codes(prior: Prior) -> None:
+    codes = torch.randint(SHAPE.codes, (2, 8, 8), generator=torch.Generator().manual_seed(1))
+    book = prior.transformer.codebook / prior.transformer.codebook.std()
+    latents = book[to_patches(codes)]
+    assert torch.equal(prior.transformer.codes(latents), codes)
+    apart = torch.cdist(book, book).fill_diagonal_(torch.inf).min()
+    nudged = latents + 0.45 * apart * F.normalize(torch.randn_like(latents), dim=-1)
+    assert torch.equal(prior.transformer.codes(nudged), codes)
+
+
+def test_what_stands_where_depends_on_its_tint_and_its_memory(prior: Prior) -> None:
+    def latents(**changes: Any) -> torch.Tensor:
+        usual = {"things": [[0, 2]], "tints": [[2, 2]], "ground": [0], "layout": [1], "style": [1]}
+        conditions = Conditions(**{name: torch.tensor(value) for name, value in {**usual, **changes}.items()})
+        return prior.transformer(conditions).detach()[0]
+
+    prior.transformer.small[0, 1], prior.transformer.small[2, 1] = 5, 6
+    first, second = (torch.tensor(SHAPE.slots[1]) == thing for thing in (0, 1))
+    assert latents().shape == (16, 4, SHAPE.code_width)
+    for changes, most in (({"tints": [[0, 2]]}, first), ({"tints": [[2, 0]]}, second)):
+        changed = (latents(**changes) - latents()).square().sum((1, 2))
+        assert changed[most].mean() > 1.2 * changed[~most].mean()
+    for changes in ({"ground": [1]}, {"layout": [0]}, {"things": [[1, 2]]}, {"style": [0]}):
+        assert not torch.allclose(latents(**changes), latents(), atol=1e-3)
+
+
+def test_of_a_text_only_its_words_are_read(prior: Prior) -> None:
+    before, unknown = prior.read("a cat"), prior.read("a zyzzyva")
+    assert [tuple(one.shape) for one in before] == [(1, 2, 4), (1, 2, 3), (1, 6), (1, 2), (1, 3)]
+    with torch.no_grad():
+        prior.reader.rows.weight[SHAPE.tokens + 1] += 5
+    for one, other in zip(before, prior.read("a cat"), strict=True):
+        torch.testing.assert_close(one, other)
+    with torch.no_grad():
+        prior.reader.rows.weight[SHAPE.tokens] += torch.linspace(-5, 5, SHAPE.reader_width)
+    assert torch.equal(prior.read("a cat").things, before.things)
+    assert not torch.allclose(prior.read("a zyzzyva").things, unknown.things, atol=1e-3)
+
+
+def test_a_loaded_prior_proposes_and_learns_nothing(prior: Prior, tmp_path: Path) -> None:
+    path = tmp_path / "embedded-prior.safetensors"
+    assert memory_file(path) == tmp_path / "embedded-memory.safetensors"
+    tensors = {name.replace("transformer.", "painter.", 1): t.contiguous() for name, t in prior.state_dict().items()}
+    halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    memory = {name: halves.pop(name) for name in ("painter.large", "painter.small", "painter.blank")}
+    words = {name: value for name, value in asdict(SHAPE).items() if name != "spots"}
+    save_file(halves, path, metadata={"config": json.dumps({"kind": "prior", **words})})
+    save_file(memory, memory_file(path), metadata={"config": json.dumps({"spots": SHAPE.spots})})
+    loaded = load_prior(path)
+    assert loaded.shape == SHAPE
+    assert not loaded.training
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    assert loaded.token_rows.dtype == torch.int32
+    assert not propose(loaded, "a cat", 1).requires_grad
+    assert not loaded.read("a cat").things.requires_grad

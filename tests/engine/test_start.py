@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch.nn import functional as F
 
+from engine.drawings import draw_as
 from engine.masks import place
 from engine.models import ModelStore
 from engine.painting import Painting
@@ -12,7 +15,18 @@ from engine.presets import spec_from_preset
 from engine.priors import Proposals
 from engine.prompts import Prompt, parse_prompts
 from engine.spec import Cutouts, Motion, PaintingSpec
-from engine.start import first_latent, put_inside
+from engine.start import (
+    best_of,
+    first_latent,
+    fit,
+    from_latent_file,
+    from_proposals,
+    put_inside,
+    random_codes,
+    random_gradient,
+    random_pixels,
+    replace_cells,
+)
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +136,118 @@ def test_words_for_a_region_are_about_it_from_the_start(tiny_models, cpu, monkey
     small = {"width": 32, "height": 32, "steps": 2, "cutouts": Cutouts(count=2)}
     _ = Painting(PaintingSpec.checked(prompts=(IN, OUT), mask_text="left", start="prior", **small), store).z
     assert [text for text, _ in prior.texts] == ["inside", "outside"]
+
+
+class Cells(Pixels):
+    """A generator of cells of one colour, two pixels wide and high."""
+
+    factor = 2
+    codebook = torch.arange(15.0).view(5, 3) / 15
+
+    def decode(self, z):
+        return z.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    def encode(self, pictures):
+        return F.avg_pool2d(pictures, 2)
+
+
+CELLS: Any = Cells()
+
+
+def rngs(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def darkness(pictures):
+    return pictures.mean((1, 2, 3))
+
+
+def test_random_codes_are_of_the_whole_codebook():
+    z = random_codes(CELLS, (20, 30), rngs(1, 2))
+    assert z.shape == (2, 3, 20, 30)
+    for one in z:
+        assert torch.equal(one.flatten(1).T.unique(dim=0), CELLS.codebook)
+    assert not torch.equal(z[0], z[1])
+    assert torch.equal(random_codes(CELLS, (20, 30), rngs(2)), z[1:])
+
+
+def test_random_pixels_fill_the_picture_evenly():
+    pixels = random_pixels(PIXELS, (40, 60), rngs(1, 2))
+    assert pixels.shape == (2, 3, 40, 60)
+    shares = pixels.flatten(1).histc(10, 0, 1) / pixels.numel()
+    assert shares.tolist() == pytest.approx([0.1] * 10, abs=0.01)
+    assert (pixels[..., 1:] - pixels[..., :-1]).abs().mean() == pytest.approx(1 / 3, abs=0.02), "none like the next"
+    assert torch.equal(random_pixels(CELLS, (20, 30), rngs(1, 2)), F.avg_pool2d(pixels, 2))
+
+
+def test_a_random_gradient_goes_evenly_from_corner_to_corner():
+    (picture,) = random_gradient(PIXELS, (9, 13), rngs(4))
+    corners = torch.rand(1, 3, 2, 2, generator=rngs(4)[0])[0]
+    torch.testing.assert_close(picture[:, ::8, ::12], corners)
+    for axis in (1, 2):
+        assert picture.diff(n=2, dim=axis).abs().max() < 1e-5
+    assert torch.equal(
+        random_gradient(CELLS, (9, 13), rngs(4, 5))[0], F.avg_pool2d(random_gradient(PIXELS, (18, 26), rngs(4)), 2)[0]
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_of_gradients_and_codes_in_turn_the_best_is_kept_for_each_picture(count):
+    drawn = rngs(1, 2, 3)
+    ways = (random_gradient, random_codes)
+    tried = torch.stack([ways[i % 2](CELLS, (4, 6), drawn) for i in range(count)])
+    best = torch.stack([darkness(one).argmin() for one in tried.transpose(0, 1)])
+    z = best_of(count, CELLS, (4, 6), rngs(1, 2, 3), darkness)
+    assert torch.equal(z, tried[best, torch.arange(3)])
+    assert count < 3 or len(best.unique()) > 1
+
+
+def proposals(*shades, way=""):
+    """Of one picture, each candidate of one shade of the codebook."""
+    return Proposals(torch.stack([torch.full((4, 6), shade) for shade in shades]), way)
+
+
+def test_the_best_of_what_is_proposed_is_kept_for_each_picture():
+    shades = (proposals(3, 1, 2), proposals(4, 3, 2))
+    z = from_proposals(shades, CELLS, (4, 6), darkness)
+    assert torch.equal(z, CELLS.codebook[[1, 2], :, None, None].expand(2, 3, 4, 6))
+    larger = from_proposals(shades, CELLS, (8, 10), darkness)
+    torch.testing.assert_close(larger, z[..., :1, :1].expand(2, 3, 8, 10))
+
+
+def test_proposals_are_drawn_in_the_way_that_the_words_ask_for():
+    z = from_proposals([proposals(3, 1, way="night")], CELLS, (4, 6), darkness)
+    shade = CELLS.codebook[1].view(1, 3, 1, 1).expand(1, 3, 8, 12)
+    torch.testing.assert_close(z, F.avg_pool2d(draw_as("night", shade), 2))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_variation_replaces_so_many_cells(share):
+    z = torch.full((2, 3, 40, 60), -1.0)
+    varied = replace_cells(z, share, CELLS, rngs(1, 2))
+    fresh = (varied >= 0).all(1)
+    assert fresh.float().mean((1, 2)).tolist() == pytest.approx([share] * 2, abs=0.03)
+    assert torch.equal(fresh, (varied >= 0).any(1)), "whole cells"
+    assert share in (0, 1) or not torch.equal(fresh[0], fresh[1])
+
+
+def test_a_latent_is_brought_to_another_grid_as_a_picture(tmp_path):
+    z = torch.zeros(1, 3, 4, 6)
+    z[..., 3:] = 1
+    assert torch.equal(fit(z, CELLS, (4, 6)), z)
+    larger = fit(z, CELLS, (8, 12))
+    assert larger.shape == (1, 3, 8, 12)
+    assert (larger.min() >= 0) & (larger.max() <= 1)
+    assert larger[..., :4].max() < 0.05
+    assert larger[..., 8:].min() > 0.95
+    save_file({"z": z}, tmp_path / "z.safetensors")
+    assert torch.equal(from_latent_file(str(tmp_path / "z.safetensors"), CELLS, (8, 12)), larger)
+
+
+@pytest.mark.parametrize(
+    ("start", "way"), [("noise", random_codes), ("pixels", random_pixels), ("gradient", random_gradient)]
+)
+def test_a_start_is_drawn_as_it_is_called(start, way):
+    spec = PaintingSpec.checked(prompts=(ALL,), start=start)
+    z = first_latent(spec, CELLS, (4, 6), rngs(1, 2), darkness, None)
+    assert torch.equal(z, way(CELLS, (4, 6), rngs(1, 2)))

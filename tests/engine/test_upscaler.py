@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from engine import upscaler
 from engine.catalog import ModelMissingError
@@ -20,6 +21,77 @@ from tests.engine import official
 def small_net(seed: int = 0) -> RRDBNet:
     torch.manual_seed(seed)
     return RRDBNet(features=8, blocks=1, growth=4)
+
+
+def rrdb(net: RRDBNet, pictures: torch.Tensor) -> torch.Tensor:
+    """The published network written out plainly: Wang et al. 2018, figures 3 and 4, nearest enlargement twice."""
+    tensors = net.state_dict()
+
+    def conv(name: str, x: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], padding=1)
+
+    def bent(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x > 0, x, 0.2 * x)
+
+    def dense(name: str, x: torch.Tensor) -> torch.Tensor:
+        seen = x
+        for number in (1, 2, 3, 4):
+            seen = torch.cat([seen, bent(conv(f"{name}.conv{number}", seen))], 1)
+        return x + 0.2 * conv(f"{name}.conv5", seen)
+
+    first = conv("conv_first", pictures)
+    x = first
+    for block in range(sizes_of(tensors)["blocks"]):
+        inner = x
+        for number in (1, 2, 3):
+            inner = dense(f"body.{block}.rdb{number}", inner)
+        x = x + 0.2 * inner
+    x = first + conv("conv_body", x)
+    for name in ("conv_up1", "conv_up2"):
+        x = bent(conv(name, x.repeat_interleave(2, 2).repeat_interleave(2, 3)))
+    return conv("conv_last", bent(conv("conv_hr", x)))
+
+
+def test_the_network_is_the_published_one() -> None:
+    torch.manual_seed(2)
+    net = RRDBNet(features=6, blocks=2, growth=3)
+    for parameter in net.parameters():
+        parameter.data.mul_(3)  # so that every branch counts
+    pictures = torch.rand(2, 3, 5, 7)
+    with torch.no_grad():
+        torch.testing.assert_close(net(pictures), rrdb(net, pictures), atol=1e-5, rtol=1e-4)
+
+
+def test_a_network_is_read_off_its_tensors() -> None:
+    assert sizes_of(RRDBNet(features=6, blocks=2, growth=3).state_dict()) == {"features": 6, "blocks": 2, "growth": 3}
+    missing = RRDBNet(features=6, blocks=2, growth=3).state_dict()
+    del missing["conv_hr.bias"]
+    with pytest.raises(RuntimeError, match=r"conv_hr\.bias"):
+        build_upscaler(missing, pick_device("cpu", "fp32"))
+
+
+@pytest.mark.parametrize("projected", [False, True])
+def test_what_is_projected_agrees_with_the_small_picture(projected: bool) -> None:
+    y, x = torch.meshgrid(torch.linspace(0.3, 0.7, 12), torch.linspace(0.4, 0.6, 16), indexing="ij")
+    small = torch.stack([x, y, 1 - x])[None]
+    made = Upscaler(small_net(), pick_device("cpu", "fp32"), projected).enlarge(small)
+    assert made.shape == (1, 3, 48, 64)
+    apart = (F.interpolate(made, (12, 16), mode="area") - small).abs()
+    assert bool(apart.mean() < 0.01) is projected
+    built = build_upscaler(small_net().state_dict(), pick_device("cpu", "fp32"), projected)
+    torch.testing.assert_close(built.enlarge(small), made)
+
+
+def test_an_enlarged_image_is_the_picture_that_was_made() -> None:
+    scaler = Upscaler(small_net(), pick_device("cpu", "fp32"), projected=True)
+    image = Image.new("RGB", (12, 8), (200, 40, 90))
+    image.paste((10, 220, 30), (6, 0, 12, 8))
+    picture = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+    made = (scaler.enlarge(picture)[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    assert np.array_equal(np.asarray(scaler.enlarged(image, 48)), made)
+    smaller = Image.fromarray(made).resize((24, 16), Image.Resampling.LANCZOS)
+    assert scaler.enlarged(image, 24).tobytes() == smaller.tobytes()
+    assert scaler.enlarged(image.convert("RGBA"), 48).tobytes() == made.tobytes()
 
 
 def test_the_published_checkpoints_tensors_are_ours() -> None:

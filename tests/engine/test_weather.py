@@ -4,7 +4,7 @@ import pytest
 import torch
 from kornia.color import rgb_to_grayscale
 
-from engine.weather import WEATHER, put_weather
+from engine.weather import WEATHER, _flecks, put_weather
 
 SIDE = 64
 GROUND, THING = (0.5, 0.6, 0.4), (0.8, 0.3, 0.2)
@@ -130,3 +130,59 @@ def along(mask, axis):
     mask = mask.movedim(axis, 0)
     begins = int(mask[0].sum() + (mask[1:] & ~mask[:-1]).sum())
     return int(mask.sum()) / max(1, begins)
+
+
+BLACK, WHITE, RED = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "colour", "top", "bottom", "on_the_thing"),
+    [
+        ("sunset", BLACK, (0.17, 0.10, 0.14), (0.27, 0.16, 0.08), (0.08, 0.08, 0.08)),
+        ("sunset", WHITE, (0.77, 0.50, 0.50), (1.00, 0.65, 0.37), (0.93, 0.69, 0.51)),
+        ("sunset", RED, (0.63, 0.13, 0.18), (0.77, 0.22, 0.10), (0.93, 0.08, 0.08)),
+        ("fog", BLACK, (0.60, 0.62, 0.63), (0.60, 0.62, 0.63), (0.35, 0.36, 0.37)),
+        ("fog", WHITE, (0.88, 0.90, 0.91), (0.88, 0.90, 0.91), (0.93, 0.94, 0.95)),
+        ("fog", RED, (0.79, 0.66, 0.68), (0.79, 0.66, 0.68), (0.73, 0.45, 0.46)),
+        ("rain", BLACK, (0.17, 0.18, 0.21), (0.17, 0.18, 0.21), (0.06, 0.06, 0.06)),
+        ("rain", WHITE, (0.54, 0.59, 0.66), (0.54, 0.59, 0.66), (0.68, 0.73, 0.81)),
+        ("rain", RED, (0.42, 0.24, 0.27), (0.42, 0.24, 0.27), (0.48, 0.15, 0.16)),
+        ("snow", BLACK, (0.32, 0.32, 0.32), (0.81, 0.83, 0.85), (0.12, 0.12, 0.12)),
+        ("snow", WHITE, (0.92, 0.92, 0.92), (0.93, 0.95, 0.97), (0.97, 0.97, 0.97)),
+        ("snow", RED, (0.67, 0.43, 0.43), (0.86, 0.86, 0.88), (0.97, 0.12, 0.12)),
+    ],
+)
+def test_what_becomes_of_black_white_and_red(name, colour, top, bottom, on_the_thing, figure):
+    """Of the ground at the very top and the very bottom, and of the thing."""
+    changed = put_weather(name, torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, SIDE, SIDE), figure)
+    seen = middle(changed[..., :1, :]), middle(changed[..., -1:, :]), thing(changed)
+    for one, expected in zip(seen, (top, bottom, on_the_thing), strict=True):
+        assert one.tolist() == pytest.approx(expected, abs=0.008)
+
+
+def test_a_sunset_changes_evenly_from_top_to_bottom(figure):
+    sunset = put_weather("sunset", torch.zeros(1, 3, SIDE, SIDE), figure)
+    high, halfway, low = (middle(sunset[..., rows, :16]) for rows in (slice(1), slice(31, 33), slice(63, 64)))
+    torch.testing.assert_close(halfway, (high + low) / 2, atol=0.005, rtol=0)
+
+
+def test_snow_lies_from_below_the_middle_on(figure):
+    rows = put_weather("snow", torch.zeros(1, 3, SIDE, SIDE), 0 * figure)[0].mean(0).median(1).values
+    share = (rows - rows[0]) / (rows[-1] - rows[0])
+    first = [int((share > least).nonzero()[0]) / (SIDE - 1) for least in (0.1, 0.5, 0.9)]
+    assert first == pytest.approx([0.27, 0.46, 0.64], abs=0.02)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(110, 200, 1), (560, 550, 5), (330, 352, 3)])
+def test_flecks_and_streaks_are_as_many_and_as_long_as_asked(height, width, size):
+    picture = torch.zeros(1, 3, height, width)
+    flecks = _flecks(picture, 0.05, 0)
+    assert flecks.shape == (1, 1, height, width)
+    assert flecks.unique().tolist() == [0, 1]
+    assert flecks.mean().item() == pytest.approx(0.05, abs=0.008)
+    whole = flecks[0, 0, : height // size * size, : width // size * size]
+    assert torch.equal(whole, whole[::size, ::size].repeat_interleave(size, 0).repeat_interleave(size, 1))
+    fallen = torch.zeros(height + 8 * size, width)
+    for row in range(8 * size + 1):  # four flecks beyond each end
+        fallen[row : row + height] = torch.maximum(fallen[row : row + height], flecks[0, 0])
+    assert torch.equal(_flecks(picture, 0.05, 4)[0, 0], fallen[4 * size : -4 * size])

@@ -91,7 +91,7 @@ HARD = st.text(alphabet="il1|!a4@ as5$0o._ -", min_size=2, max_size=30)
 
 
 @given(st.lists(HARD, min_size=1, max_size=5), HARD, st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_word_and_no_prompt_takes_more_than_its_length(words, piece, times):
     text = piece * times
     assert steps(text, frozenset(words)) <= PER_CHARACTER * (len(text) + 10)

@@ -1,0 +1,29 @@
+"""What several of the engine's tests paint with."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine.generators import VQGAN
+from tests.conftest import TINY_GENERATOR
+
+
+@pytest.fixture(scope="session")
+def gumbel_models(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pair, its generator with a Gumbel quantiser."""
+    folder = tmp_path_factory.mktemp("gumbel")
+    config = {**TINY_GENERATOR, "kind": "gumbel", "embed_dim": 32}
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        tensors = VQGAN(config).state_dict()
+    tensors["proj.weight"] *= 40  # so that logits differ by more than their noise
+    names = {"embedding.weight": "quantize.embed.weight", "proj.weight": "quantize.proj.weight"}
+    tensors = {{**names, "proj.bias": "quantize.proj.bias"}.get(name, name): t for name, t in tensors.items()}
+    metadata = {"config": json.dumps(config)}
+    save_file({n: t.contiguous() for n, t in tensors.items()}, folder / "embedded-generator.safetensors", metadata)
+    perceptor = "embedded-perceptor.safetensors"
+    (folder / perceptor).write_bytes((tiny_models / perceptor).read_bytes())
+    return folder

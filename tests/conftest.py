@@ -93,6 +93,16 @@ def quick_start(shipped_models: ModelStore, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(presets._EMBEDDED_EDIT_STEPS, "draft", 4)
 
 
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no queue paint."""
+
+    async def start_nothing(dispatcher: object) -> None:
+        pass
+
+    monkeypatch.setattr("bot.queue.dispatcher.Dispatcher.start", start_nothing)
+
+
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds an embedded pair: the real files' format, random values, a few thousand parameters."""

@@ -315,9 +315,11 @@ async def _run_clients(settings: Settings, token: SecretStr, ending: asyncio.Eve
             raise BadSettingsError("DISCORD_TOKEN: expected a bot's token, found one that Discord refuses.") from None
         except (discord.DiscordException, aiohttp.ClientError, OSError, AttributeError) as error:
             # discord.py ends in an AttributeError when the very first gateway refuses.
+            if time.monotonic() - began > _STABLE_SECONDS:
+                pause = _FIRST_PAUSE
             log.warning("The connection to Discord broke (%s: %s); again in %.0f s", type(error).__name__, error, pause)
-            pause = _FIRST_PAUSE if time.monotonic() - began > _STABLE_SECONDS else min(pause * 2, _LONGEST_PAUSE)
             await _first_of(ending.wait(), asyncio.sleep(pause))
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 async def _run_client(

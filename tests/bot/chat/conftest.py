@@ -8,7 +8,6 @@ from bot.chat.intake import Intake
 from bot.chat.retry import retried
 from bot.chat.waiting import WaitingMessages
 from bot.jobs import JobState
-from bot.queue.dispatcher import Dispatcher
 from bot.queue.service import PaintingQueue
 from engine.pictures import encode_png
 from tests.bot.chat.fake_discord import MESSAGE, FakeDiscord
@@ -21,13 +20,8 @@ def world():
 
 
 @pytest.fixture
-async def queue(settings, monkeypatch):
+async def queue(settings, idle, monkeypatch):
     """A queue whose painter never starts."""
-
-    async def start_nothing(dispatcher):
-        pass
-
-    monkeypatch.setattr(Dispatcher, "start", start_nothing)
     monkeypatch.setitem(retried.__kwdefaults__, "first_pause", 0)
     queue = PaintingQueue(settings)
     await queue.start()

@@ -76,6 +76,8 @@ class FakeDiscord:
         self.tried: list[str] = []
         self.done: list[tuple[str, dict[str, Any]]] = []
         self.dispatched: list[str] = []
+        self.guilds: dict[int, int | None] = {}
+        """The server of each channel that was asked for, as the caller says."""
         self.user = SimpleNamespace(id=99)
 
     def names(self) -> list[str]:
@@ -99,6 +101,7 @@ class FakeDiscord:
         self.done.append((name, arguments))
 
     def get_partial_messageable(self, channel_id: int, *, guild_id: int | None = None) -> "FakeChannel":
+        self.guilds[channel_id] = guild_id
         return FakeChannel(self, channel_id, "send")
 
     async def create_dm(self, user: discord.Object) -> "FakeChannel":

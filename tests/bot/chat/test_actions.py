@@ -394,6 +394,8 @@ async def test_a_job_is_shown_again_a_few_times_a_minute_and_by_the_rules(action
     own = Asked(ALICE)
     await actions.show(own, running.id)
     assert (await row(queue.ledger, running.id)).message_id == ANSWER, "it goes on there"
+    await actions.show(Asked(ALICE), job.id)
+    assert (await row(queue.ledger, job.id)).message_id == MESSAGE, "what has ended is not moved"
     asked = Asked(BOB)
     for _ in range(_SHOWN_PER_MINUTE):
         await actions.show(asked, job.id)

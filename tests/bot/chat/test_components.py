@@ -274,3 +274,37 @@ def test_each_of_several_pictures_is_described(job):
     long = dataclasses.replace(body, alt="x" * 5000)
     assert len(alt_of(long, 4, 4) or "") <= ALT_LIMIT
     assert alt_of(dataclasses.replace(body, alt=""), 1, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("button", "label", "emoji", "style"),
+    [
+        (JobButton("rerun", "abcdefgh"), "Rerun", "🔁", discord.ButtonStyle.primary),
+        (JobButton("zoom-out", "abcdefgh"), "Zoom out × 1.5", "🔎", discord.ButtonStyle.secondary),
+        (JobButton("some-later-one", "abcdefgh"), "Some-Later-One", "❔", discord.ButtonStyle.secondary),
+        (GroupButton("abc", 1), "Paint this", "🖼️", discord.ButtonStyle.primary),
+        (GroupButton("abc", 4), "Paint all 4", "🖼️", discord.ButtonStyle.primary),
+        (GroupButton("abc", 4, stops=True), "Stop all", "⏹️", discord.ButtonStyle.secondary),
+        (GroupButton("abc", 1, stops=True), "Stop all", "⏹️", discord.ButtonStyle.secondary),
+        (PageButton(1, 2, "o"), "Older", "◀️", discord.ButtonStyle.secondary),
+        (PageButton(1, 2, "n"), "Newer", "▶️", discord.ButtonStyle.secondary),
+    ],
+)
+def test_what_stands_on_a_button(button, label, emoji, style):
+    assert (button.item.label, str(button.item.emoji), button.item.style) == (label, emoji, style)
+
+
+def test_a_message_has_its_colour_and_words_and_hides_what_is_to_be_hidden(job):
+    for spoiler in (False, True):
+        body = dataclasses.replace(content.finished(job), colour=content.AMBER, spoiler=spoiler)
+        (box,) = layout(body, job.id, ["a.png", "b.png"]).to_components()
+        assert box["accent_color"] == content.AMBER
+        title, gallery, words, *_ = box["components"]
+        assert title["content"] == body.title
+        assert [item["spoiler"] for item in gallery["items"]] == [spoiler] * 2
+        assert words["content"] == "\n".join((body.status, *body.small))
+    (box,) = layout(body, job.id).to_components()
+    assert [part["type"] for part in box["components"][:2]] == [10, 10], "no gallery without pictures"
+    (box,) = note("Title", ["one"], content.RED).to_components()
+    assert box["accent_color"] == content.RED
+    assert note("Title", ["one"], content.RED).timeout is None

@@ -6,6 +6,7 @@ import discord
 import pytest
 from PIL import Image
 
+from bot.chat import content
 from bot.chat.components import PageButton
 from bot.chat.history import PAGE, History
 from bot.jobs import JobState
@@ -36,14 +37,16 @@ async def page(history, number=0, user_id=ALICE):
     parts = list(arguments["view"].walk_children())
     texts = [part.content for part in parts if isinstance(part, discord.ui.TextDisplay)]
     buttons = {part.item.label: part.item for part in parts if isinstance(part, PageButton)}
-    hidden = [part.spoiler for part in parts if isinstance(part, discord.ui.Thumbnail)]
-    return texts, buttons, files, hidden
+    thumbnails = [part for part in parts if isinstance(part, discord.ui.Thumbnail)]
+    assert [part.media.url for part in thumbnails] == [f"attachment://{file.filename}" for file in files]
+    return texts, buttons, files, [part.spoiler for part in thumbnails]
 
 
 async def test_each_entry_shows_what_it_is_and_where(history, rendered):
     job = await rendered(prompt="a *red* apple")
     texts, _, files, hidden = await page(history)
-    entry = texts[1]
+    heading, entry = texts
+    assert heading == "### Your pictures"
     assert entry.startswith("**a \\*red\\* apple**\n")
     assert "32 × 32" in entry
     assert f"`{job.id}` · just finished · <t:{int(job.created_at)}:R>" in entry
@@ -119,3 +122,26 @@ async def test_who_has_none_is_shown_how_to_begin(history, rendered):
     await rendered()
     with pytest.raises(Refusal, match="try /imagine"):
         await history.open(Asked(2))
+
+
+async def test_long_words_are_cut_and_direct_messages_have_links_of_their_own(history, rendered, queue):
+    job = await rendered(prompt="x" * 2000, guild_id=None)
+    texts, _, files, _ = await page(history)
+    title = texts[1].splitlines()[0]
+    assert 110 < title.count("x") <= 120
+    assert files[0].description == "x" * 1000
+    assert texts[1].endswith(f"[message](https://discord.com/channels/@me/6/{MESSAGE})")
+    await queue.ledger.database.write("UPDATE jobs SET message_id = NULL")
+    assert (await page(history))[0][1].endswith(f"<t:{int(job.created_at)}:R>")
+
+
+async def test_each_entry_is_set_apart_in_one_box(history, rendered):
+    await rendered()
+    asked = Asked(ALICE)
+    await history.open(asked)
+    ((_, arguments),) = asked.answers
+    (box,) = arguments["view"].children
+    assert box.accent_colour == content.BLUE
+    kinds = [type(part).__name__ for part in box.children]
+    assert kinds == ["TextDisplay", "Separator", "Section", "ActionRow"]
+    assert arguments["view"].timeout is None

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import discord
 import pytest
 
+from bot.chat.retry import retried
 from bot.chat.search import MessageSearch, _since
 from bot.jobs import Job
 from tests.bot.chat.fake_discord import refusal
@@ -62,11 +63,12 @@ class Channel:
 
 class Client:
     def __init__(self, channel, direct=None):
-        self.channel, self.direct, self.asked = channel, direct, []
+        self.channel, self.direct, self.asked, self.guilds = channel, direct, [], set()
         self.user = SimpleNamespace(id=BOT)
 
     def get_partial_messageable(self, channel_id, *, guild_id):
         self.asked.append(channel_id)
+        self.guilds.add(guild_id)
         return self.channel
 
     async def create_dm(self, user):
@@ -91,6 +93,7 @@ async def test_a_jobs_message_is_the_first_with_its_buttons(job):
     assert found is not None
     assert found.id == 3
     assert client.asked == [job.channel_id]
+    assert client.guilds == {job.guild_id}
     assert channel.asked == [(200, job.interaction_id)]
 
 
@@ -151,3 +154,27 @@ def test_messages_are_searched_from_the_moment_on_that_the_job_was_asked_for(ask
     since = _since(make_job(ask(interaction_id=-5), message_id=None, created_at=now))
     assert discord.utils.snowflake_time(since).timestamp() == pytest.approx(now, abs=0.002)
     assert discord.utils.snowflake_time(since).timestamp() <= now
+
+
+class Unsteady(Channel):
+    """A channel that cannot be looked through at first."""
+
+    def __init__(self, broken, *messages):
+        super().__init__(*messages)
+        self.broken = broken
+
+    async def history(self, **arguments):
+        if self.broken:
+            self.broken -= 1
+            raise refusal(503)
+        async for one in super().history(**arguments):
+            yield one
+
+
+async def test_an_end_is_searched_for_until_it_is_known_and_a_message_a_few_times(job, monkeypatch):
+    monkeypatch.setitem(retried.__kwdefaults__, "first_pause", 0)
+    found = await MessageSearch(Client(Unsteady(30, message(5, files=[f"{job.id}.png"])))).end_of(job, job.id)
+    assert found is not None
+    assert await MessageSearch(Client(Unsteady(30, message(5, button(job.id))))).message_of(job) is None
+    found = await MessageSearch(Client(Unsteady(1, message(5, button(job.id))))).message_of(job)
+    assert found is not None

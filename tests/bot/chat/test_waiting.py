@@ -57,6 +57,7 @@ async def test_a_place_that_changed_is_edited_and_one_that_did_not_is_not(waitin
     await queue.cancel(second.id)
     assert await waiting._update()
     assert world.last("edit")["message"] == third.message_id
+    assert world.guilds == {CHANNEL: GUILD}
     assert "Number 2 in line" in status(world)
     assert pace.wait(CHANNEL) == 3.0
     assert not await waiting._update()

@@ -3,9 +3,14 @@
 import io
 
 import av
+import pytest
 from PIL import Image
 
 from bot.jobs import JobState
+from bot.refusals import Refusal
+from engine.spec import Motion
+from tests.bot.chat.fake_discord import ALL
+from tests.cogs.direct import GUILD, Use, made, use
 from tests.simulated import shown, words
 
 
@@ -46,3 +51,29 @@ async def test_a_story_begins_at_its_beginning(world):
     result = await world.alice.slash(world.channel, "animate", prompt="a tree @4")
     assert result.ephemeral
     assert "begin @0" in words(result)
+
+
+async def test_options_reach_the_spec(bot):
+    story = "a seed @0 | a tree @1"
+    given = {"seconds": 2.0, "zoom": 1.3, "turn": -9.0, "right": 0.25, "down": -0.125}
+    job = await made(
+        bot, "animate", prompt=story, size="64x48", steps=3, seed=5, preset="fine", kind="gif", **given
+    )  # fmt: skip
+    spec = job.spec
+    assert (job.kind, job.prompt) == ("animate", story)
+    assert spec.motion == Motion(begin=3, format="gif", **given)
+    assert (spec.width, spec.height, spec.seed, spec.preset, spec.steps) == (64, 48, 5, "fine", spec.motion.steps)
+    assert [(prompt.content, prompt.since) for prompt in spec.prompts] == [("a seed", 0), ("a tree", 1)]
+
+
+async def test_without_options_it_goes_slowly_into_the_picture(bot):
+    motion = (await made(bot, "animate", prompt="a tree")).spec.motion
+    assert motion == Motion(seconds=6.0, zoom=1.1, turn=0, right=0, down=0, format="mp4", begin=motion.begin)
+
+
+async def test_it_is_refused_where_and_to_whom_painting_is(bot):
+    for asked, why in ((Use(bot, permissions=ALL & ~type(ALL)(attach_files=True)), "attach files"), (Use(bot), "word")):
+        await bot.queue.change_guild(GUILD, blocked_words=frozenset({"weasel"}))
+        with pytest.raises(Refusal, match=why):
+            await use(bot, "animate", asked, prompt="a weasel")
+    assert await bot.queue.ledger.queued() == []

@@ -1,15 +1,26 @@
 import io
 
+import discord
 import numpy as np
 import pytest
 from PIL import Image
 
 from bot.chat.attachments import Upload
+from bot.chat.forms import Answers
+from bot.chat.message_files import ShownFile
 from bot.jobs import JobState
 from bot.options import EditOptions, PaintingOptions
 from bot.refusals import Refusal
+from bot.settings import DiscordSettings
+from bot.worker.events import FROM_SPOILER_NOTICE, SPOILER_NOTICE
 from cogs.edit import _strength, _with_files
+from engine.pictures import encode_png
 from engine.prompts import Prompt
+from tests.bot.chat.fake_discord import ALL
+from tests.bot.chat.test_attachments import GOOD
+from tests.bot.chat.test_attachments import message as posted
+from tests.bot.conftest import row
+from tests.cogs.direct import GUILD, Use, attached, made, use
 from tests.simulated import png, words
 
 
@@ -127,3 +138,163 @@ async def test_a_message_without_a_picture_is_refused(world):
     result = await world.alice.context_menu("Edit this picture", message)
     assert result.ephemeral
     assert "no picture" in words(result)
+
+
+PICTURE = {"a": png("green", (32, 32)), "m": half_mask(), "t": png("blue", (32, 32))}
+
+
+def hidden(name="a.png"):
+    return ShownFile(name, GOOD, 7, "image/png", spoiler=True)
+
+
+def seen(name):
+    return ShownFile(name, GOOD, 7, "image/png", spoiler=False)
+
+
+def kept(bot, path):
+    return (bot.queue.files.folder / path).read_bytes()
+
+
+async def test_every_option_is_taken_as_itself(bot, uploads):
+    uploads.files = PICTURE
+    job = await made(
+        bot, "edit", image=attached("a.png"), prompt="a cat", shows="a dog", mask=attached("m.png"), strength=0.4,
+        steps=3, seed=5, preset="fine", towards=attached("t.png"),
+    )  # fmt: skip
+    spec = job.spec
+    assert (job.kind, job.prompt, job.parent_id, job.notices) == ("edit", "a cat", None, ())
+    assert (spec.edit_from, spec.strength, spec.steps, spec.seed, spec.preset) == ("a dog", 0.4, 3, 5, "fine")
+    assert (kept(bot, spec.init_image), kept(bot, spec.mask)) == (PICTURE["a"], PICTURE["m"])
+    text, picture = spec.prompts
+    assert (text.content, kept(bot, picture.content)) == ("a cat", PICTURE["t"])
+    assert spec.width / spec.height == pytest.approx(2, rel=0.1), "as wide as what was fetched"
+    assert uploads.fetched == [(1, "a.png", "picture"), (1, "m.png", "mask"), (1, "t.png", "picture")]
+    job = await made(bot, "edit", image=attached("a.png"), prompt="a cat", mask_text="the sky")
+    assert (job.spec.mask_text, job.spec.mask, job.spec.edit_from) == ("the sky", None, None)
+    assert job.spec.strength == EditOptions(picture="").strength
+
+
+@pytest.mark.parametrize("name", ["image", "mask", "towards"])
+async def test_an_edit_with_a_hidden_picture_is_hidden(bot, uploads, name):
+    uploads.files = PICTURE
+    files = {"image": attached("a.png"), name: attached("m.png", spoiler=True)}
+    job = await made(bot, "edit", prompt="a cat", **files)
+    assert job.notices == (FROM_SPOILER_NOTICE,)
+
+
+async def test_nothing_is_fetched_for_what_is_refused_and_nothing_kept(bot, uploads):
+    await bot.queue.change_guild(GUILD, blocked_words=frozenset({"weasel"}))
+    with pytest.raises(Refusal, match="not allowed"):
+        await use(bot, "edit", image=attached(), prompt="a weasel")
+    with pytest.raises(Refusal, match="attach files"):
+        await use(
+            bot,
+            "edit",
+            Use(bot, permissions=ALL & ~discord.Permissions(attach_files=True)),
+            image=attached(),
+            prompt="a",
+        )
+    with pytest.raises(Refusal, match="not both"):
+        await use(bot, "edit", image=attached(), prompt="a cat", mask=attached("m.png"), mask_text="the sky")
+    assert uploads.fetched == []
+
+    async def full(request):
+        raise Refusal("The queue is full.")
+
+    bot.queue.submit = full
+    with pytest.raises(Refusal, match="queue is full"):
+        await use(bot, "edit", image=attached(), prompt="a cat")
+    assert len(uploads.fetched) == 1
+    assert list(bot.queue.files.folder.glob("inputs/*")) == []
+
+
+@pytest.fixture
+async def done(bot, ask):
+    """A finished painting, whose message is 777."""
+
+    async def make(notices=(), kind="imagine"):
+        job, _ = await bot.queue.ledger.add(ask(notices=notices, kind=kind))
+        await bot.queue.attach_message(job.id, job.channel_id, 777)
+        await bot.queue.ledger.claim(job.id)
+        bot.queue.files.save_result(job, [encode_png(Image.new("RGB", (32, 32), "red"), job.spec)], [b""])
+        await bot.queue.ledger.transition(job.id, JobState.RENDERED, step=6, seconds=2.0)
+        return await row(bot.queue.ledger, job.id)
+
+    return make
+
+
+def answers(files=None, **texts):
+    return Answers({"prompt": "a cat", "strength": "0,4", "mask_text": "", **texts}, files or {})
+
+
+@pytest.mark.parametrize("notices", [(), (SPOILER_NOTICE,)])
+async def test_a_form_edits_a_picture_of_ours(bot, uploads, done, notices):
+    uploads.files, parent = PICTURE, await done(notices)
+    asked = Use(bot, 2)
+    await bot.forms["edit"](asked, parent.id, answers({"mask": seen("m.png"), "towards": seen("t.png")}))
+    job = await bot.queue.ledger.by_interaction(asked.id)
+    spec = job.spec
+    assert (job.kind, job.prompt, job.parent_id, job.user_id) == ("edit", "a cat", parent.id, 2)
+    assert job.notices == ((FROM_SPOILER_NOTICE,) if notices else ())
+    assert (spec.init_image, spec.strength, spec.mask_text) == (bot.queue.files.picture_of(parent), 0.4, None)
+    assert (spec.width, spec.height) == (32, 32)
+    assert kept(bot, spec.mask) == PICTURE["m"]
+    assert [prompt.kind for prompt in spec.prompts] == ["text", "image"]
+    asked = Use(bot, 2)
+    await bot.forms["edit"](asked, parent.id, answers(mask_text="the sky", strength="1"))
+    spec = (await bot.queue.ledger.by_interaction(asked.id)).spec
+    assert (spec.mask_text, spec.mask, spec.strength) == ("the sky", None, 1)
+
+
+async def test_a_form_edits_what_somebody_posted(bot, uploads):
+    uploads.files = PICTURE
+    for file, notices in ((seen("a.png"), ()), (hidden(), (FROM_SPOILER_NOTICE,))):
+        note, asked = await bot.intake.save_note(1, file.to_note()), Use(bot)
+        await bot.forms["attached"](asked, note, answers({"mask": seen("m.png")}))
+        job = await bot.queue.ledger.by_interaction(asked.id)
+        spec = job.spec
+        assert (job.kind, job.prompt, job.parent_id, job.notices) == ("edit", "a cat", None, notices)
+        assert (kept(bot, spec.init_image), kept(bot, spec.mask)) == (PICTURE["a"], PICTURE["m"])
+        assert (spec.strength, spec.mask_text) == (0.4, None)
+        assert (spec.width, spec.height) == (48, 32)
+        with pytest.raises(Refusal, match="too old"):
+            await bot.forms["attached"](Use(bot, 2), note, answers())
+    asked = Use(bot)
+    await bot.forms["attached"](asked, note, answers(mask_text="the sky"))
+    assert (await bot.queue.ledger.by_interaction(asked.id)).spec.mask_text == "the sky"
+    with pytest.raises(Refusal, match="number from"):
+        await bot.forms["attached"](Use(bot), note, answers(strength="much"))
+
+
+async def test_the_menu_opens_the_form_for_our_own_picture_or_for_a_note_of_another(bot, done):
+    bot.settings = bot.settings.model_copy(update={"discord": DiscordSettings()})
+    menu = bot.tree.get_command("Edit this picture", type=discord.AppCommandType.message)
+
+    async def opened(number, *files):
+        asked, shown = Use(bot), posted(*files)
+        shown.id = number
+        await menu.callback(asked, shown)
+        (form,) = asked.forms
+        return form.custom_id.split(":")
+
+    job = await done()
+    assert await opened(777) == ["form", "edit", job.id]
+    _, kind, note = await opened(778, ("a.txt",), ("b.png",))
+    assert kind == "attached"
+    assert ShownFile.from_note(await bot.intake.read_note(1, note)).name == "b.png"
+    await bot.queue.ledger.database.write("UPDATE jobs SET kind = 'timelapse'")
+    assert (await opened(777, ("b.png",)))[1] == "attached", "a film is no picture to edit"
+    await bot.queue.ledger.database.write("UPDATE jobs SET kind = 'imagine'")
+    bot.queue.files.delete(job)
+    assert (await opened(777, ("b.png",)))[1] == "attached"
+    with pytest.raises(Refusal, match="no picture"):
+        await opened(778, ("a.txt",))
+    with pytest.raises(Refusal, match="attach files"):
+        await menu.callback(Use(bot, permissions=ALL & ~discord.Permissions(attach_files=True)), posted(("b.png",)))
+
+
+async def test_the_menu_goes_with_its_command(bot):
+    await bot.unload_extension("cogs.edit")
+    kind = discord.AppCommandType.message
+    assert bot.tree.get_command("Edit this picture", type=kind) is None
+    assert bot.tree.get_command("Describe this picture", type=kind) is not None

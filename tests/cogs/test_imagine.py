@@ -1,12 +1,18 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from bot.jobs import JobState
+from bot.options import HELP, preset_names
+from bot.refusals import Refusal
+from bot.worker.events import FROM_SPOILER_NOTICE
+from cogs.options import _ModelOption, _PresetOption, _SizeOption, described, suggestions
 from engine.pictures import spec_of
 from local_discord.objects import COMPONENTS_V2
 from local_discord.permissions import Permission
+from tests.cogs.direct import GUILD, Use, attached, made, use
 from tests.cogs.test_edit import half_mask
 from tests.simulated import ENDLESS, png, shown, words
 
@@ -161,3 +167,107 @@ async def test_suggestions(world):
     assert [choice["value"] for choice in sizes] == ["256x256"]
     models = await world.alice.autocomplete(world.channel, "imagine", "model", "")
     assert [choice["value"] for choice in models] == ["embedded"]
+
+
+async def test_every_option_is_taken_as_itself(bot, uploads):
+    uploads.files = {"p": png("red"), "m": half_mask(), "c": png("teal")}
+    files = {"image": attached("p.png"), "mask": attached("m.png"), "palette": attached("c.png")}
+    job = await made(
+        bot, "imagine", prompt="a castle --inside a red apple", negative="people", size="64x48", steps=3, seed=5,
+        preset="fine", model="embedded", count=2, start="gradient", image_weight=0.25, **files,
+    )  # fmt: skip
+    spec = job.spec
+    assert (job.kind, job.prompt, job.notices) == ("imagine", "a castle --inside a red apple", ())
+    assert (spec.width, spec.height, spec.steps, spec.seed, spec.count) == (64, 48, 3, 5, 2)
+    assert (spec.preset, spec.generator, spec.start, spec.looks.palette) == (
+        "fine",
+        "embedded",
+        "gradient",
+        ("#008080",),
+    )
+    assert [(prompt.kind, prompt.weight, prompt.where) for prompt in spec.prompts] == [
+        ("text", 1, "everywhere"),
+        ("text", -0.5, "everywhere"),
+        ("text", 1, "inside"),
+        ("image", 0.25, "everywhere"),
+    ]
+    folder = bot.queue.files.folder
+    assert (folder / spec.prompts[-1].content).read_bytes() == uploads.files["p"]
+    assert (folder / spec.mask).read_bytes() == uploads.files["m"]
+    assert sorted(uploads.fetched) == [(1, "c.png", "picture"), (1, "m.png", "mask"), (1, "p.png", "picture")]
+    assert len(list(folder.glob("inputs/*"))) == 2, "of the third only its colours are kept"
+
+
+async def test_without_options_the_defaults_hold(bot):
+    job = await made(bot, "imagine", prompt="a castle")
+    spec = job.spec
+    assert [(prompt.kind, prompt.content, prompt.weight) for prompt in spec.prompts] == [("text", "a castle", 1)]
+    assert (spec.width, spec.height, spec.preset, spec.generator) == (32, 32, "draft", "embedded")
+    assert (spec.count, spec.mask, spec.looks.palette) == (1, None, ())
+    assert (await made(bot, "imagine", prompt="a castle")).spec.seed != spec.seed
+
+
+async def test_a_picture_pulls_as_strongly_as_the_words_unless_it_is_said(bot, uploads):
+    spec = (await made(bot, "imagine", prompt="a castle", image=attached())).spec
+    assert [prompt.weight for prompt in spec.prompts] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["image", "palette", "mask"])
+async def test_what_is_painted_after_a_hidden_picture_is_hidden(bot, uploads, name):
+    uploads.files = {"m": half_mask()}
+    prompt = "a castle --inside an apple" if name == "mask" else "a castle"
+    job = await made(bot, "imagine", prompt=prompt, **{name: attached("m.png", spoiler=True)})
+    assert job.notices == (FROM_SPOILER_NOTICE,)
+
+
+async def test_nothing_is_fetched_for_what_is_refused_and_nothing_kept(bot, uploads):
+    await bot.queue.change_guild(GUILD, blocked_words=frozenset({"weasel"}), per_user=0)
+    for prompt, why in (("a weasel", "not allowed"), ("a cat", "may not paint")):
+        with pytest.raises(Refusal, match=why):
+            await use(bot, "imagine", prompt=prompt, image=attached(), palette=attached("c.png"))
+    assert uploads.fetched == []
+    await bot.queue.change_guild(GUILD, blocked_words=frozenset(), per_user=8)
+
+    async def full(request):
+        raise Refusal("The queue is full.")
+
+    bot.queue.submit = full
+    with pytest.raises(Refusal, match="queue is full"):
+        await use(bot, "imagine", prompt="a cat", image=attached())
+    assert len(uploads.fetched) == 1
+    assert list(bot.queue.files.folder.glob("inputs/*")) == []
+
+
+def test_suggestions_contain_what_was_typed_and_are_as_many_as_discord_shows():
+    def offered(names, typed):
+        return [(choice.name, choice.value) for choice in suggestions(names, typed)]
+
+    assert offered(("64x48", "Square", "48x64"), " sQu ") == [("Square", "Square")]
+    assert offered(("64x48", "48x64"), "") == [("64x48", "64x48"), ("48x64", "48x64")]
+    assert offered(("64x48",), "9") == []
+    many = tuple(f"{number}x" for number in range(30))
+    assert offered(many, "x") == [(name, name) for name in many[:25]]
+    assert offered(("y" * 101,), "y") == [("y" * 100, "y" * 100)]
+
+
+async def test_sizes_are_suggested_for_the_model_that_was_chosen(bot):
+    size, model, preset = _SizeOption(), _ModelOption(), _PresetOption()
+    small = [choice.value for choice in await size.autocomplete(Use(bot, model=None), "")]
+    large = [choice.value for choice in await size.autocomplete(Use(bot, model="imagenet-16384"), "")]
+    assert small != large
+    assert ("128x128" in small, "512x512" in large) == (True, True)
+    assert small == [choice.value for choice in await size.autocomplete(Use(bot), "")]
+    assert [choice.value for choice in await model.autocomplete(Use(bot), "emb")] == ["embedded"]
+    assert await model.autocomplete(Use(bot), "no such") == []
+    for option in (size, model, preset):
+        assert await option.transform(Use(bot), "fine") == "fine"
+    assert [(choice.name, choice.value) for choice in preset.choices] == [(name, name) for name in preset_names()]
+
+
+def test_options_are_described_in_one_place(settings):
+    @described("prompt", picture="image_prompt")
+    def command(prompt, picture): ...
+
+    assert command.__discord_app_commands_param_description__ == {
+        "prompt": HELP["prompt"], "picture": HELP["image_prompt"],
+    }  # fmt: skip

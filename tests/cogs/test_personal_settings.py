@@ -1,3 +1,9 @@
+import pytest
+
+from bot.chat import content
+from bot.queue.preferences import UserSettings
+from bot.refusals import Refusal
+from tests.cogs.direct import Use, use
 from tests.simulated import shown, words
 
 
@@ -56,3 +62,49 @@ async def test_the_suffix_stands_in_the_message(world):
     assert all("Paints: a red apple, on grey\n" in text for text in (said[2], shown(world.message(ended.message_id))))
     for job in (plain, negative, part):
         await world.ended(job)
+
+
+async def test_each_is_kept_as_itself_and_leaves_the_others(bot):
+    held = UserSettings()
+    for changes, line in (
+        ({"preset": "fine"}, "**Preset** · fine"),
+        ({"size": "64x48"}, "**Size** · 64x48"),
+        ({"suffix": "on *grey*"}, "**Suffix** · on \\*grey\\*"),
+        ({"notify": True}, "**Mention me when a picture is done** · yes"),
+        ({"notify": False}, "**Mention me when a picture is done** · no"),
+    ):
+        asked = await use(bot, "settings", **changes)
+        held = held.model_copy(update=changes)
+        assert line in asked.lines
+        assert asked.private
+        assert asked.colour == content.GREEN
+        assert await bot.queue.preferences.user(1) == held
+    asked = await use(bot, "settings")
+    assert asked.colour == content.BLUE, "looking changes nothing"
+    assert await bot.queue.preferences.user(1) == held
+    assert await bot.queue.preferences.user(2) == UserSettings()
+
+
+async def test_what_is_not_set_is_said_and_a_reset_comes_first(bot):
+    lines = (await use(bot, "settings")).lines
+    assert lines[:4] == [
+        "**Preset** · the usual one here",
+        "**Size** · what the preset says",
+        "**Suffix** · none",
+        "**Mention me when a picture is done** · no",
+    ]
+    await use(bot, "settings", preset="fine", size="64x48", suffix="on grey", notify=True)
+    asked = await use(bot, "settings", reset=True, size=" 48 x 32 ")
+    assert asked.colour == content.GREEN
+    assert await bot.queue.preferences.user(1) == UserSettings(size="48x32")
+    await use(bot, "settings", suffix="| oil")
+    await use(bot, "settings", size=" NONE ", suffix=" none ")
+    assert await bot.queue.preferences.user(1) == UserSettings()
+    asked = await use(bot, "settings", Use(bot, 2), reset=True)
+    assert asked.colour == content.GREEN
+
+
+async def test_a_size_that_is_none_changes_nothing(bot):
+    with pytest.raises(Refusal, match="width x height"):
+        await use(bot, "settings", size="huge", preset="fine")
+    assert await bot.queue.preferences.user(1) == UserSettings()

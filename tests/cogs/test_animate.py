@@ -1,6 +1,7 @@
 """Films with a story, as MP4 and GIF."""
 
 import io
+from typing import Any
 
 import av
 import pytest
@@ -55,12 +56,13 @@ async def test_a_story_begins_at_its_beginning(world):
 
 async def test_options_reach_the_spec(bot):
     story = "a seed @0 | a tree @1"
-    given = {"seconds": 2.0, "zoom": 1.3, "turn": -9.0, "right": 0.25, "down": -0.125}
+    given: dict[str, Any] = {"seconds": 2.0, "zoom": 1.3, "turn": -9.0, "right": 0.25, "down": -0.125}
     job = await made(
         bot, "animate", prompt=story, size="64x48", steps=3, seed=5, preset="fine", kind="gif", **given
     )  # fmt: skip
     spec = job.spec
     assert (job.kind, job.prompt) == ("animate", story)
+    assert spec.motion is not None
     assert spec.motion == Motion(begin=3, format="gif", **given)
     assert (spec.width, spec.height, spec.seed, spec.preset, spec.steps) == (64, 48, 5, "fine", spec.motion.steps)
     assert [(prompt.content, prompt.since) for prompt in spec.prompts] == [("a seed", 0), ("a tree", 1)]
@@ -68,6 +70,7 @@ async def test_options_reach_the_spec(bot):
 
 async def test_without_options_it_goes_slowly_into_the_picture(bot):
     motion = (await made(bot, "animate", prompt="a tree")).spec.motion
+    assert motion is not None
     assert motion == Motion(seconds=6.0, zoom=1.1, turn=0, right=0, down=0, format="mp4", begin=motion.begin)
 
 

@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -251,7 +252,8 @@ def test_suggestions_contain_what_was_typed_and_are_as_many_as_discord_shows():
 
 
 async def test_sizes_are_suggested_for_the_model_that_was_chosen(bot):
-    size, model, preset = _SizeOption(), _ModelOption(), _PresetOption()
+    options: list[Any] = [_SizeOption(), _ModelOption(), _PresetOption()]
+    size, model, preset = options
     small = [choice.value for choice in await size.autocomplete(Use(bot, model=None), "")]
     large = [choice.value for choice in await size.autocomplete(Use(bot, model="imagenet-16384"), "")]
     assert small != large
@@ -259,15 +261,15 @@ async def test_sizes_are_suggested_for_the_model_that_was_chosen(bot):
     assert small == [choice.value for choice in await size.autocomplete(Use(bot), "")]
     assert [choice.value for choice in await model.autocomplete(Use(bot), "emb")] == ["embedded"]
     assert await model.autocomplete(Use(bot), "no such") == []
-    for option in (size, model, preset):
+    for option in options:
         assert await option.transform(Use(bot), "fine") == "fine"
     assert [(choice.name, choice.value) for choice in preset.choices] == [(name, name) for name in preset_names()]
 
 
-def test_options_are_described_in_one_place(settings):
-    @described("prompt", picture="image_prompt")
+def test_options_are_described_in_one_place():
     def command(prompt, picture): ...
 
-    assert command.__discord_app_commands_param_description__ == {
+    shown_as: Any = described("prompt", picture="image_prompt")(command)
+    assert shown_as.__discord_app_commands_param_description__ == {
         "prompt": HELP["prompt"], "picture": HELP["image_prompt"],
     }  # fmt: skip

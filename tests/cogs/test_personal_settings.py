@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from bot.chat import content
@@ -66,6 +68,7 @@ async def test_the_suffix_stands_in_the_message(world):
 
 async def test_each_is_kept_as_itself_and_leaves_the_others(bot):
     held = UserSettings()
+    changes: dict[str, Any]
     for changes, line in (
         ({"preset": "fine"}, "**Preset** · fine"),
         ({"size": "64x48"}, "**Size** · 64x48"),

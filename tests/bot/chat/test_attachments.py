@@ -262,7 +262,7 @@ def test_a_small_one_is_let_be_however_little_is_allowed(side, left):
 def child(monkeypatch, tmp_path):
     """Put a shell script in the child's place; return what is said of its picture."""
 
-    def run(script, *options):
+    def run(script, *options: Any):
         path = tmp_path / "python"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
@@ -283,9 +283,10 @@ def test_the_child_is_told_what_to_read_and_how_large_it_may_be(child):
 async def test_the_child_is_told_the_limits_of_the_configuration(child, settings, server, monkeypatch):
     child('exec >&2; echo "$@"; exit 3')
     settings = settings.model_copy(update={"limits": LimitSettings(upload_bytes=4096, largest_side=320)})
-    for purpose, asked in (((), "picture"), (("mask",), "mask")):
+    given: Any
+    for given, asked in (((), "picture"), (("mask",), "mask")):
         with pytest.raises(Refusal, match=f"^-m bot.chat.decoding {asked} 4096 320$"):
-            await Uploads(settings).fetch(1, shown(server.url), *purpose)
+            await Uploads(settings).fetch(1, shown(server.url), *given)
 
 
 @pytest.mark.parametrize("script", ["kill -SEGV $$", "kill -KILL $$", "exit 1", "echo Traceback >&2; exit 1", "exit 0"])

@@ -78,6 +78,7 @@ class Answered(Asked):
     """An interaction that may have been answered already: then what follows is a message of its own."""
 
     client: Any = None
+    data: Any = None
     type = discord.InteractionType.modal_submit
 
     def __init__(self, user_id=1, **options):
@@ -94,7 +95,7 @@ class Answered(Asked):
         """Return the one private sentence."""
         ((text, how),) = self.answers + self.followed
         assert how == {"ephemeral": True}
-        return text
+        return text or ""
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def made(monkeypatch):
     made: list[PaintingBot] = []
     for name, kind in (("PaintingBot", PaintingBot), ("ShardedPaintingBot", ShardedPaintingBot)):
 
-        class Noted(kind):
+        class Noted(kind):  # pyright: ignore[reportGeneralTypeIssues]
             def __init__(self, *arguments):
                 super().__init__(*arguments)
                 made.append(self)

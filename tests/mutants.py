@@ -187,9 +187,21 @@ class _Thin(cst.CSTTransformer):
             return updated_node
         body = cst.Name(f"{updated_node.name.value}_body")
         kept = [one for one in updated_node.decorators if m.matches(one.decorator, m.Name("classmethod"))]
-        return cst.FlattenSentinel(
-            [updated_node.with_changes(name=body, decorators=kept), _calling(updated_node, body, self._in_class[-1])]
-        )
+        plain = updated_node.with_changes(name=body, decorators=kept, params=_without_defaults(updated_node.params))
+        return cst.FlattenSentinel([plain, _calling(updated_node, body, self._in_class[-1])])
+
+
+def _without_defaults(params: cst.Parameters) -> cst.Parameters:
+    """Return the parameters of a function that is always given all of them: no mistake in a default would be seen."""
+
+    def required(some: Sequence[cst.Param]) -> list[cst.Param]:
+        return [one.with_changes(default=None, equal=cst.MaybeSentinel.DEFAULT) for one in some]
+
+    return params.with_changes(
+        posonly_params=required(params.posonly_params),
+        params=required(params.params),
+        kwonly_params=required(params.kwonly_params),
+    )
 
 
 def _calling(function: cst.FunctionDef, body: cst.Name, method: bool) -> cst.FunctionDef:

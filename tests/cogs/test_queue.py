@@ -10,7 +10,7 @@ from bot.refusals import Refusal
 from cogs.queue import _choices, _is_listed, _line
 from local_discord.permissions import Permission
 from tests.bot.conftest import make_job
-from tests.cogs.direct import GUILD, Use, made, use
+from tests.cogs.direct import GUILD, Use, made, text_of, use
 from tests.simulated import ENDLESS, shown, words
 
 
@@ -170,6 +170,7 @@ async def test_the_first_of_the_queue_are_listed_and_all_of_ones_own(bot, ask):
     places = await bot.queue.places()
     number = [place.job_id for place in places].index(mine.id) + 1
     asked = await use(bot, "queue", Use(bot, 1))
+    assert text_of(asked.how["view"]).startswith("### 🖌️ The queue\n")
     assert asked.private
     assert asked.colour == content.BLUE
     own = [line for line in asked.lines if "yours" in line]
@@ -224,6 +225,14 @@ async def test_only_what_is_unfinished_is_suggested_for_cancelling(bot):
     assert [choice.value for choice in await cog._unfinished(Use(bot), "cat")] == [second.id]
     assert [choice.value for choice in await cog._any(Use(bot), "cat")] == [second.id, first.id]
     assert await cog._unfinished(Use(bot), "dog") == await cog._any(Use(bot), "dog") == []
+
+
+async def test_as_many_are_suggested_as_discord_shows_the_newest_first(bot, ask):
+    jobs = [(await bot.queue.ledger.add(ask(user_id=1)))[0] for _ in range(27)]
+    newest = [job.id for job in reversed(jobs)][:25]
+    cog = bot.get_cog("Queue")
+    assert [choice.value for choice in await cog._any(Use(bot), "")] == newest
+    assert [choice.value for choice in await cog._unfinished(Use(bot), "")] == newest
 
 
 async def test_cancelling_without_an_id_takes_the_newest_that_is_unfinished(bot):

@@ -267,8 +267,9 @@ def child(monkeypatch, tmp_path):
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(path))
+        given: Any = options or (b"", "picture", 10**6, 4096)
         with pytest.raises(Refusal) as refused:
-            decode(*(options or (b"", "picture", 10**6, 4096)))
+            decode(*given)
         return str(refused.value)
 
     return run

@@ -55,5 +55,5 @@ def tint(pictures: Tensor, colour: tuple[float, float, float], mask: Tensor) -> 
     inside = light[mask > 0.5]
     middle = float((inside if len(inside) else light).median().clamp(0.05, 0.97))
     target = pictures.new_tensor(colour).view(1, 3, 1, 1)
-    paler = target + (1 - target) * ((light - middle) / max(0.15, 1 - middle)).clamp(0, 1) * _PALER
-    return torch.where(light < middle, target * (light / middle), paler).clamp(0, 1)
+    paler = target + (1 - target) * ((light - middle) / max(0.15, 1 - middle)) * _PALER
+    return torch.where(light < middle, target * (light / middle), paler)

@@ -36,7 +36,7 @@ def word_lists() -> Mapping[str, tuple[str, ...]]:
     """Return the words there are, by kind."""
     lists: dict[str, list[str]] = {}
     kind = ""
-    for line in _WORDS.read_text(encoding="utf-8").splitlines():
+    for line in _WORDS.read_bytes().decode().splitlines():
         if line.startswith("["):
             kind = line.strip("[]")
         elif line and not line.startswith("#"):

@@ -90,7 +90,7 @@ def read_intent(prior: Prior, text: str) -> Intent:
     ground = _known(_sure(reading.ground[0]), shape.grounds)
     tint = _known(_sure(reading.tints[0, 0]), shape.tints)
     colour = None if tint is None else names[tint]
-    placed = re.search(rf"({_COLOUR.pattern}) ({_GROUNDS})\b", text, re.IGNORECASE)
+    placed = re.search(rf"{_COLOUR.pattern} ({_GROUNDS})\b", text, re.IGNORECASE)
     if placed:
         ground = names.index(COLOUR_WORDS[placed[1].lower()])
     said = [COLOUR_WORDS[word.lower()] for word in _COLOUR.findall(text)]
@@ -101,7 +101,7 @@ def read_intent(prior: Prior, text: str) -> Intent:
     style = _known(_sure(reading.style[0]), len(shape.ways) - 1)
     weather = next((name for name, words in _WEATHER.items() if re.search(rf"\b({words})\b", text, re.IGNORECASE)), "")
     way = "" if style is None or weather == "night" else shape.ways[style]
-    place = placed[3].lower() if placed and placed[3].lower() not in BEHIND else ""
+    place = placed[2].lower() if placed and placed[2].lower() not in BEHIND else ""
     return Intent(thing=thing, tint=colour, ground=ground, way=way, place=place, weather=weather)
 
 

@@ -10,6 +10,7 @@ from engine.models import ModelStore
 from engine.painting import Iterate, Painting
 from engine.prompts import Prompt
 from engine.spec import PaintingSpec
+from engine.state import BadStateError
 
 
 class OneByOne:
@@ -66,6 +67,9 @@ class OneByOne:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> Self:
         """Go on from a state of these paintings; raise `BadStateError` where it does not fit."""
-        for part, state in zip(self._parts, saved["parts"], strict=True):
+        states = saved.get("parts", ())
+        if len(states) != len(self._parts):
+            raise BadStateError(f"it holds {len(states)} paintings, not {len(self._parts)}")
+        for part, state in zip(self._parts, states, strict=True):
             part.load_state_dict({**state, "spec": part.spec.to_json()})
         return self

@@ -1,5 +1,6 @@
 """Fetching, against a real server on this machine that misbehaves in the ways servers do."""
 
+import errno
 import hashlib
 import io
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import requests
 import torch
 from rich.console import Console
 
@@ -65,6 +68,8 @@ def server() -> Iterator[Server]:
             if self.path == "/page-in-disguise":
                 return self._send(200, PAGE, "application/octet-stream")
             start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.path != "/no-ranges" else 0
+            if start > len(state.payload):
+                return self.send_error(416)
             return self._send(206 if start else 200, state.payload[start:], "application/octet-stream")
 
         def _send(self, status: int, body: bytes, kind: str) -> None:
@@ -333,3 +338,109 @@ def test_files_placed_by_hand_are_held_to_their_hash_once(server, tmp_path, monk
     verify(model, tmp_path)
     assert len(read) == 3
     assert server.asked == []
+
+
+OLD = io.BytesIO()
+torch.save({}, OLD, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "whole"),
+    [
+        ("a.safetensors", (7).to_bytes(8, "little") + b"{}      ", True),
+        ("a.safetensors", (16).to_bytes(8, "little") + b"{}      ", False),  # a header that ends beyond the file
+        ("a.safetensors", (7).to_bytes(8, "little") + b"[]      ", False),
+        ("a.safetensors", PAGE, False),
+        ("a.safetensors", b"", False),
+        ("a.yaml", b"model: {}", True),
+        ("a.yaml", PAGE, False),
+        ("a.yaml", b"- a list", False),
+        ("a.yaml", b"model: [", False),
+        ("a.yaml", b"\xff\xfe", False),
+        ("a.ckpt", _archive(b"tensors"), True),
+        ("a.ckpt", _archive(b"tensors")[:40], False),
+        ("a.ckpt", OLD.getvalue(), True),
+        ("a.ckpt", PAGE, False),
+        ("a.ckpt", None, False),
+    ],
+)
+def test_a_file_whose_hash_nobody_knows_is_known_by_its_form(tmp_path, name, content, whole):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    assert is_whole(RemoteFile(name, ("https://example.org/a",)), path) is whole
+
+
+@pytest.mark.parametrize(("size", "whole"), [(None, True), (len(PAYLOAD), True), (len(PAYLOAD) - 1, False)])
+def test_a_file_whose_hash_is_known_is_known_by_it_and_its_size(tmp_path, size, whole):
+    (tmp_path / "a.ckpt").write_bytes(PAYLOAD)
+    assert is_whole(RemoteFile("a.ckpt", (), HASH, size), tmp_path / "a.ckpt") is whole
+    assert not is_whole(RemoteFile("a.ckpt", (), "0" * 64, size), tmp_path / "a.ckpt")
+
+
+def two_files(*sizes):
+    files = tuple(
+        RemoteFile(name, (f"https://example.org/{name}",), None, size)
+        for name, size in zip(("a.yaml", "b.ckpt"), sizes, strict=True)
+    )
+    return Model("tiny", "generator", "MIT", "here", files)
+
+
+def test_a_model_is_there_with_all_of_its_files_or_with_what_was_made_of_them(tmp_path):
+    model = two_files(1, 2)
+    assert model.bytes == 3
+    assert two_files(1, None).bytes is None
+    (tmp_path / "a.yaml").write_text("model: {}")
+    assert not model.is_in(tmp_path)
+    assert str(catalog.missing(model, tmp_path)) == (
+        "The model 'tiny' is not on this machine: run `models fetch tiny`, "
+        f"or put https://example.org/b.ckpt as b.ckpt into {tmp_path}."
+    )
+    (tmp_path / "b.ckpt").write_bytes(_archive(b"tensors"))
+    assert model.is_in(tmp_path)
+    for path in list(tmp_path.iterdir()):
+        path.unlink()
+    (tmp_path / "b.safetensors").touch()
+    assert model.is_in(tmp_path)
+    published = Model("laion", "perceptor", "MIT", "here", (RemoteFile("c.safetensors", ()),))
+    assert published.converted(tmp_path) == tmp_path / "c.read.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (requests.ConnectionError("Max retries"), "the server cannot be reached"),
+        (requests.Timeout("of 60 s"), "the server cannot be reached"),
+        (OSError(errno.ENOSPC, "No space"), "the disk is full"),
+        (OSError(errno.EDQUOT, "Quota"), "the disk is full"),
+        (OSError(errno.EACCES, "Denied"), "[Errno 13] Denied"),
+        (ValueError("Another hash.\nExpected: 1"), "Another hash"),
+    ],
+)
+def test_why_nothing_came_is_said_in_a_few_words(tmp_path, monkeypatch, error, reason):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(catalog, "_retrieve", fails)
+    with pytest.raises(ModelMissingError, match=re.escape(f"could not be fetched ({reason}): ")):
+        fetch(two_files(None, None), tmp_path)
+
+
+def test_after_each_break_it_waits_twice_as_long_and_the_bar_counts_every_byte_once(server, tmp_path, monkeypatch):
+    waits, bars, bar = [], [], catalog._progress_bar
+    monkeypatch.setattr(catalog, "_PAUSE", 1.0)
+    monkeypatch.setattr(catalog, "time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(catalog, "_progress_bar", lambda console: bars.append(bar(console)) or bars[-1])
+    server.broken = 3
+    fetch(_model(server, "/file"), tmp_path)
+    assert waits == [1, 2, 4]
+    (task,) = bars[0].tasks
+    assert (task.completed, task.total) == (len(PAYLOAD), len(PAYLOAD))
+
+
+def test_a_longer_beginning_than_the_file_has_is_thrown_away(server, tmp_path):
+    part = f"tiny.ckpt.{zlib.crc32(f'{server.address}/file'.encode()):08x}.part"
+    (tmp_path / part).write_bytes(PAYLOAD + b"more")
+    fetch(_model(server, "/file"), tmp_path)
+    assert (tmp_path / "tiny.ckpt").read_bytes() == PAYLOAD
+    assert [asked for _, asked in server.asked] == [f"bytes={len(PAYLOAD) + 4}-", None]

@@ -4,18 +4,27 @@ import pickle
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from taming.modules.diffusionmodules import model as taming
 from taming.modules.vqvae.quantize import VectorQuantizer2
 from torch import nn
 from torch.nn import functional as F
 
 from engine import third_party
-from engine.checkpoints import BadCheckpointError, converted, read_clip, read_safetensors, read_vqgan
+from engine.checkpoints import (
+    BadCheckpointError,
+    converted,
+    read_clip,
+    read_safetensors,
+    read_upscaler,
+    read_vqgan,
+)
 from engine.generators import build_vqgan
 from engine.models import ModelStore
 from tests.engine import official
@@ -51,6 +60,16 @@ def _taming(config, tensors):
     net.quant_conv, net.post_quant_conv = nn.Conv2d(256, 256, 1), nn.Conv2d(256, 256, 1)
     net.load_state_dict({name: t for name, t in tensors.items() if not name.startswith("quantize.")}, assign=True)
     return net.eval()
+
+
+def _as_if_from_a_gpu(path: Path) -> None:
+    """Change where a TorchScript archive says that its tensors were."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            cpu, gpu = (b"X" + len(where).to_bytes(4, "little") + where for where in (b"cpu", b"cuda:0"))
+            archive.writestr(name, content.replace(cpu, gpu) if name.endswith("data.pkl") else content)
 
 
 @torch.no_grad()
@@ -193,6 +212,39 @@ assert converted(folder / "tiny.safetensors", read)[0]["kind"] == "vqgan"
         official.write_yaml(config, tmp_path / "old.yaml")
         assert read_vqgan(tmp_path / "old.ckpt", tmp_path / "old.yaml")[1].keys() == tensors.keys()
 
+    @pytest.mark.parametrize(
+        ("name", "rest"), [("a.pt", {}), ("a.bin", {}), ("a.safetensors", {"gelu": "exact"}), ("a.pth", {})]
+    )
+    def test_tensors_are_read_from_each_format_wherever_they_were_saved(self, tmp_path, monkeypatch, name, rest):
+        """Published files are often saved from a GPU, which not every machine has."""
+        path, tensors = tmp_path / name, {"proj": torch.rand(2, 3), "ln.weight": torch.rand(4)}
+        monkeypatch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")
+        if name == "a.pt":
+            official.write_torchscript(tensors, path)
+            _as_if_from_a_gpu(path)
+        elif name == "a.safetensors":
+            save_file(tensors, path)
+        else:
+            torch.save(tensors if name == "a.bin" else {"epoch": 3, "params": {**tensors, "steps": 5}}, path)
+        config, read = read_upscaler(path) if name == "a.pth" else read_clip(path)
+        assert config == rest
+        assert read.keys() == tensors.keys()
+        for key, tensor in tensors.items():
+            torch.testing.assert_close(read[key], tensor, rtol=0, atol=0)  # which is on the CPU
+
+    def test_of_an_upscaler_s_tensors_the_averaged_ones_are_taken(self, tmp_path):
+        torch.save({"params": {"a": torch.zeros(2)}, "params_ema": {"a": torch.ones(2)}}, tmp_path / "both.pth")
+        assert read_upscaler(tmp_path / "both.pth")[1]["a"].tolist() == [1, 1]
+
+    @pytest.mark.parametrize("new", [True, False])
+    def test_a_checkpoint_saved_from_a_gpu_is_read_without_one(self, config, tmp_path, monkeypatch, new):
+        tensors = official.random_vqgan(config, gumbel=False)
+        monkeypatch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")
+        torch.save({"state_dict": tensors}, tmp_path / "gpu.ckpt", _use_new_zipfile_serialization=new)
+        official.write_yaml(config, tmp_path / "gpu.yaml")
+        read = read_vqgan(tmp_path / "gpu.ckpt", tmp_path / "gpu.yaml")[1]
+        assert {tensor.device.type for tensor in read.values()} == {"cpu"}
+
     def test_a_checkpoint_that_wants_to_run_code_is_refused(self, config, tmp_path):
         class Evil:
             def __reduce__(self):
@@ -207,11 +259,14 @@ assert converted(folder / "tiny.safetensors", read)[0]["kind"] == "vqgan"
     @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html></html>", b"PK\x03\x04 truncated", bytes(1000)])
     def test_what_is_no_checkpoint_is_one_sentence(self, config, tmp_path, content):
         official.write_yaml(config, tmp_path / "bad.yaml")
-        for name in ("bad.ckpt", "bad.pt", "bad.safetensors"):
+        for name in ("bad.ckpt", "bad.pt", "bad.safetensors", "bad.bin", "bad.pth"):
             (tmp_path / name).write_bytes(content)
         for read in (
             lambda: read_vqgan(tmp_path / "bad.ckpt", tmp_path / "bad.yaml"),
             lambda: read_clip(tmp_path / "bad.pt"),
+            lambda: read_clip(tmp_path / "bad.safetensors"),
+            lambda: read_clip(tmp_path / "bad.bin"),
+            lambda: read_upscaler(tmp_path / "bad.pth"),
             lambda: read_safetensors(tmp_path / "bad.safetensors"),
         ):
             with pytest.raises(BadCheckpointError, match=r"^[^\n]+\.$"):

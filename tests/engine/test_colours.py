@@ -63,6 +63,20 @@ def test_a_tint_follows_the_shading(middle, light, becomes):
     assert tinted[0, :, 0, 0].tolist() == pytest.approx(becomes, abs=2e-3)
 
 
+@pytest.mark.parametrize("turns", [0.1, 0.25, 0.4, -0.2])
+def test_turns_of_the_hue_add_up(turns):
+    picture = 0.4 + 0.2 * torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(turn_hue(turn_hue(picture, turns), -turns), picture, atol=1e-5)
+    assert torch.allclose(turn_hue(turn_hue(picture, turns), turns), turn_hue(picture, 2 * turns), atol=1e-5)
+
+
+def test_a_turned_hue_stays_in_range():
+    vivid = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]]).T.reshape(1, 3, 2, 2)
+    for turn in range(12):
+        turned = turn_hue(vivid, turn / 12)
+        assert 0 <= turned.min() < turned.max() <= 1
+
+
 def test_a_tint_never_leaves_the_range():
     dark = flat(0.0, 0.0, 0.0)
     dark[..., 0, :] = 1.0

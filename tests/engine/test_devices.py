@@ -2,6 +2,7 @@
 
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -168,6 +169,28 @@ def test_a_gpu_computes_in_bf16_where_it_multiplies_in_it(two_gpus, name, precis
     assert (str(device), device.is_cuda, device.records) == (described, True, True)
 
 
+def test_the_only_gpu_needs_no_number(two_gpus, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "A Chip")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    assert str(pick_device("cuda")) == "cuda (A Chip), bf16"
+    with pytest.raises(BadDeviceError, match="no device 'cuda:1'"):
+        pick_device("cuda:1")
+
+
+def test_memory_is_that_of_the_gpu_that_is_asked_for(two_gpus, monkeypatch):
+    """Free is what nobody holds, and what torch holds without using it."""
+    for name, bytes_of in {"memory_reserved": (30, 300), "memory_allocated": (10, 100)}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, held=bytes_of: held[device.index])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: ((1000, 10_000)[device.index], 50_000))
+    whole = {0: SimpleNamespace(total_memory=40_000), 1: SimpleNamespace(total_memory=80_000)}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: whole[device.index])
+    for name, free, memory in (("cuda:0", 1020, 40_000), ("cuda:1", 10_200, 80_000)):
+        device = pick_device(name)
+        assert (device.free_memory(), device.memory()) == (free, memory)
+        assert device.fits(100) == 3 * memory // 1000
+
+
 @pytest.mark.parametrize("name", ["cuda:2", "cuda:9"])
 def test_a_gpu_beyond_the_last_is_not_there(two_gpus, name):
     with pytest.raises(BadDeviceError, match=f"no device '{name}'"):
@@ -181,6 +204,11 @@ def test_a_cpu_computes_in_bf16_where_it_multiplies_in_it(monkeypatch, chip, fas
     assert str(device) == f"cpu (A Chip), {'bf16' if fast else 'fp32'}"
     assert not device.records
     assert device.adam(0.1) == {"lr": 0.1}
+
+
+def test_a_cpu_without_a_name_is_called_what_it_is(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert str(pick_device("cpu")) == "cpu (CPU), fp32"
 
 
 def test_nothing_becomes_deterministic_unasked(cpu):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from engine.drawings import DRAWINGS, _blur, _slopes, draw_as
+from engine.drawings import DRAWINGS, _blur, _grain, _slopes, draw_as
 
 
 @pytest.fixture
@@ -56,6 +56,18 @@ def test_blur_and_slopes_are_what_their_formulas_say() -> None:
     down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     steepest = (across.square() + down.square()).sqrt().amax(1, keepdim=True)
     torch.testing.assert_close(_slopes(pictures), steepest)
+
+
+def test_the_grain_is_the_same_in_every_process_and_leaves_the_global_seed_alone() -> None:
+    grains = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        _grain.cache_clear()
+        grains.append(_grain(64))
+        assert torch.initial_seed() == seed
+    assert torch.equal(*grains)
+    assert grains[0].shape == (1, 1, 64, 64)
+    assert (float(grains[0].mean()), float(grains[0].std())) == pytest.approx((0, 1), abs=0.05)
 
 
 DRAWN = {

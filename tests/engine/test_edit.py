@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from engine.edit import TOWARDS, DirectionalLoss, Edit, EmbeddingKept, choose, detail_of, read_edit
-from engine.losses import PIXELS, pixels_apart
+from engine.losses import pixels_apart
 from engine.models import ModelStore
 from engine.painting import Painting
 from engine.presets import spec_from_preset
@@ -53,11 +53,6 @@ def test_an_embedding_is_kept_outside_of_the_mask(box, kept):
     loss = EmbeddingKept(right_half(), 2.0)
     assert loss_of(loss, NORTH, UP, box) == pytest.approx(2 * kept * SQUARE_ANGLE, abs=1e-4)
     assert loss_of(loss, UP, UP, box) == pytest.approx(0, abs=1e-5)
-
-
-def test_pixels_are_held_to_the_original_of_each_picture():
-    pictures = torch.stack([torch.zeros(3, 4, 4), torch.full((3, 4, 4), 0.5)])
-    assert pixels_apart(pictures, torch.zeros(1, 3, 4, 4)).tolist() == pytest.approx([0, PIXELS * 0.25])
 
 
 def test_what_may_not_change_comes_back_at_every_size():

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from engine.devices import Device
-from engine.edit import TOWARDS, DirectionalLoss, Edit
+from engine.edit import TOWARDS, DirectionalLoss, Edit, EmbeddingKept
 from engine.guides import Guide
 from engine.losses import PromptLoss
 from engine.masks import place
@@ -162,3 +162,37 @@ def test_a_picture_prompt_is_the_same_whatever_is_painted(store, tmp_path):
 def test_what_a_prompt_says_of_itself_is_kept(store):
     guide = guide_of(store, (APPLE.model_copy(update={"weight": 2.5, "stop": 0.4}), GREY))
     assert [(loss.weight, loss.stop) for loss, _ in guide._prompts] == [(2.5, 0.4), (-0.5, None)]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_what_is_seen_of_the_original_is_held_as_much_as_is_asked(store, pictures, tmp_path, masked):
+    Image.new("RGB", (WIDTH, HEIGHT), "red").save(tmp_path / "red.png")
+    guide = guide_of(store, weight=0.5, init_embedding=2.0, init_image=str(tmp_path / "red.png"))
+    mask = place("left", HEIGHT, WIDTH) if masked else None
+    edit = Edit(torch.rand(1, 3, HEIGHT, WIDTH), mask)
+    guide.set_edit(edit)
+    seen, boxes = seen_of(guide, pictures)
+    unchanged, _ = seen_of(guide, edit.original.expand(2, -1, -1, -1))
+    held = EmbeddingKept(torch.zeros(1, 1, HEIGHT, WIDTH) if mask is None else mask, 2.0)
+    for guide.at_once in (4, 14):
+        losses = guide.backward(pictures, rngs())
+        torch.testing.assert_close(losses[:, -1], 0.5 * held(seen, unchanged, boxes).detach())
+        torch.testing.assert_close(losses[:, 0], 0.5 * PromptLoss(embedded(guide, APPLE))(seen).detach())
+
+
+def test_noise_is_a_direction_by_its_number_alone(store):
+    one, other, same = (
+        guide_of(store, (Prompt(kind="noise", content=content),), seed=seed)._prompts[0][0].embeddings
+        for content, seed in (("3", 1), ("4", 1), ("3", 2))
+    )
+    assert one.shape == (1, store.perceptor("embedded").dims)
+    assert float(one.norm()) == pytest.approx(1)
+    assert torch.equal(one, same)
+    assert abs(float((one * other).sum())) < 0.9
+
+
+def test_what_a_perceptor_cannot_read_is_said(store):
+    assert guide_of(store).notices == []
+    (notice,) = guide_of(store, (Prompt(content="a red apple on a grey lighthouse " * 4),)).notices
+    assert notice.startswith("The prompt is longer than the model reads; it did not see: “")
+    assert "lighthouse" in notice

@@ -128,7 +128,12 @@ def test_the_first_grounds_are_the_plain_colours(ground, colour):
 
 @pytest.mark.parametrize(
     ("text", "noun"),
-    [("a red apple", "an apple"), ("a big dog in the snow", "a dog"), ("the blue bicycle on a wall", "a bicycle")],
+    [
+        ("a red apple", "an apple"),
+        ("a big dog in the snow", "a dog"),
+        ("the blue bicycle on a wall", "a bicycle"),
+        ("a large hammer and pick on a wall", "a hammer and pick"),
+    ],
 )
 def test_the_words_for_a_thing_are_found_in_its_sentence(prior, text, noun):
     thing = read_intent(prior, text).thing

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.losses import (
+    PIXELS,
     STAIR,
     PromptLoss,
     asymmetry,
@@ -20,6 +21,7 @@ from engine.losses import (
     look_losses,
     palette_loss,
     penalty_weight,
+    pixels_apart,
     roughness,
     spherical_distance,
     total_variation,
@@ -101,6 +103,11 @@ def test_latent_penalty_is_the_mean_square():
     squares, apart = (z.double() ** 2).mean((1, 2, 3)), ((z.double() - start.double()) ** 2).mean((1, 2, 3))
     assert latent_penalty(z, None).tolist() == pytest.approx(squares.tolist(), abs=1e-6)
     assert latent_penalty(z, start).tolist() == pytest.approx(apart.tolist(), abs=1e-6)
+
+
+def test_pixels_are_held_to_the_original_of_each_picture():
+    pictures = torch.stack([torch.zeros(3, 4, 4), torch.full((3, 4, 4), 0.5)])
+    assert pixels_apart(pictures, torch.zeros(1, 3, 4, 4)).tolist() == pytest.approx([0, PIXELS * 0.25])
 
 
 def test_total_variation_is_zero_only_on_flat_pictures():
@@ -190,6 +197,7 @@ LOSSES = [
     roughness,
     lambda pictures: edge_loss(pictures, RED[0]),
     lambda pictures: latent_penalty(pictures, None),
+    lambda pictures: pixels_apart(pictures, torch.full((1, 3, 24, 32), 0.5)),
 ]
 
 

@@ -3,12 +3,14 @@
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from engine import catalog, checkpoints
 from engine.catalog import Model, ModelMissingError, RemoteFile, UnknownModelError
 from engine.checkpoints import BadCheckpointError
 from engine.models import ModelStore
-from tests.conftest import TINY_GENERATOR
+from engine.upscaler import RRDBNet
+from tests.conftest import TINY_GENERATOR, TINY_PERCEPTOR
 from tests.engine import official
 
 
@@ -115,6 +117,34 @@ class TestPublishedFiles:
         assert sorted(path.name for path in folder.iterdir()) == ["tiny.ckpt", "tiny.yaml"]
 
 
+def test_each_kind_of_published_model_is_read_in_its_own_format(tmp_path, cpu, monkeypatch):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = RRDBNet(features=4, blocks=1, growth=4)
+        clip = official.random_clip({**TINY_PERCEPTOR, "transformer_width": 64, "vocab_size": 100})
+    torch.save({"params_ema": net.state_dict()}, tmp_path / "net.pth")
+    official.write_torchscript(clip, tmp_path / "clip.pt")
+    save_file({name: tensor.contiguous() for name, tensor in clip.items()}, tmp_path / "laion.safetensors")
+    kinds = {"real-esrgan-x4plus": "upscaler", "RN0": "perceptor", "laion2b-ViT-L/14": "perceptor"}
+    files = ("net.pth", "clip.pt", "laion.safetensors")
+    models = {
+        name: Model(name, kind, "MIT", "here", (RemoteFile(file, ("https://example.org/x",)),))
+        for (name, kind), file in zip(kinds.items(), files, strict=True)
+    }
+    monkeypatch.setattr(catalog, "catalogue", lambda: models)
+    for _ in range(2):  # from their own files, then from what they were converted to
+        store, picture = ModelStore(tmp_path, cpu), torch.rand(1, 3, 40, 40)
+        upscaler, perceptor, laion = store.upscaler("coco"), store.perceptor("RN0"), store.perceptor("laion2b-ViT-L/14")
+        assert not upscaler.projected
+        torch.testing.assert_close(upscaler._run(picture), net(picture).detach(), rtol=1e-4, atol=1e-5)
+        assert {perceptor.size, laion.size} == {32}
+        assert (perceptor.vocabulary, perceptor.finds_by) == (None, "crops")
+        assert laion.mean.flatten().tolist() == [0.5] * 3
+        assert perceptor.mean.flatten().tolist() == pytest.approx([0.48145466, 0.4578275, 0.40821073])
+    with pytest.raises(UnknownModelError):
+        store.generator("RN0")
+
+
 def test_what_belongs_to_the_pair_is_loaded_once_and_knows_its_words(shipped_models):
     vocabulary = shipped_models.vocabulary()
     assert vocabulary is not None
@@ -125,7 +155,8 @@ def test_what_belongs_to_the_pair_is_loaded_once_and_knows_its_words(shipped_mod
     assert shipped_models.prior("imagenet-1024") is None
 
 
-def test_an_upscaler_is_loaded_once(store):
+def test_an_upscaler_is_loaded_once(tiny_models, cpu, tmp_path):
+    store = ModelStore(tmp_path, cpu, embedded=tiny_models)
     upscaler = store.upscaler("embedded")
     assert upscaler is store.upscaler("embedded")
     assert upscaler._device == store.device.torch_device

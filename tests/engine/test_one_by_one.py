@@ -9,6 +9,7 @@ from engine.painting import Painting
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 from engine.spec import Cutouts
+from engine.state import BadStateError
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,16 @@ def test_interrupted_and_steered_they_go_on_exactly(store):
     assert resumed.step == 1
     assert [iterate.losses for iterate in resumed] == rest
     assert [picture.tobytes() for picture in resumed.pictures()] == [picture.tobytes() for picture in turns.pictures()]
+
+
+@pytest.mark.parametrize("count", [1, 3, None])
+def test_a_state_of_another_number_of_pictures_is_refused(store, count):
+    turns = OneByOne(spec_of(), store)
+    other = Painting(spec_of(), store) if count is None else OneByOne(spec_of(count=count), store)
+    next(other)
+    with pytest.raises(BadStateError, match=f"holds {count or 0} paintings, not 2"):
+        turns.load_state_dict(other.state_dict())
+    assert turns.step == 0
 
 
 def test_what_all_have_to_say_is_said_once(store):

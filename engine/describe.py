@@ -1,5 +1,6 @@
 """Say what a picture shows: the words of a list that a perceptor finds nearest (things, colours, styles, places)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from engine.prompts import with_article
 from engine.tensors import tensor_of
 
 _WORDS = Path(__file__).with_name("describe_words.txt")
+_HEADING = re.compile(r"^\[(.+)\]$", re.MULTILINE)
 _AS_TEXT: Mapping[str, str] = {"things": "{}", "colours": "something {}", "styles": "{}", "places": "{}"}
 _NAMED = {"things": 3, "colours": 2, "styles": 1, "places": 1}
 
@@ -34,14 +36,9 @@ class Description:
 @cache
 def word_lists() -> Mapping[str, tuple[str, ...]]:
     """Return the words there are, by kind."""
-    lists: dict[str, list[str]] = {}
-    kind = ""
-    for line in _WORDS.read_bytes().decode().splitlines():
-        if line.startswith("["):
-            kind = line.strip("[]")
-        elif line and not line.startswith("#"):
-            lists.setdefault(kind, []).append(line)
-    return {kind: tuple(words) for kind, words in lists.items()}
+    _, *parts = _HEADING.split(_WORDS.read_bytes().decode())
+    lists = {kind: lines.splitlines() for kind, lines in zip(parts[::2], parts[1::2], strict=True)}
+    return {kind: tuple(line for line in lines if line and line[0] != "#") for kind, lines in lists.items()}
 
 
 def known_words(perceptor: Perceptor) -> Mapping[str, tuple[str, ...]]:

@@ -69,6 +69,7 @@ def test_what_all_have_to_say_is_said_once(store):
     assert "lighthouse" in turns.notices[0]
 
 
-def test_a_picture_is_enlarged_as_it_is_alone(store):
-    turns = OneByOne(spec_of(upscale=2), store)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_picture_is_enlarged_as_it_is_alone(store, count):
+    turns = OneByOne(spec_of(upscale=2, count=count), store)
     assert turns.enlarged(turns.pictures()[0]).size == (96, 64)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from engine.colours import COLOURS, tint, turn_hue
 from engine.drawings import draw_as
-from engine.edit_start import Matte, _box, _place, _Proposer, blend, plan_start, recolourings
+from engine.edit_start import Matte, _box, _fit, _place, _Proposer, blend, plan_start, recolourings
 from engine.filling import fill_in
 from engine.intent import read_intent
 from engine.models import EMBEDDED, ModelStore
@@ -267,6 +267,16 @@ def test_a_thing_stands_on_the_lower_edge_of_where_the_old_one_stood(region, sta
     torch.testing.assert_close(opacity[..., top:bottom, left:right], torch.ones(1, 1, bottom - top, right - left))
     red, green, blue = placed[0, :, top:bottom, left:right].mean((1, 2)).tolist()
     assert (red, green, blue) == pytest.approx((0.9, 0.5, 0.5), abs=1e-4)
+
+
+@pytest.mark.parametrize("side", [16, 32, 128])
+def test_a_ground_is_made_as_large_as_the_picture_and_keeps_its_range(side):
+    stripes = torch.arange(64).remainder(2).float().expand(1, 3, 64, 64)
+    fitted = _fit(stripes, torch.zeros(1, 1, side, 2 * side))
+    assert fitted.shape == (1, 3, side, 2 * side)
+    assert 0 <= float(fitted.min()) <= float(fitted.max()) <= 1
+    if side == 16:
+        assert torch.allclose(fitted[..., 4:-4], torch.tensor(0.5), atol=0.1), "fine stripes become grey"
 
 
 RING = torch.arange(64) + 0.5

@@ -164,7 +164,7 @@ class _Proposer:
     def _changes(self, intent: Intent) -> Intent:
         """Return what of an intent is not in the picture yet."""
         for text in self.before:
-            intent = intent.without(read_intent(self.prior, text if " " in text else f"a {text}"))
+            intent = intent.without(read_intent(self.prior, text))
         if intent.thing is not None and self._is_here(intent):
             intent = replace(intent, thing=None)
         return replace(intent, thing=None) if self.strength < REPLACES_FROM else intent

@@ -460,7 +460,7 @@ def test_an_icon_is_opaque_where_it_looks_alike_on_white_and_on_black(store, pic
     share[..., :8, 8:16], share[..., :8, 16:24], share[..., :8, 24:] = 0.3, 0.5, 0.75
     share[..., 12:28, 4:28] = 1
     share[..., 16:20, 8:12], share[..., 16:20, 16:20] = 0.4, 0.3  # enclosed by the thing: half of it, and a hole
-    proposer._decode = lambda _: torch.cat([torch.lerp(torch.tensor(on), colour, share) for on in (1.0, 0.0)])
+    proposer._decode = lambda codes: torch.cat([torch.lerp(torch.tensor(on), colour, share) for on in (1.0, 0.0)])
     sprite, alpha = proposer._sprite(0, 0)
     spots = ((0, 4), (0, 12), (0, 20), (0, 28), (14, 6), (17, 10), (17, 18))
     assert [float(alpha[0, 0, y, x]) for y, x in spots] == pytest.approx([0, 0.1, 0.5, 1, 1, 1, 0.1], abs=1e-5)

@@ -6,7 +6,7 @@ import yaml
 from safetensors.torch import save_file
 
 from engine import catalog, checkpoints
-from engine.catalog import Model, ModelMissingError, RemoteFile, UnknownModelError
+from engine.catalog import Kind, Model, ModelMissingError, RemoteFile, UnknownModelError
 from engine.checkpoints import BadCheckpointError
 from engine.models import ModelStore
 from engine.upscaler import RRDBNet
@@ -125,7 +125,7 @@ def test_each_kind_of_published_model_is_read_in_its_own_format(tmp_path, cpu, m
     torch.save({"params_ema": net.state_dict()}, tmp_path / "net.pth")
     official.write_torchscript(clip, tmp_path / "clip.pt")
     save_file({name: tensor.contiguous() for name, tensor in clip.items()}, tmp_path / "laion.safetensors")
-    kinds = {"real-esrgan-x4plus": "upscaler", "RN0": "perceptor", "laion2b-ViT-L/14": "perceptor"}
+    kinds: dict[str, Kind] = {"real-esrgan-x4plus": "upscaler", "RN0": "perceptor", "laion2b-ViT-L/14": "perceptor"}
     files = ("net.pth", "clip.pt", "laion.safetensors")
     models = {
         name: Model(name, kind, "MIT", "here", (RemoteFile(file, ("https://example.org/x",)),))
@@ -142,7 +142,7 @@ def test_each_kind_of_published_model_is_read_in_its_own_format(tmp_path, cpu, m
         assert laion.mean.flatten().tolist() == [0.5] * 3
         assert perceptor.mean.flatten().tolist() == pytest.approx([0.48145466, 0.4578275, 0.40821073])
     with pytest.raises(UnknownModelError):
-        store.generator("RN0")
+        ModelStore(tmp_path, cpu).generator("RN0")
 
 
 def test_what_belongs_to_the_pair_is_loaded_once_and_knows_its_words(shipped_models):

@@ -11,6 +11,7 @@ from engine.spec import (
     Augmentations,
     BadSpecError,
     Cutouts,
+    Motion,
     PaintingSpec,
     Penalty,
     PerceptorChoice,
@@ -189,3 +190,76 @@ def test_numbers_are_written_out():
 def test_what_tiles_is_not_edited_in_part():
     with pytest.raises(BadSpecError, match="edited as a whole"):
         PaintingSpec.checked(prompts=(Prompt(content="a"),), init_image="a.png", mask_text="the sky", tile=True)
+
+
+FILM = Motion(seconds=2, fps=4, begin=5, each=3)
+ONE_PAINTING = "An animation is one painting from words."
+
+
+def said_at(*times: float | None) -> tuple[Prompt, ...]:
+    return tuple(Prompt(content="a", since=time) for time in times)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({}, None),
+        ({"count": 2}, ONE_PAINTING),
+        ({"init_image": "a.png"}, ONE_PAINTING),
+        ({"steps": 25}, "This animation takes 26 steps, not 25."),
+        ({"prompts": said_at(0, 1)}, None),
+        ({"prompts": said_at(1, 0)}, None),
+        ({"prompts": said_at(None, 1)}, None),
+        ({"prompts": said_at(0.5, 1)}, "The first words of a story begin @0."),
+        ({"motion": None, "prompts": said_at(0)}, "Words for a time of a film, such as @4, are for animations."),
+    ],
+)
+def test_what_a_film_is_made_of(fields: dict[str, object], sentence: str | None) -> None:
+    wanted = {"motion": FILM, "steps": 26, **fields}
+    if sentence is None:
+        assert a_spec(**wanted).steps == 5 + 3 * 7
+        return
+    with pytest.raises(BadSpecError) as refusal:
+        a_spec(**wanted)
+    assert str(refusal.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"prompts": (Prompt(content="a"), Prompt(content="b", weight=-1))}, "add up to more than zero"),
+        ({"prompts": (Prompt(content="a"), Prompt(content="b", weight=-0.9))}, None),
+        ({"cutouts": Cutouts(count=4, overview=4)}, None),
+        ({"cutouts": Cutouts(count=4, overview=5)}, "more overview cutouts than cutouts"),
+        ({"init_pixels": 1.0}, "about the picture that an edit starts from"),
+        ({"init_embedding": 1.0}, "about the picture that an edit starts from"),
+        ({"init_pixels": 1.0, "init_embedding": 1.0, "init_image": "a.png"}, None),
+        ({"init_image": "a.png", "mask": "m.png"}, None),
+        ({"init_image": "a.png", "mask_text": "the hat"}, None),
+        ({"init_image": "a.png", "edit_from": "a cat"}, None),
+        ({"edit_from": "a cat"}, "need a picture to edit"),
+        ({"mask_text": "left"}, "need a picture to edit"),
+        *(({"init_image": "a.png", "tile": True, part: "a"}, "edited as a whole")
+          for part in ("mask", "mask_text", "edit_from")),
+        *(({"init_image": "a.png", "extend": {"left": 0.5}, part: "a"}, "extended around a picture")
+          for part in ("mask", "mask_text", "edit_from")),
+        ({"init_image": "a.png", "extend": {"left": 0.5}}, None),
+        ({"prompts": (Prompt(content="a", where="inside"),)}, "need a mask"),
+        ({"prompts": (Prompt(content="a", where="outside"),), "mask_text": "left"}, None),
+        ({"prompts": (Prompt(content="a", where="outside"),), "mask": "m.png"}, None),
+        ({"prompts": (Prompt(content="a", where="inside"),), "mask_text": "the hat"}, "where there is no picture yet"),
+        ({"prompts": (Prompt(content="a", where="inside"),), "mask_text": "the hat", "init_image": "a.png"}, None),
+    ],
+)  # fmt: skip
+def test_what_fits_together(fields: dict[str, object], words: str | None) -> None:
+    if words is None:
+        a_spec(**fields)
+        return
+    with pytest.raises(BadSpecError, match=f"(?i){words}"):
+        a_spec(**fields)
+
+
+def test_one_of_several_pictures_is_asked_for_by_itself() -> None:
+    several = a_spec(seed=LARGEST_SEED, count=3)
+    assert several.seeds == (LARGEST_SEED, 0, 1)
+    assert [(one.seed, one.count) for one in map(several.alone, range(3))] == [(LARGEST_SEED, 1), (0, 1), (1, 1)]

@@ -5,6 +5,7 @@ import av
 import pytest
 from PIL import Image, ImageSequence
 
+from engine import timelapse
 from engine.timelapse import write_gif, write_timelapse
 
 
@@ -96,3 +97,29 @@ def test_the_ends_are_held_for_as_long_as_is_said(tmp_path: Path, held: tuple[fl
 def test_small_frames_are_shown_larger(tmp_path: Path) -> None:
     write_timelapse(fading(3, (32, 24)), tmp_path / "a.mp4", enlarge_to=100)
     assert film_of(tmp_path / "a.mp4")[1][0].size == (128, 96)
+
+
+def test_a_film_that_does_not_fit_is_made_smaller_and_aimed_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At nine tenths of the limit first, then each time a fifth smaller and at seven tenths of that."""
+    asked: list[tuple[tuple[int, int], int]] = []
+
+    def encode(frames: object, path: Path, size: tuple[int, int], rate: object, bits_per_second: int) -> None:
+        asked.append((size, bits_per_second))
+        path.write_bytes(bytes(10_001 - (len(asked) > 2)))
+
+    monkeypatch.setattr(timelapse, "_encode", encode)
+    write_timelapse(fading(10, (301, 200)), tmp_path / "a.mp4", fps=10, limit_bytes=10_000, held=(1, 2))
+    a_second = 10_000 * 8 / (1 + 1 + 2)
+    assert [size for size, _ in asked] == [(300, 200), (240, 160), (192, 128)]
+    assert [bits for _, bits in asked] == pytest.approx([a_second * share for share in (0.9, 0.63, 0.441)], abs=1)
+    asked.clear()
+    write_timelapse(fading(10, (64, 48)), tmp_path / "a.mp4", fps=8, limit_bytes=10**6)
+    assert asked[0] == ((64, 48), 64 * 48 * 8 // 4), "no more than can be seen"
+
+
+def test_a_film_can_be_shown_before_it_is_all_there(tmp_path: Path) -> None:
+    write_timelapse(fading(3), tmp_path / "a.mp4")
+    data = (tmp_path / "a.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")

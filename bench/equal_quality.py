@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -33,6 +34,7 @@ THEIRS, OURS = "nerdyrodent", "normal"
 THEIR_STEPS = 500
 _SCORED = {THEIRS: 50, OURS: 4}
 """Steps between two scores of each side."""
+_KEPT = "courses.jsonl"
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,16 @@ class Course:
 def courses(prompts: Sequence[str], seeds: int, jobs: int, folder: Path | None) -> Iterator[Course]:
     """Paint every prompt with every seed on both sides, several at a time, one thread each.
 
-    A seed of all prompts comes before the next seed, so that what is there at any time is a fair sample.
+    A seed of all prompts comes before the next seed, so that what is there at any time is a fair sample. What an
+    earlier run kept in the folder is yielded first, and not painted again.
     """
     wanted = [(prompt, seed) for seed in range(seeds) for prompt in prompts]
+    before = [course for course in kept(folder) if (course.prompt, course.seed) in wanted]
+    sides = Counter((course.prompt, course.seed) for course in before)
+    yield from (course for course in before if sides[course.prompt, course.seed] == 2)
+    wanted = [pair for pair in wanted if sides[pair] < 2]
+    if not wanted:
+        return
     with ProcessPoolExecutor(jobs) as pool:
         for pair in pool.map(_pair, *zip(*wanted, strict=True), itertools.repeat(folder)):
             yield from pair
@@ -110,6 +119,14 @@ def report(painted: Sequence[Course]) -> str:
     return "\n".join(rows)
 
 
-def keep(painted: Sequence[Course], path: Path) -> None:
+def keep(painted: Sequence[Course], folder: Path) -> None:
     """Write all courses as JSON, one a line."""
-    path.write_text("".join(json.dumps(asdict(course)) + "\n" for course in painted))
+    (folder / _KEPT).write_text("".join(json.dumps(asdict(course)) + "\n" for course in painted))
+
+
+def kept(folder: Path | None) -> list[Course]:
+    """Read what `keep` wrote."""
+    if folder is None or not (folder / _KEPT).exists():
+        return []
+    lines = map(json.loads, (folder / _KEPT).read_text().splitlines())
+    return [Course(**{**line, "steps": tuple(line["steps"]), "scores": tuple(line["scores"])}) for line in lines]

@@ -1,5 +1,5 @@
 from bench import equal_quality
-from bench.equal_quality import Course, courses, report
+from bench.equal_quality import Course, courses, keep, report
 
 
 def test_the_first_step_that_scores_enough_counts():
@@ -27,3 +27,6 @@ def test_both_sides_paint_from_noise(monkeypatch, tmp_path):
     assert [(course.preset, course.steps) for course in painted] == [("nerdyrodent", (5,)), ("normal", (4, 5))]
     assert all(-1 <= score <= 1 for course in painted for score in course.scores)
     assert len(list(tmp_path.glob("a-red-apple-0-*.png"))) == 2
+    keep(painted, tmp_path)
+    monkeypatch.delattr(equal_quality, "_pair")
+    assert list(courses(["a red apple"], 1, 1, tmp_path)) == painted, "what is there is not painted again"

@@ -1,6 +1,7 @@
-"""Processes forked from one that has imported torch and the bot already: each would take seconds of work else."""
+"""Processes forked from one that has imported everything and loaded the pair: each would take seconds of work else."""
 
 import functools
+import importlib
 import io
 import multiprocessing
 import os
@@ -15,36 +16,54 @@ from typing import Any, Self
 
 import bot.worker.child
 
-_PRELOADED = ["bot.worker.process", "bot.queue.service", "bot.cli.painting", "tests.bot.worker.tiny_child"]
+_PRELOADED = (
+    "tests.end_to_end.wrong_clock",  # before what takes the time by its name
+    "bot.cli.painting",
+    "bot.queue.service",
+    "bot.worker.process",
+    "tests.bot.worker.tiny_child",
+    "tests.end_to_end.bot_program",
+    "tests.loaded_pair",
+)
 _PROCESSES = multiprocessing.get_context("forkserver")
-
-
-def start(*modules: str) -> forkserver.ForkServer:
-    """Start the process that others are forked from, with more modules imported; it ends with this one."""
-    server = forkserver.ForkServer()
-    server.set_forkserver_preload([*_PRELOADED, *modules])
-    server.ensure_running()
-    return server
 
 
 @functools.cache
 def server() -> forkserver.ForkServer:
-    """Return the one of this process's tests."""
-    return start()
+    """Start what this process's tests fork from; it ends with this one."""
+    server = forkserver.ForkServer()
+    server.set_forkserver_preload([*_PRELOADED])
+    server.ensure_running()
+    forkserver.connect_to_new_process = server.connect_to_new_process
+    return server
 
 
-def use(server: forkserver.ForkServer, setattr_: Callable[..., Any] = setattr) -> None:
-    """Let the bot's child processes be forked from `server`; `setattr_` may be monkeypatch's."""
-    setattr_(forkserver, "connect_to_new_process", server.connect_to_new_process)
+def process(module: str, function: str, *arguments: Any, daemon: bool = True) -> Any:
+    """Start a process that calls a function; one that is to have processes of its own may be no daemon."""
+    server()
+    started = _PROCESSES.Process(target=_call, args=(module, function, *arguments), daemon=daemon)
+    started.start()
+    return started
+
+
+def _call(module: str, function: str, *arguments: Any) -> None:
+    getattr(importlib.import_module(module), function)(*arguments)
+
+
+def fork_painters(setattr_: Callable[..., Any] = setattr) -> None:
+    """Let the bot fork its painting processes here, too; `setattr_` may be monkeypatch's."""
+    server()
     setattr_(bot.worker.child, "_PROCESSES", _PROCESSES)
 
 
-def inherit(server: forkserver.ForkServer) -> None:
-    """Use the `server` of the process that this one was forked from."""
-    server.ensure_running = lambda: None  # type: ignore[method-assign]  # its parent sees to that
-    sys.modules["__main__"].__spec__ = None  # else each child would import it first
-    vars(sys.modules["__main__"]).pop("__file__", None)
-    use(server)
+def fork_painters_from(address: str) -> None:
+    """Do so in a process that was forked itself, from the server at `address`."""
+    same = forkserver.ForkServer()
+    same._forkserver_address = address  # type: ignore[attr-defined]
+    same._forkserver_alive_fd = forkserver._forkserver._forkserver_alive_fd  # type: ignore[attr-defined]
+    same.ensure_running = lambda: None  # type: ignore[method-assign]  # whoever started it sees to that
+    forkserver.connect_to_new_process = same.connect_to_new_process
+    bot.worker.child._PROCESSES = _PROCESSES  # type: ignore[assignment]
 
 
 class Program:
@@ -56,13 +75,7 @@ class Program:
         self.stdout, output = _pipe()
         self.stderr, errors = _pipe()
         given = (code, [*map(str, arguments)], str(folder or Path.cwd()), dict(environment or os.environ))
-        self._process = _PROCESSES.Process(target=_live, args=(output, errors, *given), daemon=True)
-        usual = forkserver.connect_to_new_process
-        forkserver.connect_to_new_process = server().connect_to_new_process
-        try:
-            self._process.start()
-        finally:
-            forkserver.connect_to_new_process = usual
+        self._process = process(__name__, "live", output, errors, *given)
         output.close()
         errors.close()
 
@@ -119,9 +132,10 @@ def _pipe() -> tuple[io.TextIOWrapper, Connection]:
     return os.fdopen(os.dup(reader.fileno()), encoding="utf-8"), writer
 
 
-def _live(
+def live(
     output: Connection, errors: Connection, code: str, arguments: list[str], folder: str, environment: dict[str, str]
 ) -> None:
+    """Be the program that was asked for."""
     for pipe, number in ((output, 1), (errors, 2)):
         os.dup2(pipe.fileno(), number)
         pipe.close()

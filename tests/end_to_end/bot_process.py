@@ -7,9 +7,7 @@ import os
 import signal
 import sqlite3
 import struct
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +15,7 @@ import pytest
 
 from local_discord.ids import Json
 from local_discord.objects import Channel
+from tests import warm_processes
 from tests.end_to_end.loopback import TOKEN, Loopback, Message, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,36 +93,24 @@ class Starter(Protocol):
     def start(self, order: Json) -> int: ...
 
 
-class ForkServer:
-    """The process that bots are forked from."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.end_to_end.fork_server"]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
-        )
+class Forked:
+    """Fork bots from the process that others are forked from."""
 
     def start(self, order: Json) -> int:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        address = warm_processes.server()._forkserver_address  # type: ignore[attr-defined]
+        return warm_processes.process(
+            "tests.end_to_end.bot_program", "live", order | {"server": address}, daemon=False
+        ).pid
 
 
 class BotProcesses:
     """A Discord, a data folder, and the bots that were started on them."""
 
-    def __init__(self, discord: Loopback, fork_server: Starter, folder: Path) -> None:
+    def __init__(self, discord: Loopback, starter: Starter, folder: Path) -> None:
         self.discord = discord
         self.folder = folder
         self.data = folder / "data"
-        self._fork_server = fork_server
+        self._starter = starter
         self.started: list[Bot] = []
         self.settings: dict[str, object] = json.loads(os.environ.get("BOT_SETTINGS", "{}"))
         """What every bot is started with, as `start` takes it; `BOT_SETTINGS` is the same as JSON, for a whole run."""
@@ -155,7 +142,7 @@ class BotProcesses:
             "log": str(log),
             "models": str(models or ""),
         }
-        bot = Bot(await asyncio.to_thread(self._fork_server.start, order), log)
+        bot = Bot(await asyncio.to_thread(self._starter.start, order), log)
         self.started.append(bot)
         return bot
 
@@ -221,16 +208,9 @@ class BotProcesses:
         )
 
 
-@pytest.fixture(scope="session")
-def fork_server() -> Iterator[ForkServer]:
-    fork_server = ForkServer()
-    yield fork_server
-    fork_server.close()
-
-
 @pytest.fixture
-async def bots(tmp_path: Path, fork_server: ForkServer) -> AsyncIterator[BotProcesses]:
-    processes = BotProcesses(await Loopback.start(), fork_server, tmp_path)
+async def bots(tmp_path: Path) -> AsyncIterator[BotProcesses]:
+    processes = BotProcesses(await Loopback.start(), Forked(), tmp_path)
     yield processes
     await processes.close()
 

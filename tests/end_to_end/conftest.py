@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.end_to_end.bot_process import bots, fork_server  # noqa: F401, fixtures of the tests over real sockets
+from tests.end_to_end.bot_process import bots  # noqa: F401, a fixture of the tests over real sockets
 from tests.simulated import quick_settings, running_bot
 
 

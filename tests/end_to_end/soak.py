@@ -38,7 +38,7 @@ _LAST_FINAL_SECONDS = 120.0
 
 
 class Plain:
-    """Start bots as people do, in place of the fork server."""
+    """Start bots as people do, in place of forking them."""
 
     def start(self, order: Json) -> int:
         """Start the command in the order's folder; return its process id."""

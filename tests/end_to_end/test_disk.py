@@ -12,7 +12,7 @@ import pytest
 
 from engine.models import EMBEDDED
 from local_discord.objects import Channel
-from tests.end_to_end.bot_process import BotProcesses, ForkServer, final
+from tests.end_to_end.bot_process import BotProcesses, Forked, final
 from tests.end_to_end.loopback import Interaction, Loopback, hold, until
 
 
@@ -34,10 +34,10 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
 
 
 @pytest.fixture
-async def cramped(tmp_path, fork_server: ForkServer):
+async def cramped(tmp_path):
     """Bots whose data lies on a disk of one megabyte."""
     with small_disk(tmp_path / "data", 1024):
-        processes = BotProcesses(await Loopback.start(), fork_server, tmp_path)
+        processes = BotProcesses(await Loopback.start(), Forked(), tmp_path)
         yield processes
         await processes.close()
 

@@ -39,7 +39,7 @@ def make(request, settings, tiny_models, monkeypatch):
     monkeypatch.setattr("bot.worker.thread.ModelStore", functools.partial(ModelStore, embedded=tiny_models))
     monkeypatch.setattr("bot.worker.process.main", functools.partial(tiny_child.main, tiny_models, None))
     monkeypatch.setattr("bot.worker.ray_pool.drive", tiny_actor.drive)
-    warm_processes.use(warm_processes.server(), monkeypatch.setattr)
+    warm_processes.fork_painters(monkeypatch.setattr)
     if request.param == "ray":
         settings = on_cluster(settings, request.getfixturevalue("cluster"), tiny_models, painters=1)
 

@@ -27,7 +27,7 @@ def spawned(settings, tiny_models, monkeypatch):
 @pytest.fixture
 def apart(spawned, monkeypatch):
     """The same, quicker."""
-    warm_processes.use(warm_processes.server(), monkeypatch.setattr)
+    warm_processes.fork_painters(monkeypatch.setattr)
     return spawned
 
 

@@ -1,13 +1,11 @@
-"""Start bots quickly: `-m tests.end_to_end.fork_server` imports and loads everything once, then forks for each order.
+"""A bot in a process that was forked for it (`tests.warm_processes`).
 
-An order is a line of JSON on stdin; the answer is the new process's id. The child runs what `python -m bot run` runs,
-with the networks that ship, loaded already, and a small preset; from then on it is a process like any other.
+It runs what `python -m bot run` runs, with the networks that ship, loaded already, shorter pauses and a small preset;
+from then on it is a process like any other.
 """
 
 import functools
-import json
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +31,7 @@ from engine.models import ModelStore
 from engine.painting import Iterate, Painting
 from engine.presets import EMBEDDED
 from engine.spec import Cutouts
-from tests import loaded_pair, warm_processes  # noqa: F401, the networks are loaded once
+from tests import warm_processes
 from tests.end_to_end.loopback import HurriedAsyncio
 
 SMALL = {
@@ -47,7 +45,8 @@ SMALL = {
 }
 
 
-def main() -> None:
+def hurry() -> None:
+    """Let pauses be short, and the quickest preset small."""
     EMBEDDED["draft"] = SMALL  # type: ignore[index]
     bot.chat.retry.retried.__kwdefaults__["first_pause"] = 0.05  # type: ignore[index]  # faults pass sooner here than at Discord
     bot.chat.retry._LONGEST_PAUSE = 0.5
@@ -57,17 +56,6 @@ def main() -> None:
     http.asyncio = HurriedAsyncio()  # type: ignore[assignment]
     http.HTTPClient.__init__ = shorter_rate_limits(http.HTTPClient.__init__)  # type: ignore[method-assign]
     PaintingBot.before_identify_hook = at_once  # type: ignore[method-assign]  # the library's takes 5 s
-    painters = functools.cache(lambda: warm_processes.start("tests.loaded_pair"))  # few bots want any
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children: they are killed from outside
-    for line in sys.stdin:
-        order = json.loads(line)
-        server = painters() if order["environment"].get("PAINTER__WORKER__ISOLATION") == "process" else None
-        child = os.fork()
-        if child == 0:
-            if server is not None:
-                warm_processes.inherit(server)  # what their children write to the log is not read
-            live(order)
-        print(child, flush=True)
 
 
 def shorter_rate_limits(init: Callable[..., None]) -> Callable[..., None]:
@@ -96,8 +84,10 @@ class LosesDevice(Painting):
 
 
 def live(order: dict[str, Any]) -> None:
-    """Be the bot that was ordered, and end with it."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    """Be the bot that was ordered, and end with it; its painting processes are forked from the same server."""
+    hurry()
+    if order["environment"].get("PAINTER__WORKER__ISOLATION") == "process":
+        warm_processes.fork_painters_from(order["server"])
     os.setsid()
     os.environ.update(order["environment"])
     os.chdir(order["folder"])
@@ -121,7 +111,3 @@ def live(order: dict[str, Any]) -> None:
         sys.stderr.flush()
         Path(f"exit-{os.getpid()}").write_text(str(code), encoding="utf-8")
         os._exit(code)
-
-
-if __name__ == "__main__":
-    main()

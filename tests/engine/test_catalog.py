@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import itertools
 import os
 import re
 import subprocess
@@ -363,6 +364,7 @@ torch.save({}, OLD, _use_new_zipfile_serialization=False)
         ("a.ckpt", PAGE, False),
         ("a.ckpt", None, False),
     ],
+    ids=itertools.count(),  # an archive holds the time
 )
 def test_a_file_whose_hash_nobody_knows_is_known_by_its_form(tmp_path, name, content, whole):
     path = tmp_path / name

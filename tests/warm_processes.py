@@ -1,5 +1,6 @@
 """Processes forked from one that has imported everything and loaded the pair: each would take seconds of work else."""
 
+import contextlib
 import functools
 import importlib
 import io
@@ -25,6 +26,7 @@ _PRELOADED = (
     "tests.end_to_end.bot_program",
     "tests.loaded_pair",
 )
+_ROOT = Path(__file__).parents[1]
 _PROCESSES = multiprocessing.get_context("forkserver")
 
 
@@ -33,7 +35,8 @@ def server() -> forkserver.ForkServer:
     """Start what this process's tests fork from; it ends with this one."""
     server = forkserver.ForkServer()
     server.set_forkserver_preload([*_PRELOADED])
-    server.ensure_running()
+    with contextlib.chdir(_ROOT):  # it imports from where it is, and says nothing where it cannot
+        server.ensure_running()
     forkserver.connect_to_new_process = server.connect_to_new_process
     return server
 

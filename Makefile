@@ -42,8 +42,9 @@ run: $(RUN)
 	@$(BIN)/python -m bot run
 
 test: $(DEV)
-	@# Four at once on two cores: much of what tests do is waiting.
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@# Four at once on two cores: much of what tests do is waiting. Tests start hundreds of processes: what one of them compiled
+	@# is kept for the others, also where the environment says not to.
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # Small mistakes in the code, one at a time: which do the tests notice? `make mutants MODULES="bot/queue cogs/edit.py" EACH=50`
 # (0: all; slow), then `make mutants MODULES=… AGAIN=1` for those that were not noticed.

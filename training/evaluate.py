@@ -228,6 +228,27 @@ def ceiling(data: Data, judge_path: Path, models: ModelStore) -> dict[str, float
     return figures
 
 
+@torch.no_grad()
+def equal(data: Data, judge_path: Path, folder: Path) -> dict[str, float]:
+    """Return how often the judge names the thing in the pictures that `bench equal` kept in a folder.
+
+    These are the published loop's at its end, ours where it first scored as much, and ours at its end, of each seed where
+    ours did.
+    """
+    judge, names = load_judge(judge_path), data.bank(("train",)).names()
+    pairs = sorted(path.name.removesuffix("-equal.png") for path in folder.glob("*-equal.png"))
+    figures = {"pairs": float(len(pairs))}
+    for side in ("nerdyrodent", "equal", "normal"):
+        ranks: list[int] = []
+        for pair in pairs:
+            thing = pair.split("-")[2]  # a-red-apple-0
+            picture = tensor_of(Image.open(folder / f"{pair}-{side}.png").convert("RGB"))
+            order = judge(picture[None])[0].argsort(descending=True).tolist()
+            ranks.append(order.index(next(index for index, known in enumerate(names) if known[0] == thing)))
+        figures |= {f"{side}_top{top}": sum(rank < top for rank in ranks) / len(ranks) for top in (1, 5)}
+    return figures
+
+
 def paint_sheet(models: ModelStore, out: Path, way: Way, prompts_file: Path) -> dict[str, float]:
     """Paint a file's prompts, start and result, and time them."""
     prompts = [line for line in prompts_file.read_text().splitlines() if line.strip()]
@@ -246,7 +267,7 @@ def paint_sheet(models: ModelStore, out: Path, way: Way, prompts_file: Path) -> 
 def main() -> None:
     """Run one measurement from the command line and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("rebuild", "retrieval", "colours", "paint", "ceiling", "sheet", "edits"))
+    parser.add_argument("what", choices=("rebuild", "retrieval", "colours", "paint", "ceiling", "equal", "sheet", "edits"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="where the judge is and the sheets go")
     parser.add_argument("--models", type=Path, default=EMBEDDED)
@@ -258,6 +279,7 @@ def main() -> None:
     parser.add_argument("--preset", default="normal")
     parser.add_argument("--changes", type=json.loads, default={}, help="JSON of spec fields to change")
     parser.add_argument("--prompts", type=Path, default=PROMPTS, help="of a sheet, one a line")
+    parser.add_argument("--pictures", type=Path, help="the folder of `bench equal`")
     parser.add_argument("--split", default="held-out", choices=("held-out", "tune"), help="of the edits")
     parser.add_argument("--loop-every", type=int, default=1, help="run the loop for every n-th prompt only")
     parser.add_argument("--threads", type=int, default=1)
@@ -274,6 +296,7 @@ def main() -> None:
         "colours": lambda: colours(data, models),
         "paint": lambda: paint(data, models, work, way, job),
         "ceiling": lambda: ceiling(data, work / "judge.pt", models),
+        "equal": lambda: equal(data, work / "judge.pt", arguments.pictures),
         "sheet": lambda: paint_sheet(models, work, way, arguments.prompts),
         "edits": lambda: edits(models, data.path, work, way, share),
     }[arguments.what]()

@@ -232,8 +232,8 @@ def ceiling(data: Data, judge_path: Path, models: ModelStore) -> dict[str, float
 def equal(data: Data, judge_path: Path, folder: Path) -> dict[str, float]:
     """Return how often the judge names the thing in the pictures that `bench equal` kept in a folder.
 
-    These are the published loop's at its end, ours where it first scored as much, and ours at its end, of each seed where
-    ours did.
+    These are the published loop's at its end, ours where it first scored as much, and ours at its end, of each seed
+    where ours did.
     """
     judge, names = load_judge(judge_path), data.bank(("train",)).names()
     pairs = sorted(path.name.removesuffix("-equal.png") for path in folder.glob("*-equal.png"))
@@ -244,7 +244,7 @@ def equal(data: Data, judge_path: Path, folder: Path) -> dict[str, float]:
             thing = pair.split("-")[2]  # a-red-apple-0
             picture = tensor_of(Image.open(folder / f"{pair}-{side}.png").convert("RGB"))
             order = judge(picture[None])[0].argsort(descending=True).tolist()
-            ranks.append(order.index(next(index for index, known in enumerate(names) if known[0] == thing)))
+            ranks.append(order.index(next(index for index, known in enumerate(names) if thing in known)))
         figures |= {f"{side}_top{top}": sum(rank < top for rank in ranks) / len(ranks) for top in (1, 5)}
     return figures
 
@@ -267,7 +267,8 @@ def paint_sheet(models: ModelStore, out: Path, way: Way, prompts_file: Path) -> 
 def main() -> None:
     """Run one measurement from the command line and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("rebuild", "retrieval", "colours", "paint", "ceiling", "equal", "sheet", "edits"))
+    measures = ("rebuild", "retrieval", "colours", "paint", "ceiling", "equal", "sheet", "edits")
+    parser.add_argument("what", choices=measures)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="where the judge is and the sheets go")
     parser.add_argument("--models", type=Path, default=EMBEDDED)

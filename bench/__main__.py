@@ -148,7 +148,7 @@ def equal_command(
     jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
     folder: Annotated[Path | None, typer.Option(help="Keep the pictures and the courses here.")] = None,
 ) -> None:
-    """Measure after how many steps ours scores what the published loop scores after 500; a folder is gone on with."""
+    """Measure after how many steps ours scores what the published loop scores after 500; continue a folder."""
     painted: list[equal_quality.Course] = []
     for course in equal_quality.courses(equal_quality.PROMPTS[:prompts], seeds, jobs, folder):
         painted.append(course)

@@ -36,7 +36,7 @@ class Description:
 @cache
 def word_lists() -> Mapping[str, tuple[str, ...]]:
     """Return the words there are, by kind."""
-    _, *parts = _HEADING.split(_WORDS.read_bytes().decode())
+    _, *parts = _HEADING.split(_WORDS.read_text(encoding="utf-8"))
     lists = {kind: lines.splitlines() for kind, lines in zip(parts[::2], parts[1::2], strict=True)}
     return {kind: tuple(line for line in lines if line and line[0] != "#") for kind, lines in lists.items()}
 

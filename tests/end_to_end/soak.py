@@ -34,7 +34,7 @@ AS_SHIPPED = {
 ROUND = ("imagine", "imagine", "🔁", "imagine", "vary", "imagine", "🎲", "timelapse")
 PEOPLE = 8
 _SAMPLE_SECONDS = 5.0
-_LAST_FINAL_SECONDS = 120.0
+_LAST_FINAL_SECONDS = 300.0
 
 
 class Plain:

@@ -62,6 +62,8 @@ class JobRunner:
         self.settings = settings
         self.enlarge_to = enlarge_to
         self.models = models
+        self.upscales_previews = models.device.is_cuda
+        """Whether previews are finished by super-resolution too: a GPU takes milliseconds, a CPU half a second."""
         self.check = PictureCheck(moderation or ModerationSettings(), models)
         self.gpu = GpuMonitor(models.device)
         self._emit = emit
@@ -219,7 +221,7 @@ class JobRun:
         preview = None
         if picture is not None:
             self._controls.preview_wanted = False
-            preview = preview_jpeg(enlarged(picture, self._runner.enlarge_to), self._settings.preview_side)
+            preview = preview_jpeg(self._enlarged(picture), self._settings.preview_side)
         loss = iterate.loss  # waits for the device, so that the clock below counts finished work
         now = time.monotonic()
         seconds_per_step = (now - self._reported) / (iterate.step - self._reported_step)
@@ -232,6 +234,13 @@ class JobRun:
         left = (iterate.steps - iterate.step) * self._seconds_per_step
         speed, gpu = 1 / self._seconds_per_step, self._runner.gpu.usage()
         self._emit(Progress(self._job_id, iterate.step, iterate.steps, speed, left, loss, preview, gpu))
+
+    def _enlarged(self, picture: Image.Image) -> Image.Image:
+        """Return a preview as large as pictures are posted."""
+        side = self._runner.enlarge_to
+        if self._runner.upscales_previews and self._spec.generator == "embedded":
+            return self._runner.models.upscaler("embedded").enlarged(picture, side)
+        return enlarged(picture, side)
 
     def _checkpoint(self) -> None:
         if self._painting.step == self._saved_step:

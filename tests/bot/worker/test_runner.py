@@ -4,6 +4,7 @@ import errno
 import io
 import threading
 from dataclasses import replace
+from shutil import copy, copytree
 from types import SimpleNamespace
 
 import pytest
@@ -24,9 +25,9 @@ from bot.worker.events import (
 )
 from bot.worker.orders import Controls, Steer
 from bot.worker.runner import JobRunner
-from engine.models import ModelStore
+from engine.models import EMBEDDED, ModelStore
 from engine.painting import Painting
-from engine.pictures import BadPictureError, spec_of
+from engine.pictures import BadPictureError, enlarged, preview_jpeg, spec_of
 from engine.prompts import Prompt, parse_prompts
 from engine.spec import Motion
 from engine.vocabulary import UNKNOWN_WORDS
@@ -305,6 +306,25 @@ def test_previews_and_frames_are_as_large_as_they_are_shown(
     runner.paint(make_order(ask(spec=spec.but(width=width, steps=1))), Controls())
     assert [side(event.preview) for event in of(Progress, events)] == [previewed]
     assert [side(frame.jpeg) for frame in of(Frame, events)] == [kept, kept]
+
+
+@pytest.mark.parametrize("upscales", [False, True])
+def test_where_it_is_quick_previews_are_finished_as_pictures_are(
+    settings, tiny_models, cpu, ask, spec, tmp_path, upscales
+):
+    folder = copytree(tiny_models, tmp_path / "pair")
+    copy(EMBEDDED / "embedded-upscaler.safetensors", folder)
+    models = ModelStore(settings.models.folder, cpu, embedded=folder)
+    worker = settings.worker.model_copy(update={"first_preview_step": 1})
+    events = []
+    runner = JobRunner(worker, models, lambda event, _: events.append(event), enlarge_to=128)
+    assert runner.upscales_previews is False  # this is a CPU
+    runner.upscales_previews = upscales
+    spec = spec.but(steps=1)
+    runner.paint(make_order(ask(spec=spec)), Controls())
+    picture = next(Painting(spec, models)).picture()
+    wanted = models.upscaler("embedded").enlarged(picture, 128) if upscales else enlarged(picture, 128)
+    assert [event.preview for event in of(Progress, events)] == [preview_jpeg(wanted, worker.preview_side)]
 
 
 def test_the_frames_of_an_animation_are_those_of_its_film_and_no_last_one(paint, ask, spec):

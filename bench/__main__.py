@@ -155,6 +155,7 @@ def equal_command(
         if folder is not None:
             equal_quality.keep(painted, folder)
     print(equal_quality.report(painted))
+    print(equal_quality.in_seconds(painted, equal_quality.step_seconds()))
 
 
 @app.command("starts")

@@ -3,14 +3,14 @@
 Both sides paint from noise with the shipped pair. Theirs takes the numbers of nerdyrodent/VQGAN-CLIP's generate.py
 (preset `nerdyrodent`, 500 steps), ours those of a preset of ours (schedules, coarse to fine, averaging, fewer cutouts).
 What is scored is the cosine between the picture as shown, seen whole, and its prompt. Steps become seconds by what a
-step takes on a quiet machine, which `bench race` measures.
+step takes in this engine, on both sides; `bench race` measures how much longer the published loop's own code takes.
 """
 
 import itertools
 import json
 import math
 import statistics
-from collections import Counter
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -57,25 +57,27 @@ def courses(prompts: Sequence[str], seeds: int, jobs: int, folder: Path | None) 
     """Paint every prompt with every seed on both sides, several at a time, one thread each.
 
     A seed of all prompts comes before the next seed, so that what is there at any time is a fair sample. What an
-    earlier run kept in the folder is yielded first, and not painted again.
+    earlier run kept in the folder is not painted again.
     """
     wanted = [(prompt, seed) for seed in range(seeds) for prompt in prompts]
-    before = [course for course in kept(folder) if (course.prompt, course.seed) in wanted]
-    sides = Counter((course.prompt, course.seed) for course in before)
-    yield from (course for course in before if sides[course.prompt, course.seed] == 2)
-    wanted = [pair for pair in wanted if sides[pair] < 2]
-    if not wanted:
+    before = {(course.prompt, course.seed, course.preset): course for course in kept(folder)}
+    theirs, ours = ([before.get((*pair, preset)) for pair in wanted] for preset in (THEIRS, OURS))
+    if None not in (*theirs, *ours):
+        yield from (course for both in zip(theirs, ours, strict=True) for course in both if course is not None)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        for pair in pool.map(_pair, *zip(*wanted, strict=True), itertools.repeat(folder)):
+        for pair in pool.map(_pair, *zip(*wanted, strict=True), itertools.repeat(folder), theirs, ours):
             yield from pair
 
 
-def _pair(prompt: str, seed: int, folder: Path | None) -> tuple[Course, Course]:
+def _pair(
+    prompt: str, seed: int, folder: Path | None, theirs: Course | None, ours: Course | None
+) -> tuple[Course, Course]:
+    """Paint what is missing of one seed's two sides."""
     models = ModelStore(Path(), pick_device("cpu"))
     torch.set_num_threads(1)  # beside the other processes
-    theirs = _course(models, prompt, seed, THEIRS, folder)
-    return theirs, _course(models, prompt, seed, OURS, folder, theirs.scores[-1])
+    theirs = theirs or _course(models, prompt, seed, THEIRS, folder)
+    return theirs, ours or _course(models, prompt, seed, OURS, folder, theirs.scores[-1])
 
 
 def _course(
@@ -117,6 +119,52 @@ def report(painted: Sequence[Course]) -> str:
     middle = statistics.median(reached) if reached else float("nan")
     rows.append(f"\nReached in {len(reached)} of {len(all_steps)}; where it was, after {middle:g} steps (median).")
     return "\n".join(rows)
+
+
+@dataclass(frozen=True)
+class StepSeconds:
+    """Hold the seconds of a step, both sides in this engine: theirs; ours at half size and at full size."""
+
+    theirs: float
+    small: float
+    full: float
+
+    def ours(self, steps: int) -> float:
+        """Return the seconds of so many of ours's first steps."""
+        spec = spec_of(PROMPTS[0], 0, OURS)
+        small = min(steps, round(spec.coarse * spec.steps))
+        return small * self.small + (steps - small) * self.full
+
+
+def step_seconds(turns: int = 5, each: int = 4) -> StepSeconds:
+    """Take some steps of each kind in turn, in one process, and return the medians."""
+    models = ModelStore(Path(), pick_device("cpu"))
+    ours = spec_of(PROMPTS[0], 0, OURS)
+    specs = (spec_of(PROMPTS[0], 0, THEIRS), ours.but(coarse=0.99, steps=500), ours.but(coarse=0))
+    paintings = [Painting(spec, models) for spec in specs]
+    seconds: list[list[float]] = [[] for _ in paintings]
+    for turn in range(turns + 1):
+        for painting, taken in zip(paintings, seconds, strict=True):
+            began = time.perf_counter()
+            for _ in range(each):
+                next(painting)
+            if turn:  # the first waits for what is chosen and allocated once
+                taken.append((time.perf_counter() - began) / each)
+    return StepSeconds(*map(statistics.median, seconds))
+
+
+def in_seconds(painted: Sequence[Course], step: StepSeconds) -> str:
+    """Say what the steps of `report` are in seconds."""
+    goals = {(c.prompt, c.seed): c.scores[-1] for c in painted if c.preset == THEIRS}
+    ours = [c for c in painted if c.preset == OURS]
+    reached = [n for c in ours if (n := c.reaches(goals[c.prompt, c.seed])) is not None]
+    theirs, soonest = THEIR_STEPS * step.theirs, statistics.median(step.ours(n) for n in reached)
+    whole = step.ours(ours[0].steps[-1])
+    return (
+        f"A step takes theirs {step.theirs:.3f} s in this engine, ours {step.small:.3f} s at half size and "
+        f"{step.full:.3f} s at full size: {theirs:.0f} s for theirs; ours {soonest:.1f} s to their score (median), "
+        f"{theirs / soonest:.1f} times less, and {whole:.1f} s to its end, {theirs / whole:.1f} times less."
+    )
 
 
 def keep(painted: Sequence[Course], folder: Path) -> None:

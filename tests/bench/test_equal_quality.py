@@ -1,5 +1,10 @@
+from dataclasses import asdict
+
+import pytest
+
 from bench import equal_quality
-from bench.equal_quality import Course, courses, keep, report
+from bench.equal_quality import Course, StepSeconds, courses, in_seconds, keep, report, step_seconds
+from engine.painting import Painting
 
 
 def test_the_first_step_that_scores_enough_counts():
@@ -27,6 +32,31 @@ def test_both_sides_paint_from_noise(monkeypatch, tmp_path):
     assert [(course.preset, course.steps) for course in painted] == [("nerdyrodent", (5,)), ("normal", (4, 5))]
     assert all(-1 <= score <= 1 for course in painted for score in course.scores)
     assert len(list(tmp_path.glob("a-red-apple-0-*.png"))) == 2
+    keep(painted[:1], tmp_path)
+    (tmp_path / "a-red-apple-0-nerdyrodent.png").unlink()
+    assert list(courses(["a red apple"], 1, 1, tmp_path)) == painted
+    assert not (tmp_path / "a-red-apple-0-nerdyrodent.png").exists(), "only the side that is missing is painted"
     keep(painted, tmp_path)
     monkeypatch.delattr(equal_quality, "_pair")
     assert list(courses(["a red apple"], 1, 1, tmp_path)) == painted, "what is there is not painted again"
+
+
+def test_steps_become_seconds():
+    step = StepSeconds(theirs=0.2, small=0.1, full=0.15)
+    small = round(0.7 * 120)  # of the preset's steps, at half size
+    assert step.ours(4) == pytest.approx(0.4)
+    assert step.ours(120) == pytest.approx(small * 0.1 + (120 - small) * 0.15)
+    theirs = [Course("a red apple", seed, "nerdyrodent", (500,), (0.2,)) for seed in (0, 1)]
+    ours = [Course("a red apple", 0, "normal", (40, 120), (0.3, 0.4)), Course("a red apple", 1, "normal", (120,), (0,))]
+    text = in_seconds([*theirs, *ours], step)
+    assert "100 s for theirs; ours 4.0 s to their score (median), 25.0 times less" in text
+    assert "13.8 s to its end, 7.2 times less" in text
+
+
+def test_the_seconds_of_a_step_are_those_of_its_size(monkeypatch):
+    spec = equal_quality.spec_of("a red apple", 0, "normal").but(width=64, height=64)
+    monkeypatch.setattr(equal_quality, "spec_of", lambda *_: spec)
+    sizes = []
+    monkeypatch.setattr(Painting, "_update", lambda painting: (sizes.append(painting.z.shape[-1]), (None, None))[1])
+    assert min(asdict(step_seconds(turns=1, each=2)).values()) > 0
+    assert sizes == [4, 4, 4, 4, 8, 8] * 2  # theirs is the same spec here

@@ -137,12 +137,18 @@ def bench_queue(
 
 @app.command("bench")
 def bench_painters(
-    ctx: typer.Context, jobs: Annotated[int, typer.Option(min=4, help="How many jobs with each configuration.")] = 12
+    ctx: typer.Context,
+    jobs: Annotated[int, typer.Option(min=4, help="How many jobs with each configuration.")] = 12,
+    only: Annotated[list[str], typer.Option(metavar="NAME", help="Not all configurations; may be repeated.")] = [],  # noqa: B006
 ) -> None:
     """Measure painters on this CPU: a thread, processes, a Ray cluster of this machine; four pictures in one job."""
-    from bot.cli.painters_bench import measure
+    from bot.cli.painters_bench import configurations, measure
 
-    for one in measure(settings_of(ctx.obj), jobs):
+    known = {one.name: one for one in configurations()}
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]} is not one of: {'; '.join(known)}.", param_hint="--only")
+    for one in measure(settings_of(ctx.obj), jobs, [known[name] for name in only or known]):
         typer.echo(
             f"{one.name}: {one.pictures_per_minute:.2f} pictures a minute, {one.step:.1f} ms a step, "
             f"{one.besides:.0f} ms a job beside its steps"

@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,28 +30,47 @@ class Figures:
     """Milliseconds of a job beside its painting, for each painter."""
 
 
-def measure(settings: Settings, jobs: int) -> Iterator[Figures]:
-    """Paint `jobs` jobs with each configuration; those of a cluster only where Ray is installed."""
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Painters that are compared with others."""
+
+    name: str
+    worker: WorkerSettings
+    count: int = 1
+    """Pictures in one job."""
+    of_cluster: int | None = None
+    """How many painters a cluster of this machine has."""
+
+
+def configurations() -> list[Configuration]:
+    """Return what can be compared; a cluster only where Ray is installed."""
     one = WorkerSettings(device="cpu", frames=0, checkpoint_seconds=15.0)
-    two = one.model_copy(update={"painters": ("cpu", "cpu")})
-    yield asyncio.run(_run("thread", settings, one, jobs))
-    yield asyncio.run(_run("thread, 4 in one", settings, one, max(1, jobs // 4), count=4))
-    yield asyncio.run(_run("process", settings, one.model_copy(update={"isolation": "process"}), jobs))
-    yield asyncio.run(_run("two processes", settings, two, jobs))
-    if importlib.util.find_spec("ray") is not None:
-        ray = one.model_copy(update={"isolation": "ray"})
-        yield asyncio.run(_run("Ray", settings, ray, jobs, painters=1))
-        yield asyncio.run(_run("Ray, two painters", settings, ray, jobs, painters=2))
+    ray = one.model_copy(update={"isolation": "ray"})
+    here = [
+        Configuration("thread", one),
+        Configuration("thread, 4 in one", one, count=4),
+        Configuration("process", one.model_copy(update={"isolation": "process"})),
+        Configuration("two processes", one.model_copy(update={"painters": ("cpu", "cpu")})),
+    ]
+    cluster = [
+        Configuration("Ray", ray, of_cluster=1),
+        Configuration("Ray, two painters", ray, of_cluster=2),
+    ]
+    return here + cluster if importlib.util.find_spec("ray") is not None else here
 
 
-async def _run(
-    name: str, settings: Settings, worker: WorkerSettings, jobs: int, count: int = 1, painters: int | None = None
-) -> Figures:
+def measure(settings: Settings, jobs: int, compared: Sequence[Configuration]) -> Iterator[Figures]:
+    """Paint the pictures of `jobs` jobs with one configuration after the other."""
+    for one in compared:
+        yield asyncio.run(_run(settings, one, max(1, jobs // one.count)))
+
+
+async def _run(settings: Settings, configuration: Configuration, jobs: int) -> Figures:
     with tempfile.TemporaryDirectory(prefix="painters-bench-") as folder:
         chosen = settings.model_copy(
             update={
-                "worker": worker,
-                "ray": RaySettings(painters=painters),
+                "worker": configuration.worker,
+                "ray": RaySettings(painters=configuration.of_cluster),
                 "storage": StorageSettings(folder=Path(folder)),
                 "limits": LimitSettings(per_user=10**6, per_guild=10**6, total=10**6),
             }
@@ -59,7 +78,8 @@ async def _run(
         queue = PaintingQueue(chosen)
         await queue.start()
         try:
-            return await _measure(name, queue, _spec(settings, count), jobs, painters or len(queue.painters))
+            painters = configuration.of_cluster or len(queue.painters)
+            return await _measure(configuration.name, queue, _spec(settings, configuration.count), jobs, painters)
         finally:
             await queue.close()
 

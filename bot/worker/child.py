@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import multiprocessing
+import os
 import queue
 import threading
 import time
@@ -90,6 +91,14 @@ class ChildProcess:
         self._process.join()
         self._outbox.put(None)  # ends the thread that sends
         call_on(self._loop, self._on_exit, self._process.exitcode)
+
+
+def tell_parent(pipe: Connection, message: Any) -> None:
+    """Send a message from the child; where the parent is gone, end the child: nobody else is to hear of it."""
+    try:
+        pipe.send(message)
+    except OSError:
+        os._exit(1)
 
 
 class Pauses:

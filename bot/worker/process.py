@@ -12,7 +12,7 @@ import torch
 
 from bot import logs
 from bot.settings import Settings
-from bot.worker.child import ChildProcess, Pauses
+from bot.worker.child import ChildProcess, Pauses, tell_parent
 from bot.worker.orders import Control, Inbox, Order
 from bot.worker.painter import Callbacks, WatchedPainter
 from bot.worker.thread import set_up
@@ -127,14 +127,14 @@ def main(pipe: Connection, settings: Settings, threads: int | None = None) -> No
     inbox = Inbox()
     threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
     try:
-        device, runner = set_up(settings, lambda event, attempt: pipe.send((event, attempt)))
+        device, runner = set_up(settings, lambda event, attempt: tell_parent(pipe, (event, attempt)))
     except Exception as error:
-        pipe.send(error)
+        tell_parent(pipe, error)
         return
-    pipe.send(device)
+    tell_parent(pipe, device)
     while (order := inbox.get()) is not None:
         runner.paint(*order)
-        pipe.send(None)
+        tell_parent(pipe, None)
 
 
 def leave_signals_to_parent() -> None:

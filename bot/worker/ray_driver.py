@@ -5,6 +5,7 @@ signals and threads.
 """
 
 import asyncio
+import functools
 import logging
 import os
 import threading
@@ -23,6 +24,7 @@ from bot import logs
 from bot.available_models import perceptors, usual_generator
 from bot.background import spawn
 from bot.settings import RaySettings, Settings
+from bot.worker.child import tell_parent
 from bot.worker.orders import Control, Order
 from bot.worker.process import leave_signals_to_parent
 from bot.worker.ray_actor import UNREAD, PaintingActor, code_version
@@ -265,7 +267,7 @@ def main(pipe: Connection, settings: Settings, actor: type = PaintingActor) -> N
 
 async def _drive(pipe: Connection, settings: Settings, actor: type) -> None:
     await asyncio.to_thread(connect, settings.ray)
-    driver = Driver(settings, pipe.send, actor)
+    driver = Driver(settings, functools.partial(tell_parent, pipe), actor)
     loop = asyncio.get_running_loop()
     threading.Thread(target=_receive, args=(pipe, loop, driver), daemon=True).start()
     await driver.run()

@@ -116,6 +116,12 @@ class BotProcesses:
         """What every bot is started with, as `start` takes it; `BOT_SETTINGS` is the same as JSON, for a whole run."""
         self.set_clock(0.0)
 
+    @property
+    def painters(self) -> int:
+        """How many paintings are under way at the same time."""
+        named = self.settings.get("worker__painters")
+        return 1 if named is None else len(json.loads(str(named)))
+
     def set_clock(self, seconds: float) -> None:
         """Let the clock of all bots be wrong by so many seconds from now on; the loopback Discord's stays right."""
         clock = self.folder / "clock"

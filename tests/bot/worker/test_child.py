@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from bot.worker.child import ChildProcess, Pauses
+from tests import warm_processes
 from tests.bot.conftest import until
 from tests.bot.worker import light_child
 
@@ -83,6 +84,21 @@ async def test_the_last_words_are_heard_before_its_end_is_over(parent):
     await parent.child.end(PATIENCE)
     await asyncio.sleep(0)
     assert "bye" in parent.heard
+
+
+def test_a_child_whose_parent_was_killed_ends_without_a_word():
+    code = """
+from multiprocessing import Pipe
+from bot.worker.child import tell_parent
+ours, theirs = Pipe()
+tell_parent(theirs, "hello")
+ours.close()
+tell_parent(theirs, "nobody hears this")
+print("still here")
+"""
+    child = warm_processes.Program(code)
+    assert child.communicate(PATIENCE) == ("", "")
+    assert child.returncode == 1
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 from PIL import Image
 
+import bot.worker.child
 from bot.chat import intake
 from bot.chat.client import PaintingBot
 from bot.jobs import Job, JobState
@@ -26,6 +27,8 @@ from local_discord.ids import Json
 from local_discord.objects import LOADING, Role, Thread
 from local_discord.permissions import Overwrite, Permission
 from local_discord.rest.requests import Call, Handle
+from tests import warm_processes
+from tests.chosen_settings import chosen
 from tests.end_to_end.loopback import TOKEN, Channel, Interaction, Loopback, Message, User
 
 SIZE = 32
@@ -323,19 +326,23 @@ def png(colour: str = "red", size: tuple[int, int] = (48, 32)) -> bytes:
 
 def quick_settings(folder: Path) -> Settings:
     """Return settings for paintings of a second or two."""
-    return Settings(
+    settings = Settings(
         storage=StorageSettings(folder=folder / "data"),
         discord=DiscordSettings(preview_seconds=0.2, cdn_hosts=()),
         worker=WorkerSettings(device="cpu", precision="fp32", first_preview_step=2, checkpoint_seconds=0.5, frames=6),
         models=ModelSettings(folder=folder / "models", preset="draft", size=f"{SIZE}x{SIZE}"),
         limits=LimitSettings(per_user=8, most_steps=ENDLESS),
     )
+    return chosen(settings)
 
 
 @contextlib.asynccontextmanager
 async def running_bot(settings: Settings) -> AsyncIterator[World]:
     """Open a world, and close it with nothing unforeseen."""
     base, gateway = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
+    processes = bot.worker.child._PROCESSES
+    if settings.worker.isolation == "process":
+        warm_processes.fork_painters()
     errors = _Errors()
     logging.getLogger().addHandler(errors)
     local = await Loopback.start(settings.storage.folder.parent / "discord")
@@ -352,6 +359,7 @@ async def running_bot(settings: Settings) -> AsyncIterator[World]:
         await local.close()
         intake._DEFER_SECONDS = defer_seconds
         Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = base, gateway
+        bot.worker.child._PROCESSES = processes
         logging.getLogger().removeHandler(errors)
     assert errors.found == []
     assert local.violations == []

@@ -7,17 +7,20 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType, SimpleNamespace
+from typing import get_args
 
 import aiohttp
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from bot.background import spawn
+from bot.jobs import JobState, Kind
 from bot.queue.service import PaintingQueue
 from bot.worker.events import Event, Failed, Progress, Rendered, Started, Stopped
 from bot.worker.painter import Painter
 
 _WAITS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600, 3 * 3600, 12 * 3600)
 _STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_ENDS = (JobState.RENDERED, JobState.CANCELLED, JobState.FAILED)
 _LAGS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 _THIS_NODE = socket.gethostname()
@@ -44,6 +47,9 @@ class Metrics:
         )
         self._painting = Histogram("painter_painting_seconds", "Of a finished picture", buckets=_WAITS, registry=own)
         self._ended = Counter("painter_jobs_ended", "Jobs whose work has ended", ["state", "kind"], registry=own)
+        for kind in get_args(Kind):  # from the start: Prometheus counts from the first value that it sees
+            for state in _ENDS:
+                self._ended.labels(state.value, kind)
         self._errors = Counter(
             "painter_discord_errors",
             "Refused or broken calls, by HTTP status and Discord's own code",

@@ -16,6 +16,7 @@ import pytest
 from local_discord.ids import Json
 from local_discord.objects import Channel
 from tests import warm_processes
+from tests.chosen_settings import CHOSEN
 from tests.end_to_end.loopback import TOKEN, Loopback, Message, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,15 +113,15 @@ class BotProcesses:
         self.data = folder / "data"
         self._starter = starter
         self.started: list[Bot] = []
-        self.settings: dict[str, object] = json.loads(os.environ.get("BOT_SETTINGS", "{}"))
-        """What every bot is started with, as `start` takes it; `BOT_SETTINGS` is the same as JSON, for a whole run."""
+        self.settings = dict(CHOSEN)
+        """What every bot is started with, as `start` takes it."""
         self.set_clock(0.0)
 
     @property
     def painters(self) -> int:
         """How many paintings are under way at the same time."""
         named = self.settings.get("worker__painters")
-        return 1 if named is None else len(json.loads(str(named)))
+        return len(named) if isinstance(named, list) else 1
 
     def set_clock(self, seconds: float) -> None:
         """Let the clock of all bots be wrong by so many seconds from now on; the loopback Discord's stays right."""
@@ -131,7 +132,10 @@ class BotProcesses:
     def environment(self, **settings: object) -> dict[str, str]:
         """Return what a bot is started with; `worker__frames=3` is the setting worker.frames."""
         chosen = self.settings | settings
-        own = {f"PAINTER__{name.upper()}": str(value) for name, value in chosen.items()}
+        own = {
+            f"PAINTER__{name.upper()}": json.dumps(value) if isinstance(value, list) else str(value)
+            for name, value in chosen.items()
+        }
         place = {
             "DISCORD_TOKEN": TOKEN,
             "PAINTER__DISCORD__API_BASE": self.discord.api_base,

@@ -22,7 +22,7 @@ def two(bots: BotProcesses) -> BotProcesses:
     """A Discord on which each bot has two painters, in processes of their own."""
     bots.settings = {
         "worker__isolation": "process",
-        "worker__painters": '["cpu", "cpu"]',
+        "worker__painters": ["cpu", "cpu"],
         "worker__attempts": 1000,
         "worker__checkpoint_seconds": 0.05,
         "limits__per_user": 100,

@@ -1,8 +1,10 @@
 """What an orchestrator and a Prometheus see of a bot at work on a simulated Discord."""
 
 import asyncio
+import re
 import socket
 import time
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -13,6 +15,8 @@ from bot.operations.health import serving
 from bot.operations.loop_lag import watch_lag
 from bot.settings import HealthSettings, Settings
 from tests.simulated import quick_settings, running_bot
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
 
 
 @pytest.fixture
@@ -118,6 +122,28 @@ async def test_what_happens_is_counted(look, world):
         "worker": 1,
         "ledger": 1,
     }
+
+
+@pytest.mark.parametrize("page", ["grafana/painter.json", "prometheus/alerts.yml"])
+async def test_what_the_dashboard_shows_and_alerts_look_at_is_there_from_the_start(look, world, page):
+    """Prometheus sees an increase only of what it has seen before; a GPU and errors of Discord need not be there."""
+    look.health.watch(world.bot.queue, world.bot.connected, lambda: 0, world.bot.shard_latencies)
+    families = text_string_to_metric_families((await look("/metrics"))[1])
+    there = {}
+    for sample in (sample for family in families for sample in family.samples):
+        there.setdefault(sample.name, []).append(sample.labels)
+    text = (DEPLOY / page).read_text(encoding="utf-8").replace('\\"', '"')
+    looked_at = set(re.findall(r"\b((?:painter|process)_\w+)(?:{(.*?)})?", text))
+    assert len(looked_at) > 3
+    for name, conditions in looked_at:
+        if "gpu" in name or "discord_errors" in name:
+            continue
+        label, pattern = re.fullmatch(r'(?:(\w+)=~?"(.*)")?', conditions).groups()
+        values = {labels.get(label) for labels in there.get(name, [])} if label else {None}
+        assert name in there
+        assert label is None or all(
+            any(re.fullmatch(one, str(value)) for value in values) for one in pattern.split("|")
+        )
 
 
 async def test_errors_of_discord_are_counted_by_their_code(look, answering):

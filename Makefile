@@ -13,7 +13,7 @@ RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 TSC := $(VENV)/node_modules/typescript
 
-.PHONY: run test mutants lint setup bench format requirements
+.PHONY: run test test-painters mutants lint setup bench format requirements
 .DEFAULT_GOAL := run
 
 setup: $(DEV)
@@ -45,6 +45,11 @@ test: $(DEV)
 	@# Four at once on two cores: much of what tests do is waiting. Tests start hundreds of processes: what one of them compiled
 	@# is kept for the others, also where the environment says not to.
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+
+# Those of whole bots, with two painting processes in place of the thread.
+test-painters: $(DEV)
+	PYTHONDONTWRITEBYTECODE= BOT_SETTINGS='{"worker__isolation": "process", "worker__painters": ["cpu", "cpu"]}' \
+		$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/end_to_end tests/cogs
 
 # Small mistakes in the code, one at a time: which do the tests notice? `make mutants MODULES="bot/queue cogs/edit.py" EACH=50`
 # (0: all; slow), then `make mutants MODULES=… AGAIN=1` for those that were not noticed.

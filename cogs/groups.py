@@ -67,7 +67,7 @@ class Groups(commands.Cog):
         unfinished = [job for job in found if job is not None and not job.finished]
         for job in sorted(unfinished, key=lambda job: job.state is JobState.RUNNING):
             await self.bot.actions.stop(person, job)
-        said = f"Stopped {len(unfinished)} of {len(found)}: one under way keeps the picture so far."
+        said = f"Stopped {len(unfinished)} of {len(found)}: what is under way keeps the picture so far."
         view = boxed(discord.ui.TextDisplay(said if unfinished else "All of them have ended already."))
         await interaction.response.edit_message(view=view)
 

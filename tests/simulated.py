@@ -223,6 +223,17 @@ class World:
         assert job is not None
         return job
 
+    @property
+    def painters(self) -> int:
+        """How many paintings are under way at the same time."""
+        return len(self.bot.queue.painters)
+
+    async def occupy(self, who: Person) -> list[Job]:
+        """Give every painter a painting that somebody has to stop, and wait until each shows a picture."""
+        jobs = [await self.imagine(who, steps=ENDLESS) for _ in range(self.painters)]
+        await self.until(lambda: all(self.message(job.message_id).attachments for job in jobs))
+        return jobs
+
     async def ended(self, job: Job) -> Job:
         """Wait until the channel shows how the job ended; return it as it is then."""
 

@@ -36,14 +36,15 @@ async def test_a_group_is_stopped_at_once_also_after_a_restart(world):
     await world.alice.click(result.response, label="Paint all 3")
     waiting = await world.imagine(world.alice, steps=ENDLESS)  # no part of the group
     jobs = [job for job in await world.ledger.history(world.alice.id) if job.id != waiting.id]
-    await world.until(lambda: any(world.message(job.message_id).attachments for job in jobs))
+    await world.until(lambda: sum(bool(world.message(job.message_id).attachments) for job in jobs) == world.painters)
     await world.restart()
     jobs = [await world.job(job.id) for job in jobs]
-    [running] = [job for job in jobs if job.state is JobState.RUNNING]
+    running = {job.id for job in jobs if job.state is JobState.RUNNING}
+    assert len(running) == world.painters
     await world.alice.click(result.response, label="Stop all")
     assert "Stopped 3 of 3" in words(result)
     ended = {job.id: (await world.ended(job)).state for job in jobs}
-    assert ended == {job.id: JobState.DELIVERED if job.id == running.id else JobState.CANCELLED for job in jobs}
+    assert ended == {job.id: JobState.DELIVERED if job.id in running else JobState.CANCELLED for job in jobs}
     assert not (await world.job(waiting.id)).finished
     await world.alice.click(world.message(waiting.message_id), label="Stop")
     await world.ended(waiting)
@@ -160,7 +161,7 @@ async def test_those_that_wait_are_stopped_before_the_one_under_way_and_what_has
     asked = Use(bot)
     await bot.stop_group(asked, button.note)
     assert stopped == [(1, green.id), (1, red.id)]
-    assert text_of(asked.how["view"]) == "Stopped 2 of 3: one under way keeps the picture so far."
+    assert text_of(asked.how["view"]) == "Stopped 2 of 3: what is under way keeps the picture so far."
     asked = Use(bot)
     await bot.stop_group(asked, button.note)
     assert text_of(asked.how["view"]) == "All of them have ended already."

@@ -24,6 +24,7 @@ import bot.chat.retry
 import bot.cli.commands
 import bot.queue.dispatcher
 import bot.queue.event_writer
+import bot.worker.process
 import bot.worker.runner
 import bot.worker.thread
 from bot.chat.client import PaintingBot
@@ -34,6 +35,7 @@ from engine.spec import Cutouts
 from tests import warm_processes
 from tests.end_to_end.loopback import HurriedAsyncio
 
+PAINT = bot.worker.process.main
 SMALL = {
     "width": 32,
     "height": 32,
@@ -83,12 +85,8 @@ class LosesDevice(Painting):
         return super().__next__()
 
 
-def live(order: dict[str, Any]) -> None:
-    """Be the bot that was ordered, and end with it; its painting processes are forked from the same server."""
-    hurry()
-    if order["environment"].get("PAINTER__WORKER__ISOLATION") == "process":
-        warm_processes.fork_painters_from(order["server"])
-    os.setsid()
+def settle(order: dict[str, Any]) -> None:
+    """Take the environment, folder, log, models and clock that were ordered."""
     os.environ.update(order["environment"])
     os.chdir(order["folder"])
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -100,6 +98,22 @@ def live(order: dict[str, Any]) -> None:
         bot.worker.thread.ModelStore = others  # type: ignore[misc]
     bot.worker.runner.Painting = LosesDevice  # type: ignore[misc]
     wrong_clock.follow(Path("clock"))
+
+
+def paint(order: dict[str, Any], *arguments: Any) -> None:
+    """Be a painting process of that bot, which has all that from its parent."""
+    settle(order)
+    PAINT(*arguments)
+
+
+def live(order: dict[str, Any]) -> None:
+    """Be the bot that was ordered, and end with it; its painting processes are forked from the same server."""
+    hurry()
+    if order["environment"].get("PAINTER__WORKER__ISOLATION") == "process":
+        warm_processes.fork_painters_from(order["server"])
+        bot.worker.process.main = functools.partial(paint, order)
+    os.setsid()
+    settle(order)
     sys.argv = ["bot", "run"]
     code = 1
     try:

@@ -4,6 +4,9 @@ from local_discord.objects import Channel
 from tests.end_to_end.bot_process import BotProcesses
 from tests.end_to_end.loopback import until
 
+THREAD = {"worker__isolation": "thread", "worker__painters": "auto"}
+"""Where the device is the bot's own, whatever else the run chooses; `test_processes` has the other case."""
+
 
 async def imagine(bots: BotProcesses, channel: Channel, user: str, **options):
     return await bots.discord.slash(bots.discord.user(user), channel, "imagine", prompt="a red apple", **options)
@@ -11,7 +14,7 @@ async def imagine(bots: BotProcesses, channel: Channel, user: str, **options):
 
 async def test_a_lost_device_ends_the_process_and_burns_no_job(bots):
     channel = bots.discord.channel("paintings")
-    bot = await bots.start()
+    bot = await bots.start(**THREAD)
     first = await imagine(bots, channel, "alice", steps=100)
     others = [await imagine(bots, channel, name, steps=2) for name in ("bob", "carol")]
     await until(lambda: all(asked.response for asked in (first, *others)), 20, "answers")
@@ -23,7 +26,7 @@ async def test_a_lost_device_ends_the_process_and_burns_no_job(bots):
     assert sorted(bots.states().values()) == ["queued", "queued", "running"]
     assert first.response is not None
     assert "Back soon" in first.response.text
-    await bots.start()
+    await bots.start(**THREAD)
     await bots.delivered(3)
     assert bots.discord.messages(channel) == [asked.response for asked in (first, *others)]
     assert [len(shown) for shown in bots.finals(channel).values()] == [1, 1, 1]
@@ -32,7 +35,7 @@ async def test_a_lost_device_ends_the_process_and_burns_no_job(bots):
 async def test_a_job_that_loses_the_device_each_time_is_given_up(bots):
     channel = bots.discord.channel("paintings")
     (bots.folder / "device-losses").write_text("99", encoding="utf-8")
-    patient = {"worker__checkpoint_seconds": 1000, "worker__attempts": 2}
+    patient = THREAD | {"worker__checkpoint_seconds": 1000, "worker__attempts": 2}
     bot = await bots.start(**patient)
     asked = await imagine(bots, channel, "alice", steps=40)
     waiting = await imagine(bots, channel, "bob", steps=2)

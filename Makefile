@@ -49,7 +49,8 @@ test: $(DEV)
 # Those of whole bots, with two painting processes in place of the thread.
 test-painters: $(DEV)
 	PYTHONDONTWRITEBYTECODE= BOT_SETTINGS='{"worker__isolation": "process", "worker__painters": ["cpu", "cpu"]}' \
-		$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/end_to_end tests/cogs
+		$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/end_to_end tests/cogs \
+		--ignore tests/end_to_end/test_ray.py
 
 # Small mistakes in the code, one at a time: which do the tests notice? `make mutants MODULES="bot/queue cogs/edit.py" EACH=50`
 # (0: all; slow), then `make mutants MODULES=… AGAIN=1` for those that were not noticed.

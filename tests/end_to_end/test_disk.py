@@ -61,7 +61,7 @@ async def painting(bots: BotProcesses, channel: Channel, **options) -> Interacti
 async def test_a_disk_that_is_full_at_a_checkpoint_stops_no_painting(cramped):
     channel = cramped.discord.channel("paintings")
     bot = await cramped.start(worker__frames=0)
-    asking = await painting(cramped, channel, steps=30)
+    asking = await painting(cramped, channel, steps=80)
     stuffing = fill(cramped.data)
     await until(lambda: "could not be checkpointed" in bot.log, 60, "a checkpoint fails")
     stuffing.unlink()

@@ -93,6 +93,7 @@ async def test_jobs_survive_whatever_happens_to_the_cluster(bots):
         await more_painters(bots, ready, "the new machine paints")
         await ask(bots, channel)
         await at_work(bots)
+        first.remove_node(first.head_node, allow_graceful=False)  # kill -9; its machines end when they miss it
     ready = len(painters(bots))
     with ray_cluster(machines=2, port=port):  # the head is another one, at the same address
         await ask(bots, channel)  # while there is nobody who paints

@@ -22,6 +22,7 @@ from bench.sweep import USUAL, VALUES, sweep, write
 from bench.together import both_pairs
 from bench.ways import ways
 from engine.devices import pick_device
+from engine.models import ModelStore
 from engine.presets import spec_from_preset
 from engine.prompts import Prompt
 
@@ -155,7 +156,7 @@ def equal_command(
         if folder is not None:
             equal_quality.keep(painted, folder)
     print(equal_quality.report(painted))
-    print(equal_quality.in_seconds(painted, equal_quality.step_seconds()))
+    print(equal_quality.in_seconds(painted, equal_quality.step_seconds(ModelStore(Path(), pick_device("cpu")))))
 
 
 @app.command("starts")

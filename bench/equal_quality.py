@@ -136,9 +136,8 @@ class StepSeconds:
         return small * self.small + (steps - small) * self.full
 
 
-def step_seconds(turns: int = 5, each: int = 4) -> StepSeconds:
+def step_seconds(models: ModelStore, turns: int = 5, each: int = 4) -> StepSeconds:
     """Take some steps of each kind in turn, in one process, and return the medians."""
-    models = ModelStore(Path(), pick_device("cpu"))
     ours = spec_of(PROMPTS[0], 0, OURS)
     specs = (spec_of(PROMPTS[0], 0, THEIRS), ours.but(coarse=0.99, steps=500), ours.but(coarse=0))
     paintings = [Painting(spec, models) for spec in specs]

@@ -20,7 +20,10 @@ def test_the_report_compares_equal_seeds():
     assert "Reached in 1 of 2; where it was, after 8 steps (median)." in text
 
 
-def test_both_sides_paint_from_noise(monkeypatch, tmp_path):
+def test_both_sides_paint_from_noise(monkeypatch, tmp_path, shipped_models):
+    monkeypatch.setattr(equal_quality, "ModelStore", lambda *_: shipped_models)  # for the forks
+    shipped_models.generator("embedded")
+    shipped_models.perceptor("embedded")
     specs = {preset: equal_quality.spec_of("a red apple", 3, preset) for preset in ("nerdyrodent", "normal")}
     assert {spec.start for spec in specs.values()} == {"noise"}
     assert {spec.seed for spec in specs.values()} == {3}
@@ -53,10 +56,10 @@ def test_steps_become_seconds():
     assert "13.8 s to its end, 7.2 times less" in text
 
 
-def test_the_seconds_of_a_step_are_those_of_its_size(monkeypatch):
+def test_the_seconds_of_a_step_are_those_of_its_size(monkeypatch, shipped_models):
     spec = equal_quality.spec_of("a red apple", 0, "normal").but(width=64, height=64)
     monkeypatch.setattr(equal_quality, "spec_of", lambda *_: spec)
     sizes = []
     monkeypatch.setattr(Painting, "_update", lambda painting: (sizes.append(painting.z.shape[-1]), (None, None))[1])
-    assert min(asdict(step_seconds(turns=1, each=2)).values()) > 0
+    assert min(asdict(step_seconds(shipped_models, turns=1, each=2)).values()) > 0
     assert sizes == [4, 4, 4, 4, 8, 8] * 2  # theirs is the same spec here

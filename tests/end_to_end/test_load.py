@@ -10,7 +10,7 @@ from local_discord.objects import Channel
 from tests.end_to_end.bot_process import BotProcesses
 from tests.end_to_end.loopback import Interaction, until
 
-USERS = int(os.environ.get("LOAD_USERS", "30"))
+USERS = int(os.environ.get("LOAD_USERS", "20"))
 JOBS = 5
 CHANNELS = 20
 SECONDS = 0.3 * USERS

@@ -20,7 +20,7 @@ from tests.end_to_end.test_load import fair
 ROUND = int(os.environ.get("RAY_ROUND", "2"))
 ROUNDS, PEOPLE = 6, 8
 JOBS = ROUND * ROUNDS
-STEPS = 60
+STEPS = 45
 PATIENCE = 240.0
 HANG_SECONDS = 10.0
 

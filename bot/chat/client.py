@@ -159,6 +159,14 @@ class PaintingBot(commands.Bot):
         await self.stop_services()
         await super().close()
 
+    def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
+        """Hand an event to who listens; none any more once the client has ended.
+
+        discord.py finds out that it is ready in a task that its end does not wait for, and which would fail then.
+        """
+        if self.loop is not discord.utils.MISSING:
+            super().dispatch(event_name, *args, **kwargs)
+
     async def sync_commands(self) -> bool:
         """Send the commands to Discord if they are not the ones sent last; return whether they were sent."""
         guilds = [discord.Object(guild_id) for guild_id in self.settings.discord.guild_ids]

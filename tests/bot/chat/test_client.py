@@ -1,6 +1,7 @@
 """The client: whom it passes things on to, and what it says of errors."""
 
 import ast
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -224,3 +225,21 @@ def test_nothing_is_kept_that_is_not_needed(settings):
     assert state.member_cache_flags == discord.MemberCacheFlags.none()
     patient = settings.model_copy(update={"discord": DiscordSettings(longest_rate_limit=45.0)})
     assert PaintingBot(patient).http.max_ratelimit_timeout == 45.0
+
+
+async def test_a_client_that_ends_just_when_it_is_ready_ends_without_a_fault(settings, idle):
+    client = PaintingBot(settings)
+    heard = []
+
+    async def on_ready() -> None:
+        heard.append("ready")
+
+    client.add_listener(on_ready, "on_ready")
+    await client._async_setup_hook()  # the beginning of logging in
+    client.dispatch("ready")
+    await asyncio.sleep(0)
+    await client.close()
+    client._connection._ready_state, client._connection.guild_ready_timeout = asyncio.Queue(), 0
+    await client._connection._delay_ready()
+    await asyncio.sleep(0)
+    assert heard == ["ready"], "the second comes too late"

@@ -150,11 +150,7 @@ def equal_command(
     folder: Annotated[Path | None, typer.Option(help="Keep the pictures and the courses here.")] = None,
 ) -> None:
     """Measure after how many steps ours scores what the published loop scores after 500; continue a folder."""
-    painted: list[equal_quality.Course] = []
-    for course in equal_quality.courses(equal_quality.PROMPTS[:prompts], seeds, jobs, folder):
-        painted.append(course)
-        if folder is not None:
-            equal_quality.keep(painted, folder)
+    painted = list(equal_quality.courses(equal_quality.PROMPTS[:prompts], seeds, jobs, folder))
     print(equal_quality.report(painted))
     print(equal_quality.in_seconds(painted, equal_quality.step_seconds(ModelStore(Path(), pick_device("cpu")))))
 

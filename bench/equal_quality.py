@@ -6,7 +6,6 @@ What is scored is the cosine between the picture as shown, seen whole, and its p
 step takes in this engine, on both sides; `bench race` measures how much longer the published loop's own code takes.
 """
 
-import itertools
 import json
 import math
 import statistics
@@ -56,18 +55,19 @@ class Course:
 def courses(prompts: Sequence[str], seeds: int, jobs: int, folder: Path | None) -> Iterator[Course]:
     """Paint every prompt with every seed on both sides, several at a time, one thread each.
 
-    A seed of all prompts comes before the next seed, so that what is there at any time is a fair sample. What an
-    earlier run kept in the folder is not painted again.
+    A seed of all prompts comes before the next seed, so that what is there at any time is a fair sample. Each course is
+    kept in the folder as soon as it ends. What an earlier run kept there is not painted again; whole pairs come first.
     """
-    wanted = [(prompt, seed) for seed in range(seeds) for prompt in prompts]
+    pairs = [(prompt, seed) for seed in range(seeds) for prompt in prompts]
     before = {(course.prompt, course.seed, course.preset): course for course in kept(folder)}
-    theirs, ours = ([before.get((*pair, preset)) for pair in wanted] for preset in (THEIRS, OURS))
-    if None not in (*theirs, *ours):
-        yield from (course for both in zip(theirs, ours, strict=True) for course in both if course is not None)
+    sides = [(before.get((*pair, THEIRS)), before.get((*pair, OURS))) for pair in pairs]
+    yield from (course for both in sides if None not in both for course in both if course is not None)
+    wanted = [(*pair, folder, *both) for pair, both in zip(pairs, sides, strict=True) if None in both]
+    if not wanted:
         return
     with ProcessPoolExecutor(jobs) as pool:
-        for pair in pool.map(_pair, *zip(*wanted, strict=True), itertools.repeat(folder), theirs, ours):
-            yield from pair
+        for both in pool.map(_pair, *zip(*wanted, strict=True)):
+            yield from both
 
 
 def _pair(
@@ -83,7 +83,7 @@ def _pair(
 def _course(
     models: ModelStore, prompt: str, seed: int, preset: str, folder: Path | None, goal: float = math.inf
 ) -> Course:
-    """Paint one side; keep its picture at the end, and where it first scores `goal`."""
+    """Paint one side; keep its course, its picture at the end, and the one that first scores `goal`."""
     painting = Painting(spec_of(prompt, seed, preset), models)
     name = f"{prompt.replace(' ', '-')}-{seed}"
     steps, scores = [], []
@@ -93,9 +93,12 @@ def _course(
             scores.append(similarity(models, painting, prompt))
             if folder is not None and scores[-1] >= goal > max(scores[:-1], default=-math.inf):
                 painting.picture().save(folder / f"{name}-equal.png")
+    course = Course(prompt, seed, preset, tuple(steps), tuple(scores))
     if folder is not None:
         painting.picture().save(folder / f"{name}-{preset}.png")
-    return Course(prompt, seed, preset, tuple(steps), tuple(scores))
+        with (folder / _KEPT).open("a") as lines:
+            lines.write(json.dumps(asdict(course)) + "\n")
+    return course
 
 
 def spec_of(prompt: str, seed: int, preset: str) -> PaintingSpec:
@@ -153,10 +156,12 @@ def step_seconds(models: ModelStore, turns: int = 5, each: int = 4) -> StepSecon
 
 
 def in_seconds(painted: Sequence[Course], step: StepSeconds) -> str:
-    """Say what the steps of `report` are in seconds."""
+    """Say what the steps of `report` are in seconds; nothing where theirs's score was never reached."""
     goals = {(c.prompt, c.seed): c.scores[-1] for c in painted if c.preset == THEIRS}
     ours = [c for c in painted if c.preset == OURS]
     reached = [n for c in ours if (n := c.reaches(goals[c.prompt, c.seed])) is not None]
+    if not reached:
+        return ""
     theirs, soonest = THEIR_STEPS * step.theirs, statistics.median(step.ours(n) for n in reached)
     whole = step.ours(ours[0].steps[-1])
     return (
@@ -166,13 +171,8 @@ def in_seconds(painted: Sequence[Course], step: StepSeconds) -> str:
     )
 
 
-def keep(painted: Sequence[Course], folder: Path) -> None:
-    """Write all courses as JSON, one a line."""
-    (folder / _KEPT).write_text("".join(json.dumps(asdict(course)) + "\n" for course in painted))
-
-
 def kept(folder: Path | None) -> list[Course]:
-    """Read what `keep` wrote."""
+    """Read the courses that a folder holds, one a line."""
     if folder is None or not (folder / _KEPT).exists():
         return []
     lines = map(json.loads, (folder / _KEPT).read_text().splitlines())

@@ -1,9 +1,12 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from itertools import islice
 
 import pytest
 
 from bench import equal_quality
-from bench.equal_quality import Course, StepSeconds, courses, in_seconds, keep, report, step_seconds
+from bench.equal_quality import Course, StepSeconds, courses, in_seconds, kept, report, step_seconds
 from engine.painting import Painting
 
 
@@ -35,13 +38,33 @@ def test_both_sides_paint_from_noise(monkeypatch, tmp_path, shipped_models):
     assert [(course.preset, course.steps) for course in painted] == [("nerdyrodent", (5,)), ("normal", (4, 5))]
     assert all(-1 <= score <= 1 for course in painted for score in course.scores)
     assert len(list(tmp_path.glob("a-red-apple-0-*.png"))) == 2
-    keep(painted[:1], tmp_path)
-    (tmp_path / "a-red-apple-0-nerdyrodent.png").unlink()
-    assert list(courses(["a red apple"], 1, 1, tmp_path)) == painted
-    assert not (tmp_path / "a-red-apple-0-nerdyrodent.png").exists(), "only the side that is missing is painted"
-    keep(painted, tmp_path)
+    assert kept(tmp_path) == painted
     monkeypatch.delattr(equal_quality, "_pair")
     assert list(courses(["a red apple"], 1, 1, tmp_path)) == painted, "what is there is not painted again"
+
+
+def test_only_the_side_that_is_missing_is_painted_and_nothing_is_lost_meanwhile(monkeypatch, tmp_path):
+    there = [Course(prompt, seed, "nerdyrodent", (500,), (0.2,)) for prompt in ("apple", "pear") for seed in (0, 1)]
+    there += [Course(prompt, seed, "normal", (8,), (0.3,)) for prompt, seed in (("apple", 1), ("pear", 1))]
+    lines = "".join(json.dumps(asdict(course)) + "\n" for course in there)
+    (tmp_path / "courses.jsonl").write_text(lines)
+    asked = []
+
+    def course(_models, prompt, seed, preset, _folder, goal):
+        asked.append((prompt, seed, preset, goal))
+        return Course(prompt, seed, preset, (4,), (0.4,))
+
+    monkeypatch.setattr(equal_quality, "_course", course)
+    monkeypatch.setattr(equal_quality, "ProcessPoolExecutor", ThreadPoolExecutor)
+    found = courses(["apple", "pear"], 2, 1, tmp_path)
+    whole = [(one.prompt, one.seed, one.preset) for one in islice(found, 4)]
+    assert whole == [(prompt, 1, preset) for prompt in ("apple", "pear") for preset in ("nerdyrodent", "normal")]
+    assert asked == []
+    assert [(one.prompt, one.seed, one.preset) for one in found] == [
+        (prompt, 0, preset) for prompt in ("apple", "pear") for preset in ("nerdyrodent", "normal")
+    ]
+    assert asked == [("apple", 0, "normal", 0.2), ("pear", 0, "normal", 0.2)]
+    assert (tmp_path / "courses.jsonl").read_text() == lines
 
 
 def test_steps_become_seconds():
@@ -54,6 +77,7 @@ def test_steps_become_seconds():
     text = in_seconds([*theirs, *ours], step)
     assert "100 s for theirs; ours 4.0 s to their score (median), 25.0 times less" in text
     assert "13.8 s to its end, 7.2 times less" in text
+    assert in_seconds([*theirs, ours[1]], step) == "", "never reached"
 
 
 def test_the_seconds_of_a_step_are_those_of_its_size(monkeypatch, shipped_models):

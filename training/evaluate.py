@@ -232,21 +232,35 @@ def ceiling(data: Data, judge_path: Path, models: ModelStore) -> dict[str, float
 def equal(data: Data, judge_path: Path, folder: Path) -> dict[str, float]:
     """Return how often the judge names the thing in the pictures that `bench equal` kept in a folder.
 
-    These are the published loop's at its end, ours where it first scored as much, and ours at its end, of each seed
-    where ours did.
+    These are the published loop's at its end and ours at its end, of each seed that both painted, and ours where it
+    first scored as much, of those that did. `logp`: the mean logarithm of the probability that the judge gives the
+    thing; `gain`: ours at its end minus theirs, pair by pair, with its standard error.
     """
     judge, names = load_judge(judge_path), data.bank(("train",)).names()
-    pairs = sorted(path.name.removesuffix("-equal.png") for path in folder.glob("*-equal.png"))
+    pairs = sorted(
+        path.name.removesuffix("-normal.png")
+        for path in folder.glob("*-normal.png")
+        if path.with_name(path.name.replace("-normal.png", "-nerdyrodent.png")).exists()
+    )
     figures = {"pairs": float(len(pairs))}
+    certain: dict[str, list[float]] = {}
     for side in ("nerdyrodent", "equal", "normal"):
+        there = [pair for pair in pairs if (folder / f"{pair}-{side}.png").exists()]
+        if not there:
+            continue
         ranks: list[int] = []
-        for pair in pairs:
-            thing = pair.split("-")[2]  # a-red-apple-0
-            picture = tensor_of(Image.open(folder / f"{pair}-{side}.png").convert("RGB"))
-            order = judge(picture[None])[0].argsort(descending=True).tolist()
-            ranks.append(order.index(next(index for index, known in enumerate(names) if thing in known)))
-        figures |= {f"{side}_top{top}": sum(rank < top for rank in ranks) / len(ranks) for top in (1, 5)}
-    return figures
+        certain[side] = []
+        for pair in there:
+            word = pair.split("-")[2]  # a-red-apple-0
+            thing = next(index for index, known in enumerate(names) if word in known)
+            scores = judge(tensor_of(Image.open(folder / f"{pair}-{side}.png").convert("RGB"))[None])[0]
+            ranks.append(int((scores > scores[thing]).sum()))
+            certain[side].append(float(scores.log_softmax(0)[thing]))
+        figures[f"{side}_pictures"] = float(len(there))
+        figures |= {f"{side}_top{top}": float(np.mean([rank < top for rank in ranks])) for top in (1, 5)}
+        figures[f"{side}_logp"] = float(np.mean(certain[side]))
+    gains = np.subtract(certain["normal"], certain["nerdyrodent"])
+    return figures | {"gain": float(gains.mean()), "gain_error": float(gains.std(ddof=1) / len(gains) ** 0.5)}
 
 
 def paint_sheet(models: ModelStore, out: Path, way: Way, prompts_file: Path) -> dict[str, float]:

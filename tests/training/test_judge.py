@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from training import judge
+from engine.tensors import image_of
+from training import evaluate, judge
 from training.judge_pictures import Bender
 from training.scenes import SpriteBank
 
@@ -48,6 +49,25 @@ def test_saved_judge_judges_alike_after_loading(taught: Taught) -> None:
     scores = judge.load_judge(taught.path)(pictures)
     assert scores.shape == (3, len(trainer.bank.table["concepts"]))
     torch.testing.assert_close(scores, kept(pictures))
+
+
+def test_both_ends_of_every_seed_count_where_no_equal_score_was_reached(
+    taught: Taught, packed: Path, tmp_path: Path
+) -> None:
+    data, bank = evaluate.Data(packed, None), taught.trainer.bank
+    icons, things = evaluate.pictures_of(bank, 0)
+    apple, dog = (icons[(things == thing).nonzero()[0, 0]] for thing in (0, 1))
+    shown = {"a-red-apple-0": (apple, dog), "a-brown-dog-0": (dog, dog)}
+    for pair, sides in shown.items():
+        for side, picture in zip(("normal", "nerdyrodent"), sides, strict=True):
+            image_of(picture).save(tmp_path / f"{pair}-{side}.png")
+    image_of(apple).save(tmp_path / "a-red-apple-0-equal.png")
+    image_of(apple).save(tmp_path / "a-red-apple-1-normal.png")  # the other side was not painted
+    figures = evaluate.equal(data, taught.path, tmp_path)
+    assert (figures["pairs"], figures["equal_pictures"], figures["nerdyrodent_pictures"]) == (2, 1, 2)
+    assert (figures["normal_top1"], figures["nerdyrodent_top1"], figures["equal_top1"]) == (1, 0.5, 1)
+    assert figures["gain"] == pytest.approx(figures["normal_logp"] - figures["nerdyrodent_logp"])
+    assert figures["gain"] == pytest.approx(figures["gain_error"])  # of two gains one is 0
 
 
 def test_same_seed_gives_the_same_losses(packed: Path, tmp_path: Path) -> None:

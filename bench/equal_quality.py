@@ -118,10 +118,15 @@ def report(painted: Sequence[Course]) -> str:
         ends = [statistics.mean(course.scores[-1] for course in side.values()) for side in (theirs, ours)]
         rows.append(f"| {prompt} | {ends[0]:.3f} | {ends[1]:.3f} | {', '.join(str(n or 'never') for n in needed)} |")
         all_steps += needed
-    reached = sorted(step for step in all_steps if step is not None)
-    middle = statistics.median(reached) if reached else float("nan")
-    rows.append(f"\nReached in {len(reached)} of {len(all_steps)}; where it was, after {middle:g} steps (median).")
+    reached = sum(step is not None for step in all_steps)
+    rows.append(f"\nReached in {reached} of {len(all_steps)}; the median of all is {_median(all_steps) or 'never'}.")
     return "\n".join(rows)
+
+
+def _median(steps: Sequence[int | None]) -> int | None:
+    """Return the median, where what was never reached took longest; None: at least half were never reached."""
+    middle = statistics.median_high(math.inf if step is None else step for step in steps)
+    return None if middle == math.inf else int(middle)
 
 
 @dataclass(frozen=True)
@@ -156,13 +161,13 @@ def step_seconds(models: ModelStore, turns: int = 5, each: int = 4) -> StepSecon
 
 
 def in_seconds(painted: Sequence[Course], step: StepSeconds) -> str:
-    """Say what the steps of `report` are in seconds; nothing where theirs's score was never reached."""
+    """Say what the steps of `report` are in seconds; nothing where half did not reach theirs's score."""
     goals = {(c.prompt, c.seed): c.scores[-1] for c in painted if c.preset == THEIRS}
     ours = [c for c in painted if c.preset == OURS]
-    reached = [n for c in ours if (n := c.reaches(goals[c.prompt, c.seed])) is not None]
-    if not reached:
+    middle = _median([course.reaches(goals[course.prompt, course.seed]) for course in ours])
+    if middle is None:
         return ""
-    theirs, soonest = THEIR_STEPS * step.theirs, statistics.median(step.ours(n) for n in reached)
+    theirs, soonest = THEIR_STEPS * step.theirs, step.ours(middle)
     whole = step.ours(ours[0].steps[-1])
     return (
         f"A step takes theirs {step.theirs:.3f} s in this engine, ours {step.small:.3f} s at half size and "

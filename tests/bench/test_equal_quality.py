@@ -20,7 +20,9 @@ def test_the_report_compares_equal_seeds():
     ours = [Course("a red apple", seed, "normal", (4, 8), (0.1, 0.3)) for seed in (1, 0)]
     text = report([*theirs, *ours])
     assert "| a red apple | 0.550 | 0.300 | 8, never |" in text
-    assert "Reached in 1 of 2; where it was, after 8 steps (median)." in text
+    assert "Reached in 1 of 2; the median of all is never." in text
+    sooner = Course("a red apple", 2, "nerdyrodent", (500,), (0.05,)), Course("a red apple", 2, "normal", (4,), (0.1,))
+    assert "Reached in 2 of 3; the median of all is 8." in report([*theirs, *ours, *sooner])
 
 
 def test_both_sides_paint_from_noise(monkeypatch, tmp_path, shipped_models):
@@ -72,12 +74,13 @@ def test_steps_become_seconds():
     small = round(0.7 * 120)  # of the preset's steps, at half size
     assert step.ours(4) == pytest.approx(0.4)
     assert step.ours(120) == pytest.approx(small * 0.1 + (120 - small) * 0.15)
-    theirs = [Course("a red apple", seed, "nerdyrodent", (500,), (0.2,)) for seed in (0, 1)]
-    ours = [Course("a red apple", 0, "normal", (40, 120), (0.3, 0.4)), Course("a red apple", 1, "normal", (120,), (0,))]
+    theirs = [Course("a red apple", seed, "nerdyrodent", (500,), (0.2,)) for seed in (0, 1, 2)]
+    ours = [Course("a red apple", seed, "normal", (40, 120), (0.3, 0.4)) for seed in (0, 2)]
+    ours.append(Course("a red apple", 1, "normal", (120,), (0,)))
     text = in_seconds([*theirs, *ours], step)
     assert "100 s for theirs; ours 4.0 s to their score (median), 25.0 times less" in text
     assert "13.8 s to its end, 7.2 times less" in text
-    assert in_seconds([*theirs, ours[1]], step) == "", "never reached"
+    assert in_seconds([*theirs, *ours[1:]], step) == "", "half never reached it"
 
 
 def test_the_seconds_of_a_step_are_those_of_its_size(monkeypatch, shipped_models):

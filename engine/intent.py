@@ -99,10 +99,22 @@ def read_intent(prior: Prior, text: str) -> Intent:
     elif colour is None and said and (ground is None or len(said) > 1) and (thing is None or full_thing != thing):
         colour = said[0]
     style = _known(_sure(reading.style[0]), len(shape.ways) - 1)
-    weather = next((name for name, words in _WEATHER.items() if re.search(rf"\b({words})\b", text, re.IGNORECASE)), "")
+    weather = weather_of(text)
     way = "" if style is None or weather == "night" else shape.ways[style]
     place = placed[2].lower() if placed and placed[2].lower() not in BEHIND else ""
     return Intent(thing=thing, tint=colour, ground=ground, way=way, place=place, weather=weather)
+
+
+def weather_of(text: str) -> str:
+    """Return the weather or time of day that a text names first by `engine.weather.WEATHER`, "" for none."""
+    return next((name for name, words in _WEATHER.items() if re.search(rf"\b({words})\b", text, re.IGNORECASE)), "")
+
+
+def without_weather(text: str, weather: str) -> str:
+    """Return a text without the words for a weather of `engine.weather.WEATHER`; "" where nothing else is named."""
+    words = re.compile(rf"\b(at |in |by |during )?(an? |the )?({_WEATHER[weather]})\b,?", re.IGNORECASE)
+    bare = " ".join(words.sub(" ", text).split()).strip(", ")
+    return bare if any(word.lower() not in _NO_THING for word in bare.split()) else ""
 
 
 def _bare_thing(prior: Prior, text: str) -> int | None:

@@ -9,14 +9,19 @@ from torch.nn import functional as F
 
 from engine.drawings import draw_as
 from engine.generators import VQGAN
+from engine.intent import weather_of, without_weather
 from engine.priors import Prior, Proposals
 from engine.prompts import Prompt
+from engine.segmentation import find_figure, main_parts
 from engine.spec import BadSpecError, PaintingSpec
+from engine.weather import put_weather
 
 Grid = tuple[int, int]
 """Rows and columns of a latent."""
 Rngs = Sequence[torch.Generator]
 """One generator for each picture."""
+_NOT_PROPOSED = ("rain", "fog", "sunset")
+"""Of `engine.weather.WEATHER`; night and snow are grounds that the prior paints itself."""
 Score = Callable[[Tensor], Tensor]
 """The loss of each of some pictures, (b, 3, h, w) to (b,)."""
 
@@ -46,7 +51,10 @@ def first_latent(
 
     def proposed(some: Sequence[Prompt]) -> Tensor:
         text = ", ".join(prompt.content for prompt in some)
-        return from_proposals([prior.propose(text, spec.candidates, rng) for rng in rngs], vqgan, grid, score)
+        weather = weather_of(text)
+        bare = without_weather(text, weather) if weather in _NOT_PROPOSED else ""
+        z = from_proposals([prior.propose(bare or text, spec.candidates, rng) for rng in rngs], vqgan, grid, score)
+        return in_weather(weather, z, vqgan) if bare else z
 
     inside = [prompt for prompt in wanted if prompt.where == "inside"]
     if region is None or not inside:
@@ -89,6 +97,13 @@ def from_proposals(proposals: Sequence[Proposals], vqgan: VQGAN, grid: Grid, sco
     if way := proposals[0].way:  # the same text, the same way
         latents = [vqgan.encode(draw_as(way, vqgan.decode(z).clamp(0, 1))) for z in latents]
     return fit(_best(latents, vqgan, score), vqgan, grid)
+
+
+def in_weather(weather: str, z: Tensor, vqgan: VQGAN) -> Tensor:
+    """Put weather, a name of `engine.weather.WEATHER`, into pictures given as latents (b, c, *grid)."""
+    pictures = vqgan.decode(vqgan.quantise(z)).clamp(0, 1)
+    changed = [put_weather(weather, one, main_parts(find_figure(one))) for one in pictures.split(1)]
+    return vqgan.encode(torch.cat(changed))
 
 
 def put_inside(front: Tensor, behind: Tensor, region: Tensor, vqgan: VQGAN) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from engine.colours import COLOURS
-from engine.intent import COLOUR_WORDS, Intent, _known, _shortest, _sure, noun_of, read_intent
+from engine.intent import COLOUR_WORDS, Intent, _known, _shortest, _sure, noun_of, read_intent, without_weather
 from engine.weather import WEATHER
 
 NAMES = list(COLOURS)
@@ -67,6 +67,23 @@ def test_weather_has_many_words_and_none_of_them_is_a_thing(prior, weather, word
     for said in words:
         intent = read_intent(prior, f"a dog {said}")
         assert (intent.weather, intent.thing) == (weather, dog), said
+
+
+@pytest.mark.parametrize(
+    ("text", "weather", "rest"),
+    [
+        ("a castle in the rain", "rain", "a castle"),
+        ("In a Storm, a castle", "rain", "a castle"),
+        ("a lighthouse on a cliff, stormy sea", "rain", "a lighthouse on a cliff, sea"),
+        ("a red fox, sunset", "sunset", "a red fox"),
+        ("a cabin on a snowy evening", "sunset", "a cabin on a snowy"),
+        ("a rainbow over a raincoat", "rain", "a rainbow over a raincoat"),
+        ("the rain", "rain", ""),
+        ("in the storm", "rain", ""),
+    ],
+)
+def test_weather_is_taken_out_of_a_sentence(text, weather, rest):
+    assert without_weather(text, weather) == rest
 
 
 def test_a_night_is_not_drawn_in_another_way(prior):

@@ -27,6 +27,7 @@ from engine.start import (
     random_pixels,
     replace_cells,
 )
+from engine.tensors import tensor_of
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,42 @@ def test_the_start_shows_what_is_wanted_and_not_what_is_unwanted(start_of):
     wanted = start_of("a red apple").tobytes()
     assert start_of("a red apple --no a blue car").tobytes() == wanted
     assert start_of("a red apple, a blue car").tobytes() != wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "proposed"),
+    [
+        ("an apple in the rain", "an apple"),
+        ("an apple in the fog", "an apple"),
+        ("an apple at sunset", "an apple"),
+        ("an apple at night", "an apple at night"),
+        ("an apple in the snow", "an apple in the snow"),
+        ("rain", "rain"),
+    ],
+)
+def test_the_prior_is_asked_for_the_thing_without_the_weather_that_it_does_not_paint(
+    start_of, shipped_models, monkeypatch, text, proposed
+):
+    prior, asked = shipped_models.prior("embedded"), []
+    propose = prior.propose
+    monkeypatch.setattr(prior, "propose", lambda text, *rest: (asked.append(text), propose(text, *rest))[1])
+    start_of(text)
+    assert asked == [proposed]
+
+
+def test_weather_is_put_into_what_the_prior_proposes(start_of):
+    plain, rain, fog = (
+        tensor_of(start_of(f"a red apple on a white background{weather}"), CPU)
+        for weather in ("", " in the rain", " in the fog")
+    )
+    ground = (..., slice(0, 16), slice(0, 128))  # above the apple
+    assert rain[ground].mean() < plain[ground].mean() - 0.25, "dim"
+    assert fog.std() < 0.75 * plain.std(), "pale"
+    middle = (..., slice(48, 96), slice(48, 96))
+    assert rain[middle][0, 0].mean() > rain[middle][0, 2].mean(), "the apple is still red"
+
+
+CPU = torch.device("cpu")
 
 
 class Pixels:

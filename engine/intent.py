@@ -37,6 +37,8 @@ _WEATHER = {
     "rain": r"rain|rainy|raining|storm|stormy|thunderstorm",
     "snow": r"snow|snowy|snowing|winter|wintry|blizzard",
 }
+_OF_WEATHER = "foggy|misty|hazy|rainy|raining|stormy"
+_IN = r"(?:at|by|during|in|on|over|through|under|with|and) "
 _SAID_OF_ALL = re.compile(rf"\b(at |in |by |during )?(an? |the )?({'|'.join(_WEATHER.values())})\b", re.IGNORECASE)
 _GROUNDS = "|".join((*BEHIND, *SKY, *FLOOR))
 _GROUND = re.compile(rf"\b(on|in front of|against|with|under|in)? ?(an? |the )?({_GROUNDS})\b", re.IGNORECASE)
@@ -111,10 +113,15 @@ def weather_of(text: str) -> str:
 
 
 def without_weather(text: str, weather: str) -> str:
-    """Return a text without the words for a weather of `engine.weather.WEATHER`; "" where nothing else is named."""
-    words = re.compile(rf"\b(at |in |by |during )?(an? |the )?({_WEATHER[weather]})\b,?", re.IGNORECASE)
-    bare = " ".join(words.sub(" ", text).split()).strip(", ")
-    return bare if any(word.lower() not in _NO_THING for word in bare.split()) else ""
+    """Return the rest of a text that says of its thing in which weather it is, a name of `engine.weather.WEATHER`.
+
+    "" where the weather is not said of anything: it is the thing itself (a sunset over mountains), or a part of the
+    thing's name (a storm cloud, rain boots).
+    """
+    beside = rf"(?:\b{_IN}(?:an? |the )?(?:\w+ )?|(?<=,))\s*(?:{_WEATHER[weather]})\b(?=\s*(?:$|[,.;!]|{_IN}))"
+    bare, found = re.subn(rf"{beside}|\b(?:{_OF_WEATHER})\b", " ", text, flags=re.IGNORECASE)
+    bare = re.sub(r"(\s*,)+", ",", " ".join(bare.split())).strip(", ")
+    return bare if found and any(word.lower() not in _NO_THING for word in bare.split()) else ""
 
 
 def _bare_thing(prior: Prior, text: str) -> int | None:

@@ -1,6 +1,7 @@
 """What a sentence asks of a picture, as the prior's reader understands it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -37,7 +38,7 @@ _WEATHER = {
     "rain": r"rain|rainy|raining|storm|stormy|thunderstorm",
     "snow": r"snow|snowy|snowing|winter|wintry|blizzard",
 }
-_OF_WEATHER = "foggy|misty|hazy|rainy|raining|stormy"
+_OF_WEATHER = {"fog": "foggy|misty|hazy", "rain": "rainy|raining|stormy"}
 _IN = r"(?:at|by|during|in|on|over|through|under|with|and) "
 _SAID_OF_ALL = re.compile(rf"\b(at |in |by |during )?(an? |the )?({'|'.join(_WEATHER.values())})\b", re.IGNORECASE)
 _GROUNDS = "|".join((*BEHIND, *SKY, *FLOOR))
@@ -101,27 +102,26 @@ def read_intent(prior: Prior, text: str) -> Intent:
     elif colour is None and said and (ground is None or len(said) > 1) and (thing is None or full_thing != thing):
         colour = said[0]
     style = _known(_sure(reading.style[0]), len(shape.ways) - 1)
-    weather = weather_of(text)
+    weather = next((name for name, words in _WEATHER.items() if re.search(rf"\b({words})\b", text, re.IGNORECASE)), "")
     way = "" if style is None or weather == "night" else shape.ways[style]
     place = placed[2].lower() if placed and placed[2].lower() not in BEHIND else ""
     return Intent(thing=thing, tint=colour, ground=ground, way=way, place=place, weather=weather)
 
 
-def weather_of(text: str) -> str:
-    """Return the weather or time of day that a text names first by `engine.weather.WEATHER`, "" for none."""
-    return next((name for name, words in _WEATHER.items() if re.search(rf"\b({words})\b", text, re.IGNORECASE)), "")
+def split_weather(text: str, weathers: Sequence[str]) -> tuple[str, str]:
+    """Return which of some weathers of `engine.weather.WEATHER` a text says its thing is in, and the rest of the text.
 
-
-def without_weather(text: str, weather: str) -> str:
-    """Return the rest of a text that says of its thing in which weather it is, a name of `engine.weather.WEATHER`.
-
-    "" where the weather is not said of anything: it is the thing itself (a sunset over mountains), or a part of the
-    thing's name (a storm cloud, rain boots).
+    "" and the whole text where it says none, where weather is the thing itself (a sunset over mountains), or a part of
+    the thing's name (a storm cloud, rain boots).
     """
-    beside = rf"(?:\b{_IN}(?:an? |the )?(?:\w+ )?|(?<=,))\s*(?:{_WEATHER[weather]})\b(?=\s*(?:$|[,.;!]|{_IN}))"
-    bare, found = re.subn(rf"{beside}|\b(?:{_OF_WEATHER})\b", " ", text, flags=re.IGNORECASE)
-    bare = re.sub(r"(\s*,)+", ",", " ".join(bare.split())).strip(", ")
-    return bare if found and any(word.lower() not in _NO_THING for word in bare.split()) else ""
+    for weather in weathers:
+        beside = rf"(?:\b{_IN}(?:an? |the )?(?:\w+ )?|(?<=,))\s*(?:{_WEATHER[weather]})\b(?=\s*(?:$|[,.;!]|{_IN}))"
+        said = f"{beside}|\\b(?:{_OF_WEATHER[weather]})\\b" if weather in _OF_WEATHER else beside
+        rest, found = re.subn(said, " ", text, flags=re.IGNORECASE)
+        rest = re.sub(r"(\s*,)+", ",", " ".join(rest.split())).strip(", ")
+        if found and any(word.lower() not in _NO_THING for word in rest.split()):
+            return weather, rest
+    return "", text
 
 
 def _bare_thing(prior: Prior, text: str) -> int | None:

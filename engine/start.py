@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from engine.drawings import draw_as
 from engine.generators import VQGAN
-from engine.intent import weather_of, without_weather
+from engine.intent import split_weather
 from engine.priors import Prior, Proposals
 from engine.prompts import Prompt
 from engine.segmentation import find_figure, main_parts
@@ -20,10 +20,10 @@ Grid = tuple[int, int]
 """Rows and columns of a latent."""
 Rngs = Sequence[torch.Generator]
 """One generator for each picture."""
-_NOT_PROPOSED = ("rain", "fog", "sunset")
-"""Of `engine.weather.WEATHER`; night and snow are grounds that the prior paints itself."""
 Score = Callable[[Tensor], Tensor]
 """The loss of each of some pictures, (b, 3, h, w) to (b,)."""
+_NOT_PROPOSED = ("sunset", "fog", "rain")
+"""Of `engine.weather.WEATHER`; night and snow are grounds that the prior paints itself."""
 
 
 def first_latent(
@@ -51,10 +51,9 @@ def first_latent(
 
     def proposed(some: Sequence[Prompt]) -> Tensor:
         text = ", ".join(prompt.content for prompt in some)
-        weather = weather_of(text)
-        bare = without_weather(text, weather) if weather in _NOT_PROPOSED else ""
-        z = from_proposals([prior.propose(bare or text, spec.candidates, rng) for rng in rngs], vqgan, grid, score)
-        return in_weather(weather, z, vqgan) if bare else z
+        weather, rest = split_weather(text, _NOT_PROPOSED)
+        z = from_proposals([prior.propose(rest, spec.candidates, rng) for rng in rngs], vqgan, grid, score)
+        return in_weather(weather, z, vqgan) if weather else z
 
     inside = [prompt for prompt in wanted if prompt.where == "inside"]
     if region is None or not inside:

@@ -29,6 +29,8 @@ from engine.start import (
 )
 from engine.tensors import tensor_of
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture(scope="module")
 def start_of(shipped_models):
@@ -75,9 +77,6 @@ def test_weather_is_put_into_what_the_prior_proposes(start_of):
     assert fog.std() < 0.75 * plain.std(), "pale"
     middle = (..., slice(48, 96), slice(48, 96))
     assert rain[middle][0, 0].mean() > rain[middle][0, 2].mean(), "the apple is still red"
-
-
-CPU = torch.device("cpu")
 
 
 class Pixels:
